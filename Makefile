@@ -1,0 +1,44 @@
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+help: ## list the daily commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Wildloop needs Python >= 3.11, found %d.%d; set PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[examples]' -c constraints.txt
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	touch $@
+
+install: $(VENV)/.installed ## install into .venv
+
+demo: $(VENV)/.installed ## a whole research session on real data, no key, no GPU
+	$(BIN)/wildloop demo
+
+test: $(VENV)/.installed-dev ## all tests
+	$(BIN)/python -m pytest tests
+
+lint: $(VENV)/.installed-dev ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: $(VENV)/.installed-dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev ## latency benchmarks (by hand, idle machine)
+	$(BIN)/python -m bench.latency
+
+clean: ## remove what make made
+	rm -rf $(VENV) .demo build dist *.egg-info
+
+.PHONY: help install demo test lint fix bench clean

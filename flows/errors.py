@@ -1,0 +1,49 @@
+"""Wildloop's own errors. One place maps them to HTTP answers and to exit codes."""
+
+
+class WildloopError(Exception):
+    """Base of all errors that a user may see: the text says what to do."""
+
+    status_code = 500
+
+
+class NotFound(WildloopError):
+    """Something named by id does not exist."""
+
+    status_code = 404
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"no {kind} with id '{id}'")
+
+
+class InvalidTransition(WildloopError):
+    """A run or session cannot go from its state to the one asked for."""
+
+    status_code = 409
+
+    def __init__(self, kind: str, id: str, current: str, wanted: str) -> None:
+        super().__init__(f"{kind} '{id}' is '{current}': it cannot become '{wanted}'")
+
+
+class Conflict(WildloopError):
+    """The request contradicts what is there."""
+
+    status_code = 409
+
+
+class InvalidRequest(WildloopError):
+    """A value is not usable; the text names the field and the mend."""
+
+    status_code = 422
+
+
+class PreflightFailed(WildloopError):
+    """The session cannot start; the text lists every failed check."""
+
+    status_code = 412
+
+
+class Unavailable(WildloopError):
+    """A part of Wildloop does not answer."""
+
+    status_code = 503

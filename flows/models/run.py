@@ -1,0 +1,196 @@
+"""The run: one command, one configuration, one tracked outcome."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class RunStatus(StrEnum):
+    """The status words of a run, as the HTTP API and the files use them."""
+
+    READY = "ready"
+    QUEUED = "queued"
+    LAUNCHING = "launching"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def is_active(self) -> bool:
+        """True while the run holds a slot (launching or running)."""
+        return self in (RunStatus.LAUNCHING, RunStatus.RUNNING)
+
+    @property
+    def is_terminal(self) -> bool:
+        """True once the run has its one outcome."""
+        return self in (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.STOPPED)
+
+    def can_become(self, other: "RunStatus") -> bool:
+        """Whether the transition to `other` is allowed."""
+        return other in _TRANSITIONS[self]
+
+
+_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.READY: frozenset({RunStatus.QUEUED, RunStatus.STOPPED}),
+    RunStatus.QUEUED: frozenset({RunStatus.LAUNCHING, RunStatus.STOPPED}),
+    RunStatus.LAUNCHING: frozenset({RunStatus.RUNNING, RunStatus.FAILED, RunStatus.STOPPED}),
+    RunStatus.RUNNING: frozenset({RunStatus.FINISHED, RunStatus.FAILED, RunStatus.STOPPED}),
+    RunStatus.FINISHED: frozenset(),
+    RunStatus.FAILED: frozenset(),
+    RunStatus.STOPPED: frozenset(),
+}
+
+
+class GpuWrapConfig(BaseModel):
+    """How a run behaves beside GPU users outside Wildloop."""
+
+    model_config = ConfigDict(extra="allow")
+
+    enabled: bool | None = None
+    retries: int | None = Field(default=None, ge=0)
+    retry_delay_seconds: float | None = Field(default=None, ge=0)
+
+
+class RunSpec(BaseModel):
+    """What to run: the body of `POST /runs` and the parameter of the `experiment` flow."""
+
+    name: str = Field(min_length=1, max_length=200, description="Short name, unique by habit.")
+    command: str = Field(
+        min_length=1, description="Shell command, run by bash in `workdir`; one configuration."
+    )
+    workdir: str | None = Field(
+        default=None, description="Folder to run in (default: the server's --workdir)."
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="The configuration, for tables; not added to `command`."
+    )
+    env: dict[str, str] = Field(default_factory=dict, description="Extra environment variables.")
+    gpus: int = Field(
+        default=1,
+        ge=0,
+        le=1024,
+        description="Slots of the GPU limit (and devices, where there are any); 0: CPU only.",
+    )
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, description="The command is ended after this long (default: never)."
+    )
+    seed: int | None = Field(default=None, description="Seed, recorded in the manifest.")
+    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher starts first.")
+    sweep_id: str | None = Field(default=None, description="Sweep that the run belongs to.")
+    chat_session_id: str | None = Field(
+        default=None, description="Session that the run belongs to."
+    )
+    parent_run_id: str | None = Field(default=None, description="Run that this one repeats.")
+    origin_alert_id: str | None = Field(default=None, description="Alert that led to this run.")
+    gpuwrap_config: GpuWrapConfig | None = None
+
+    @field_validator("name", "command")
+    @classmethod
+    def _not_blank(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be blank")
+        if "\x00" in value:
+            raise ValueError("must not contain a NUL character")
+        return value.strip()
+
+
+class RunCreate(RunSpec):
+    """Body of `POST /runs`."""
+
+    auto_start: bool = Field(
+        default=False, description="Queue at once; otherwise the run is `ready` until started."
+    )
+
+
+class Run(BaseModel):
+    """A run as the API shows it. Times are Unix seconds."""
+
+    id: str
+    name: str
+    command: str
+    workdir: str
+    status: RunStatus
+    sweep_id: str | None = None
+    chat_session_id: str | None = None
+    parent_run_id: str | None = None
+    origin_alert_id: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None = None
+    priority: int = 0
+    gpus_requested: int = 1
+    timeout_seconds: float | None = None
+    created_at: float
+    queued_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    exit_code: int | None = None
+    error: str | None = None
+    gpus: list[str] = Field(default_factory=list, description="Device ids the run got.")
+    host: str | None = None
+    run_dir: str
+    git_commit: str | None = None
+    is_archived: bool = False
+    attempt: int = 0
+    metrics: dict[str, float] = Field(default_factory=dict, description="Last value by name.")
+    ui_url: str | None = None
+
+
+class RunFacts(BaseModel):
+    """What execution found out about a run, kept as Prefect flow-run labels (flat values)."""
+
+    queued_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    exit_code: int | None = None
+    host: str | None = None
+    gpus: str | None = Field(default=None, description="Comma-separated device ids.")
+    run_dir: str | None = None
+    git_commit: str | None = None
+    attempt: int | None = None
+    metrics: str | None = Field(default=None, description="JSON object of last values.")
+    archived: bool | None = None
+
+
+class RunCounts(BaseModel):
+    """How many runs have each status."""
+
+    total: int = 0
+    ready: int = 0
+    queued: int = 0
+    launching: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    canceled: int = 0
+
+    @classmethod
+    def of(cls, statuses: "list[RunStatus]") -> "RunCounts":
+        """Count `statuses`; finished counts as completed, stopped as canceled."""
+        words = {RunStatus.FINISHED: "completed", RunStatus.STOPPED: "canceled"}
+        counts: dict[str, int] = {}
+        for status in statuses:
+            word = words.get(status, status.value)
+            counts[word] = counts.get(word, 0) + 1
+        return cls(total=len(statuses), **counts)
+
+
+class MetricPoint(BaseModel):
+    """One value of one metric series."""
+
+    name: str
+    value: float | None = Field(description="None stands for NaN or infinite.")
+    step: float | None = None
+    time: float | None = None
+
+
+class LogChunk(BaseModel):
+    """A part of a run's log. `offset` and `next_offset` are bytes."""
+
+    run_id: str
+    content: str
+    offset: int
+    next_offset: int
+    size: int
+    eof: bool = Field(description="True if the run has ended and this reaches the end.")

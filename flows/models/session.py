@@ -1,0 +1,293 @@
+"""The session: one goal pursued through planning, iterations, reflections and a report."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from flows.models.run import RunCounts
+
+
+class SessionStatus(StrEnum):
+    """Status words of a session."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True once the session has ended."""
+        return self in (SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.STOPPED)
+
+
+class Phase(StrEnum):
+    """What a session is doing."""
+
+    STARTING = "starting"
+    PREFLIGHT = "preflight"
+    PLANNING = "planning"
+    ITERATION = "iteration"
+    WAITING = "waiting"
+    REFLECTION = "reflection"
+    REPORT = "report"
+    ENDED = "ended"
+
+
+class Budget(BaseModel):
+    """Upper bounds of a session; None means no bound."""
+
+    hours: float | None = Field(default=None, gt=0, title="Hours", description="Wall-clock hours.")
+    cost_usd: float | None = Field(
+        default=None, gt=0, title="Cost (US dollars)", description="What the agent may spend."
+    )
+    gpu_hours: float | None = Field(
+        default=None, gt=0, title="GPU hours", description="Slot-hours of all runs together."
+    )
+    runs: int | None = Field(
+        default=None, ge=1, title="Runs", description="How many runs may be created."
+    )
+
+
+Goal = Annotated[
+    str,
+    Field(
+        min_length=1,
+        pattern=r"\S",
+        title="Goal",
+        description="What the research is to reach, with the metric and its target.",
+        examples=["Get validation accuracy above 0.97"],
+    ),
+]
+Workdir = Annotated[
+    str,
+    Field(
+        min_length=1,
+        title="Project folder",
+        description="A git repository on the worker's host: the code to improve.",
+        examples=["/home/me/project"],
+    ),
+]
+AgentName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        title="Agent",
+        description="`baseline` (built in, no LLM), `command:<shell command>`, or the name of an "
+        "agent block, as `block-type/name`.",
+        examples=["baseline", "wildloop-command-agent/my-agent"],
+    ),
+]
+MaxIterations = Annotated[
+    int,
+    Field(
+        ge=1, le=10_000, title="Maximum iterations", description="Hard stop, planning not counted."
+    ),
+]
+WaitSeconds = Annotated[
+    float,
+    Field(
+        ge=0.1,
+        le=86_400,
+        title="Longest wait (seconds)",
+        description="After WAITING, the agent is asked again at the latest after this time.",
+    ),
+]
+IterationTimeout = Annotated[
+    float,
+    Field(
+        gt=0,
+        title="Iteration time-out (seconds)",
+        description="An agent that takes longer is ended and the iteration recorded as failed.",
+    ),
+]
+AutonomyLevel = Annotated[
+    Literal["cautious", "balanced", "full"],
+    Field(title="Autonomy", description="How much the agent decides without asking."),
+]
+BranchMode = Annotated[
+    Literal["new", "current"],
+    Field(
+        title="Branch",
+        description="`new`: commit on wild/<session>; `current`: on the branch checked out now.",
+    ),
+]
+
+
+class SessionSpec(BaseModel):
+    """What a session is to do: the body of `POST /wild/v2/start`, the parameters of the loop."""
+
+    goal: Goal
+    workdir: Workdir
+    agent: AgentName = "baseline"
+    max_iterations: MaxIterations = 25
+    wait_seconds: WaitSeconds = 30.0
+    iteration_timeout_seconds: IterationTimeout = 3600.0
+    autonomy_level: AutonomyLevel = "balanced"
+    away_duration_minutes: int = Field(default=0, ge=0)
+    evo_sweep_enabled: bool = False
+    branch: BranchMode = "new"
+    budget: Budget = Field(default_factory=Budget)
+    chat_session_id: str | None = None
+
+
+class SessionStart(BaseModel):
+    """Body of `POST /wild/v2/start`. `workdir` defaults to the server's --workdir."""
+
+    goal: Goal
+    workdir: str | None = Field(default=None, min_length=1)
+    agent: AgentName = "baseline"
+    max_iterations: MaxIterations = 25
+    wait_seconds: WaitSeconds = 30.0
+    iteration_timeout_seconds: IterationTimeout = 3600.0
+    autonomy_level: AutonomyLevel = "balanced"
+    away_duration_minutes: int = Field(default=0, ge=0)
+    evo_sweep_enabled: bool = False
+    branch: BranchMode = "new"
+    budget: Budget = Field(default_factory=Budget)
+    chat_session_id: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+class IterationRecord(BaseModel):
+    """One agent call of a session and what came of it. Times are Unix seconds."""
+
+    index: int = Field(description="0 for planning, then 1..N; a reflection carries the last.")
+    turn: int = Field(default=1, description="2, 3... after each WAITING within one iteration.")
+    kind: Literal["planning", "iteration", "reflection"] = "iteration"
+    started_at: float
+    finished_at: float | None = None
+    summary: str = ""
+    promise: Literal["DONE", "WAITING"] | None = None
+    faults: list[str] = Field(default_factory=list, description="Told to the agent next time.")
+    failed: bool = Field(default=False, description="Counts towards three failures in a row.")
+    error: str | None = None
+    exit_reason: str = ""
+    run_ids: list[str] = Field(default_factory=list, description="Runs created meanwhile.")
+    files_changed: int = 0
+    commit: str | None = None
+    continue_session: bool | None = Field(default=None, description="A reflection's decision.")
+    steered: list[str] = Field(default_factory=list)
+    cost_usd: float | None = None
+    transcript: str | None = None
+    flow_run_id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """`planning`, `iteration-03`, `iteration-03.2`, `reflection-05`."""
+        if self.kind == "planning":
+            return "planning"
+        turn = f".{self.turn}" if self.turn > 1 else ""
+        return f"{self.kind}-{self.index:02d}{turn}"
+
+
+class SessionRecord(BaseModel):
+    """The durable position of a session, kept as the metadata of its iteration-log artifact."""
+
+    session_id: str
+    phase: Phase = Phase.STARTING
+    branch: str | None = None
+    base_commit: str | None = None
+    iterations: list[IterationRecord] = Field(default_factory=list)
+    awaiting_turn: bool = Field(default=False, description="The last reply was WAITING.")
+    reflected_gates: list[str] = Field(default_factory=list)
+    in_progress: str | None = Field(default=None, description="Label of the call under way.")
+    ended_reason: str | None = None
+    best_run_id: str | None = None
+    report_path: str | None = None
+
+    @property
+    def last_index(self) -> int:
+        """Number of the last iteration begun (0: only planning, or nothing)."""
+        return max((it.index for it in self.iterations), default=0)
+
+    @property
+    def planned(self) -> bool:
+        """Whether planning has succeeded."""
+        return any(it.kind == "planning" and not it.failed for it in self.iterations)
+
+
+class BestResult(BaseModel):
+    """A run's value of the session's primary metric."""
+
+    run_id: str
+    run_name: str
+    metric: str
+    value: float
+    direction: Literal["max", "min"] = "max"
+
+
+class TaskProgress(BaseModel):
+    """Open and closed tasks of tasks.md."""
+
+    total: int = 0
+    open: int = 0
+    in_progress: int = 0
+    done: int = 0
+    cancelled: int = 0
+
+
+class Session(BaseModel):
+    """A session as the API shows it. Times are Unix seconds."""
+
+    session_id: str
+    chat_session_id: str | None = None
+    goal: str
+    workdir: str
+    agent: str
+    status: SessionStatus
+    phase: Phase
+    is_active: bool
+    iteration: int
+    max_iterations: int
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: str | None = None
+    branch: str | None = None
+    session_dir: str
+    runs: RunCounts = Field(default_factory=RunCounts)
+    tasks: TaskProgress = Field(default_factory=TaskProgress)
+    best: BestResult | None = None
+    baseline: BestResult | None = None
+    history: list[IterationRecord] = Field(default_factory=list)
+    report_path: str | None = None
+    ui_url: str | None = None
+
+
+class SessionCommand(BaseModel):
+    """Body of `POST /wild/v2/stop|pause|resume`. Without an id: the one active session."""
+
+    chat_session_id: str | None = None
+    session_id: str | None = None
+    runs: Literal["keep", "stop"] = Field(
+        default="keep",
+        description="On stop: `keep` lets running runs end and stops only queued and ready ones.",
+    )
+
+
+class SteerCommand(BaseModel):
+    """Body of `POST /wild/v2/steer`."""
+
+    context: str = Field(min_length=1, pattern=r"\S", description="What the agent is to know.")
+    chat_session_id: str | None = None
+    session_id: str | None = None
+
+
+class SessionEvent(BaseModel):
+    """Something a session's agent should know of: a run's end, an alert, a steer."""
+
+    id: str
+    type: Literal["run_finished", "run_failed", "run_stopped", "alert", "steer"]
+    title: str
+    detail: str = ""
+    run_id: str | None = None
+    created_at: float
+    resolved: bool = False
+
+
+class ResolveEvents(BaseModel):
+    """Body of `POST /wild/v2/events/{session_id}/resolve`."""
+
+    event_ids: list[str] = Field(min_length=1)
