@@ -192,8 +192,13 @@ class SessionRecord(BaseModel):
     base_commit: str | None = None
     iterations: list[IterationRecord] = Field(default_factory=list)
     awaiting_turn: bool = Field(default=False, description="The last reply was WAITING.")
+    done: bool = Field(default=False, description="A believed DONE; reflection comes next.")
+    pending_runs: list[str] = Field(
+        default_factory=list, description="Runs of an <experiments> block that are waited for."
+    )
     reflected_gates: list[str] = Field(default_factory=list)
     in_progress: str | None = Field(default=None, description="Label of the call under way.")
+    attempt: int = Field(default=1, description="Of the call under way, after interruptions.")
     ended_reason: str | None = None
     best_run_id: str | None = None
     report_path: str | None = None

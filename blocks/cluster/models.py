@@ -1,0 +1,72 @@
+"""The cluster: the compute that runs can use."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class ClusterType(StrEnum):
+    """Kinds of compute."""
+
+    LOCAL_GPU = "local_gpu"
+    SLURM = "slurm"
+    KUBERNETES = "kubernetes"
+    CPU_ONLY = "cpu_only"
+    UNKNOWN = "unknown"
+
+
+class GpuProcess(BaseModel):
+    """A process that uses a GPU."""
+
+    pid: int
+    memory_mib: float | None = None
+
+
+class Gpu(BaseModel):
+    """One GPU; memory in MiB, utilisation in percent."""
+
+    index: int
+    uuid: str
+    name: str
+    memory_used_mib: float | None = None
+    memory_total_mib: float | None = None
+    utilisation: int | None = None
+    processes: list[GpuProcess] = Field(default_factory=list)
+    mig: bool = False
+
+
+class Partition(BaseModel):
+    """One Slurm partition."""
+
+    name: str
+    state: str
+    gres: str = ""
+    time_limit: str = ""
+    nodes: int = 0
+    gpus: int = 0
+
+
+class ClusterDetails(BaseModel):
+    """What was found, and the reasons."""
+
+    gpus: list[Gpu] = Field(default_factory=list)
+    partitions: list[Partition] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+
+
+class Cluster(BaseModel):
+    """The compute as detected or set by hand."""
+
+    type: ClusterType
+    status: Literal["healthy", "degraded", "unknown"] = "healthy"
+    source: Literal["detected", "manual"] = "detected"
+    label: str
+    description: str = ""
+    gpu_count: int = 0
+    node_count: int = 1
+    head_node: str | None = None
+    confidence: float = Field(default=1.0, ge=0, le=1)
+    details: ClusterDetails = Field(default_factory=ClusterDetails)
+    last_detected_at: float
+    host: str

@@ -1,0 +1,97 @@
+"""How a flow run learns from its worker that it is to stop, pause or let go."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import ContextVar
+from enum import StrEnum
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class StopReason(StrEnum):
+    """Why a flow run is to end before its time."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    SHUTDOWN = "shutdown"
+
+
+class StopRequested(Exception):
+    """Raised inside a flow where it can end cleanly."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(f"stop requested: {reason.value}")
+        self.reason = reason
+
+
+class RunControl:
+    """One flow run's line to its worker.
+
+    Args:
+        devices: ids of the GPUs given to the run, for CUDA_VISIBLE_DEVICES; None leaves the
+            variable as the worker has it.
+        after: set when the run before this one has been launched, so that runs claimed together
+            still start in their order.
+    """
+
+    def __init__(
+        self, devices: tuple[str, ...] | None = None, after: asyncio.Event | None = None
+    ) -> None:
+        self.devices = devices
+        self.launched = asyncio.Event()
+        self._after = after
+        self.reason: StopReason | None = None
+        self._event = asyncio.Event()
+
+    async def turn(self) -> None:
+        """Wait until the run before this one has been launched, or has ended without."""
+        if self._after is not None:
+            await self._after.wait()
+            self._after = None
+
+    def request(self, reason: StopReason) -> None:
+        """Ask the flow to end; the first reason stands, but a shutdown never hides a cancel."""
+        if self.reason in (None, StopReason.SHUTDOWN):
+            self.reason = reason
+        self._event.set()
+
+    def check(self) -> None:
+        """Raise StopRequested if the flow is to end."""
+        if self.reason is not None:
+            raise StopRequested(self.reason)
+
+    async def requested(self) -> StopReason:
+        """Wait until the flow is to end; return why."""
+        await self._event.wait()
+        assert self.reason is not None
+        return self.reason
+
+    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work`; if the flow is to end meanwhile, cancel it and raise StopRequested."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            self.check()
+            raise AssertionError("stop event without a reason")
+        finally:
+            stop.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+
+_current: ContextVar[RunControl | None] = ContextVar("wildloop-run-control", default=None)
+
+
+def current_control() -> RunControl:
+    """The control of the flow run that this code runs in; one that never stops outside a worker."""
+    return _current.get() or RunControl()
+
+
+def enter_control(control: RunControl) -> None:
+    """Make `control` the current one for this task and the tasks it starts."""
+    _current.set(control)

@@ -1,0 +1,111 @@
+"""The work pool, its queues, and the deployments: what Wildloop needs on a Prefect server."""
+
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import WorkPool
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.schedules import Cron
+from prefect.types.entrypoint import EntrypointType
+
+from flows.experiment import experiment
+from flows.research_loop import research_loop
+from flows.settings import CPU_QUEUE, LOOPS_QUEUE, POOL_NAME, RUNS_QUEUE
+from flows.store.base import DEPLOYMENT, EXPERIMENT, NIGHTLY, RESEARCH_LOOP
+
+NIGHTLY_CRON = "0 22 * * *"
+QUEUES = {
+    LOOPS_QUEUE: "Research sessions.",
+    RUNS_QUEUE: "Experiments: the concurrency limit is the number of GPU slots.",
+    CPU_QUEUE: "Experiments that asked for no GPU.",
+}
+
+
+async def deployments() -> list[RunnerDeployment]:
+    """Wildloop's deployments, as prefect.yaml declares them too."""
+    common: dict[str, Any] = {
+        "work_pool_name": POOL_NAME,
+        "entrypoint_type": EntrypointType.MODULE_PATH,
+        # Checked by our own models at the edge; the server's JSON-schema check costs more than
+        # a quarter of a creation.
+        "enforce_parameter_schema": False,
+    }
+    return [
+        await experiment.ato_deployment(
+            name=DEPLOYMENT,
+            work_queue_name=RUNS_QUEUE,
+            description="One tracked experiment: a command, its log, metrics and exit code.",
+            tags=[f"wildloop:{EXPERIMENT}"],
+            **common,
+        ),
+        await research_loop.ato_deployment(
+            name=DEPLOYMENT,
+            work_queue_name=LOOPS_QUEUE,
+            description="A research session: plan, experiment, reflect, report.",
+            tags=[f"wildloop:{RESEARCH_LOOP}"],
+            **common,
+        ),
+        await research_loop.ato_deployment(
+            name=NIGHTLY,
+            work_queue_name=LOOPS_QUEUE,
+            description="A research session every night at 22:00. Set goal and workdir, then "
+            "switch the schedule on.",
+            tags=[f"wildloop:{RESEARCH_LOOP}", "nightly"],
+            schedules=[Cron(NIGHTLY_CRON, active=False)],
+            parameters={"goal": "Improve the primary metric of wildloop.toml", "workdir": "."},
+            **common,
+        ),
+    ]
+
+
+async def ensure_pool(client: PrefectClient) -> WorkPool:
+    """The work pool and its queues, created where they are missing."""
+    from flows.worker import WildloopWorker
+
+    try:
+        pool = await client.read_work_pool(POOL_NAME)
+    except ObjectNotFound:
+        try:
+            pool = await client.create_work_pool(
+                WorkPoolCreate(
+                    name=POOL_NAME,
+                    type=WildloopWorker.type,
+                    description=WildloopWorker.get_description(),
+                    base_job_template=WildloopWorker.get_default_base_job_template(),
+                )
+            )
+        except ObjectAlreadyExists:
+            pool = await client.read_work_pool(POOL_NAME)
+    for name, description in QUEUES.items():
+        try:
+            await client.read_work_queue_by_name(name, POOL_NAME)
+        except ObjectNotFound:
+            await client.create_work_queue(name, description=description, work_pool_name=POOL_NAME)
+    return pool
+
+
+async def ensure_deployments(client: PrefectClient) -> list[str]:
+    """Register the deployments that are missing; those that exist stay as the user has them."""
+    await ensure_pool(client)
+    registered = []
+    for deployment in await deployments():
+        name = f"{deployment.flow_name}/{deployment.name}"
+        try:
+            await client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            await deployment.aapply()
+            registered.append(name)
+    return registered
+
+
+async def deploy_all() -> list[str]:
+    """Register all deployments anew, as `prefect deploy --all` does; return their names."""
+    async with get_client() as client:
+        await ensure_pool(client)
+    names = []
+    for deployment in await deployments():
+        await deployment.aapply()
+        names.append(f"{deployment.flow_name}/{deployment.name}")
+    return names

@@ -1,0 +1,133 @@
+"""What an agent's reply brings about: the plan, runs, the commit, the record."""
+
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+
+from flows import git
+from flows.models.run import RunCreate
+from flows.models.session import IterationRecord
+from flows.models.sweep import WildSweepCreate
+from flows.protocol.experiments import parse_experiments
+from flows.session import ResearchSession, entry_markdown
+from flows.turn import Turn
+
+SUBJECT_LENGTH = 72
+
+
+def write_plan(session: ResearchSession, turn: Turn, before: str) -> None:
+    """Put the reply's <plan> into tasks.md, unless the agent has written the file itself."""
+    if turn.tags.plan is None or session.plan_text() != before:
+        return
+    session.paths.root.mkdir(parents=True, exist_ok=True)
+    session.paths.tasks.write_text(turn.tags.plan.strip() + "\n", encoding="utf-8")
+
+
+async def create_experiments(session: ResearchSession, turn: Turn) -> list[str]:
+    """Turn an <experiments> block into queued runs of a sweep; return their ids.
+
+    The runs carry idempotency keys, so that a crash in the middle creates none twice.
+    """
+    if turn.tags.experiments_raw is None:
+        return []
+    requests, faults = parse_experiments(turn.tags.experiments_raw)
+    turn.record.faults += faults
+    requests = requests[: _runs_left(session, turn, len(requests))]
+    if not requests:
+        return []
+    sweep = await session.sweeps.create_wild(
+        WildSweepCreate(
+            name=f"{turn.record.label} experiments",
+            goal=requests[0].goal,
+            chat_session_id=session.id,
+        )
+    )
+    ids = []
+    for number, request in enumerate(requests):
+        spec = request.to_run_spec(session.workdir, session.id, sweep.id)
+        if not Path(spec.workdir or session.workdir).is_dir():
+            turn.record.faults.append(
+                f"experiment {number + 1}: workdir '{spec.workdir}' does not exist; "
+                "it was not started"
+            )
+            continue
+        run = await session.runs.create(
+            RunCreate(**spec.model_dump(), auto_start=True),
+            idempotency_key=f"{session.id}:{turn.record.label}:{number}",
+        )
+        ids.append(run.id)
+    return ids
+
+
+def _runs_left(session: ResearchSession, turn: Turn, wanted: int) -> int:
+    """How many of `wanted` runs the budget still allows; the agent is told of a cut."""
+    budget = session.spec.budget.runs
+    if budget is None:
+        return wanted
+    used = len({id for it in session.record.iterations for id in it.run_ids})
+    left = max(0, budget - used)
+    if wanted > left:
+        turn.record.faults.append(
+            f"the budget of {budget} runs leaves {left}: {wanted - left} experiments were not "
+            "started"
+        )
+    return min(wanted, left)
+
+
+async def close_turn(session: ResearchSession, turn: Turn, known_runs: set[str]) -> None:
+    """Make the call durable: runs noted, log appended, commit made, record saved.
+
+    Args:
+        session: the session.
+        turn: the call that has ended.
+        known_runs: ids of the runs that were there before it.
+    """
+    record = turn.record
+    runs = await session.all_runs()
+    record.run_ids = [run.id for run in runs if run.id not in known_runs]
+    append_log(session, record)
+    await commit(session, record)
+    session.record.iterations.append(record)
+    session.record.in_progress = None
+    session.record.attempt = 1
+    await session.save()
+    await session.save_plan()
+    for sweep_id in sorted({run.sweep_id for run in runs if run.sweep_id}):
+        await session.sweeps.refresh(sweep_id)
+    for key in turn.steer_keys:
+        await session.client.delete_flow_run_input(session.flow_run_id, key)
+
+
+def append_log(session: ResearchSession, record: IterationRecord) -> None:
+    """Append the call to iteration_log.md, once."""
+    session.paths.root.mkdir(parents=True, exist_ok=True)
+    path = session.paths.log
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    heading = f"## {record.label}\n"
+    if heading in text:
+        return
+    if not text:
+        text = f"# Iteration log\n\n**Goal**: {session.spec.goal}\n"
+    path.write_text(text.rstrip("\n") + "\n\n" + entry_markdown(record), encoding="utf-8")
+
+
+async def commit(session: ResearchSession, record: IterationRecord) -> None:
+    """Commit what the call has changed; a fault of git is told, and ends nothing."""
+    first = (
+        record.summary.strip().split("\n")[0] if record.summary else record.error or "no summary"
+    )
+    subject = f"wild: {record.label}: {first}"
+    if len(subject) > SUBJECT_LENGTH:
+        subject = subject[: SUBJECT_LENGTH - 1] + "…"
+    body = f"{record.summary}\n\nSession: {session.id}"
+    try:
+        result = await git.commit_all(session.workdir, f"{subject}\n\n{body}")
+    except git.GitError as error:
+        record.faults.append(f"git commit failed: {error}")
+        get_run_logger().error("%s: git commit failed: %s", record.label, error)
+        return
+    record.commit = result.commit
+    own = str(session.paths.root.relative_to(session.workdir))
+    record.files_changed = sum(1 for name in result.files if not name.startswith(own))
+    for skipped in result.skipped[:20]:
+        get_run_logger().warning("%s: not committed: %s", record.label, skipped)

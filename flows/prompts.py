@@ -1,0 +1,201 @@
+"""Prompts: every template variable, and the sections that are built for them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from flows.models.run import Run, RunStatus
+from flows.models.session import Budget
+from flows.skills import SkillLibrary
+
+RESULTS_LIMIT = 6000
+TAIL_LINES = 12
+TAIL_CHARACTERS = 900
+SUMMARY_LIMIT = 4000
+
+
+class PromptContext(BaseModel):
+    """All variables that a skill may use."""
+
+    goal: str = ""
+    workdir: str = ""
+    iteration: int = 0
+    max_iterations: int = 25
+    tasks_path: str = ""
+    log_path: str = ""
+    playbook_path: str = ""
+    server_url: str = ""
+    session_id: str = ""
+    steer_section: str = ""
+    struggle_section: str = ""
+    faults_section: str = ""
+    interrupted_section: str = ""
+    api_catalog: str = ""
+    auth_header: str = ""
+    memories: str = ""
+    experiment_results: str = ""
+    evo_sweep_section: str = ""
+    evo_sweep_enabled: bool = False
+    plan: str = ""
+    summary_of_work: str = ""
+    user_availability: str = ""
+    autonomy_level: str = "balanced"
+    cluster_state: str = ""
+    budget_section: str = ""
+
+
+def render_prompt(library: SkillLibrary, skill_id: str, context: PromptContext) -> str:
+    """The prompt of a skill."""
+    return library.render(skill_id, context.model_dump())
+
+
+def api_catalog(openapi: Mapping[str, Any], auth_header: str, server_url: str) -> str:
+    """The API in short: one line an operation, grouped by tag, from the OpenAPI schema."""
+    groups: dict[str, list[str]] = {}
+    for path, operations in openapi.get("paths", {}).items():
+        for method, operation in operations.items():
+            if not isinstance(operation, dict):
+                continue
+            tag = (operation.get("tags") or ["other"])[0]
+            queries = [p["name"] for p in operation.get("parameters", []) if p.get("in") == "query"]
+            line = f"- {method.upper()} {path}"
+            if queries:
+                line += "?" + "&".join(queries)
+            body = _body_fields(openapi, operation)
+            if body:
+                line += f" {{{body}}}"
+            groups.setdefault(tag, []).append(f"{line}: {operation.get('summary', '')}")
+    lines = [f"Base URL: {server_url}. Send {auth_header} with every request.", ""]
+    for tag in sorted(groups):
+        lines += [f"**{tag}**", *groups[tag], ""]
+    example = json.dumps({"name": "example", "command": "echo hello", "auto_start": True})
+    lines += [
+        "```bash",
+        f"curl -sf {auth_header} {server_url}/wild/v2/system-health",
+        f"curl -sf {auth_header} -H 'Content-Type: application/json' "
+        f"-d '{example}' {server_url}/runs",
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+def _body_fields(openapi: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
+    """Field names of a JSON body; optional ones with a question mark."""
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    name = schema.get("$ref", "").rsplit("/", 1)[-1]
+    model = openapi.get("components", {}).get("schemas", {}).get(name, {})
+    required = set(model.get("required", []))
+    return ", ".join(
+        field if field in required else f"{field}?" for field in model.get("properties", {})
+    )
+
+
+def steer_section(texts: Sequence[str]) -> str:
+    """What the user has said since the last prompt."""
+    if not texts:
+        return ""
+    lines = "\n".join(f"- {text}" for text in texts)
+    return f"## The user says (this comes before the plan)\n\n{lines}\n"
+
+
+def struggle_section(signs: Sequence[str]) -> str:
+    """Signs that the work is stuck."""
+    if not signs:
+        return ""
+    lines = "\n".join(f"- {sign}" for sign in signs)
+    return (
+        "## Signs of struggle\n\n"
+        f"{lines}\n\nDo not repeat what has not worked. Say in one sentence what is in the way, "
+        "then take a smaller step or another kind of change.\n"
+    )
+
+
+def faults_section(faults: Sequence[str]) -> str:
+    """What the last reply got wrong."""
+    if not faults:
+        return ""
+    lines = "\n".join(f"- {fault}" for fault in dict.fromkeys(faults))
+    return f"## What was wrong with your last reply\n\n{lines}\n\nMend this first.\n"
+
+
+def memories_section(lessons: Sequence[str]) -> str:
+    """Lessons of earlier sessions."""
+    if not lessons:
+        return "None yet."
+    return "\n".join(f"- {lesson}" for lesson in lessons)
+
+
+def cluster_state(*, g: int, r: int, q: int, max_new_runs: int, label: str) -> str:
+    """The compute and what is free of it."""
+    return (
+        f"{label}: g={g} slots, r={r} held, q={q} runs queued, max_new_runs={max_new_runs}. "
+        f"{max(0, g - r - q)} slots are free beyond the queue."
+    )
+
+
+def user_availability(away_duration_minutes: int, autonomy_level: str) -> str:
+    """Whether the user can be asked."""
+    if away_duration_minutes > 0:
+        return (
+            f"The user is away for about {away_duration_minutes} minutes. Do not ask: decide by "
+            f"yourself (autonomy: {autonomy_level}) and write down why."
+        )
+    return f"The user may steer at any time (autonomy: {autonomy_level}), but never wait for it."
+
+
+def budget_section(
+    budget: Budget,
+    *,
+    hours_used: float = 0.0,
+    cost_used: float = 0.0,
+    gpu_hours_used: float = 0.0,
+    runs_used: float = 0,
+) -> str:
+    """What is left to spend."""
+    rows = [
+        ("hours", budget.hours, hours_used, "{:.2f}"),
+        ("US dollars", budget.cost_usd, cost_used, "{:.2f}"),
+        ("slot-hours", budget.gpu_hours, gpu_hours_used, "{:.2f}"),
+        ("runs", budget.runs, runs_used, "{:.0f}"),
+    ]
+    lines = [
+        f"- {name}: {form.format(used)} used"
+        + (f" of {bound:g}" if bound is not None else ", no bound")
+        for name, bound, used, form in rows
+    ]
+    return "\n".join(lines)
+
+
+def experiment_results(runs: Sequence[Run], log_tails: Mapping[str, str]) -> str:
+    """The runs that have ended since the last prompt, within about 6,000 characters."""
+    if not runs:
+        return "No run has ended since the last prompt."
+    lines = [
+        "| run | id | status | exit | seconds | metrics |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for run in runs:
+        seconds = (
+            f"{run.finished_at - run.started_at:.1f}" if run.started_at and run.finished_at else "-"
+        )
+        metrics = ", ".join(f"{name}={value:.6g}" for name, value in list(run.metrics.items())[:8])
+        lines.append(
+            f"| {run.name} | {run.id} | {run.status.value} | {run.exit_code} | {seconds} "
+            f"| {metrics or '-'} |"
+        )
+    for run in runs:
+        if run.status is RunStatus.FAILED:
+            lines += ["", f"{run.name} failed: {run.error}", "```", *_tail(log_tails, run), "```"]
+    text = "\n".join(lines)
+    if len(text) > RESULTS_LIMIT:
+        text = text[:RESULTS_LIMIT] + "\n[cut: read the rest by GET /runs and /runs/{id}/logs]"
+    return text
+
+
+def _tail(log_tails: Mapping[str, str], run: Run) -> list[str]:
+    shown = [line for line in log_tails.get(run.id, "").splitlines() if line.strip()]
+    text = "\n".join(line.rsplit("\r", 1)[-1] for line in shown[-TAIL_LINES:])
+    return text[-TAIL_CHARACTERS:].replace("```", "'''").splitlines()

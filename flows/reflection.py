@@ -1,0 +1,73 @@
+"""Reflection: at the plan's gates and after DONE, continue or stop, and what was learnt."""
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from flows.control import StopRequested
+from flows.effects import close_turn, write_plan
+from flows.models.session import Phase
+from flows.protocol.plan import closed_gates
+from flows.session import ResearchSession, current_session
+from flows.turn import take_turn
+
+
+def due_gates(session: ResearchSession) -> list[str]:
+    """Reflection gates of the plan that are closed and have not been reflected upon."""
+    return [
+        gate for gate in closed_gates(session.plan()) if gate not in session.record.reflected_gates
+    ]
+
+
+async def reflect(session: ResearchSession, why: str) -> bool:
+    """Have the agent reflect; return whether the session goes on.
+
+    A reflection without a decision lets the session go on at a gate, and ends it after DONE.
+    """
+    await session.enter(Phase.REFLECTION)
+    gates, done = due_gates(session), session.record.done
+    index = session.record.last_index
+    label = f"reflection-{index:02d}"
+    await reflection(session.id, index, label, why)
+    session.control.check()
+    last = session.record.iterations[-1]
+    session.record.reflected_gates += gates
+    session.record.done = False
+    await session.save()
+    if last.continue_session is None:
+        return not done
+    return last.continue_session
+
+
+@flow(name="reflection", flow_run_name="{label}", persist_result=False)
+async def reflection(session_id: str, index: int, label: str, why: str) -> State[Any]:
+    """Weigh what was found, decide continue or stop, and keep the lessons.
+
+    Args:
+        session_id: the session that this belongs to.
+        index: number of the last iteration.
+        label: name of this call.
+        why: what led to it: a gate, or DONE.
+    """
+    session = current_session()
+    known = {run.id for run in await session.all_runs()}
+    before = session.plan_text()
+    number = 1 + sum(
+        1 for it in session.record.iterations if it.kind == "reflection" and it.index == index
+    )
+    try:
+        call = await take_turn(session, "reflection", index, number)
+    except StopRequested as stop:
+        return Cancelled(message=str(stop))
+    write_plan(session, call, before)
+    call.record.summary = call.record.summary or (call.tags.reflection or "")[:2000]
+    if call.tags.reflection and call.record.error == "the reply has no tags":
+        call.record.failed, call.record.error = False, None
+    await session.memories.add(call.tags.memories, session.workdir, session.id)
+    await close_turn(session, call, known)
+    if call.record.failed:
+        return Failed(message=call.record.error or "failed")
+    decision = {True: "continue", False: "stop", None: "no decision"}[call.record.continue_session]
+    return Completed(message=f"{why}: {decision}")

@@ -1,0 +1,216 @@
+"""The research loop: a session from preflight to report. Read `research_loop` top to bottom."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, tags
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.exceptions import Abort, Pause
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run as runtime
+from prefect.states import Cancelled, Completed, Failed
+
+from blocks.agents.registry import load_agent
+from flows import git
+from flows.control import StopReason, StopRequested, current_control
+from flows.errors import PreflightFailed, WildloopError
+from flows.iteration import next_iteration, rest
+from flows.models.session import (
+    AgentName,
+    AutonomyLevel,
+    BranchMode,
+    Budget,
+    Goal,
+    IterationTimeout,
+    MaxIterations,
+    Phase,
+    SessionSpec,
+    WaitSeconds,
+    Workdir,
+)
+from flows.planning import PlanningFailed, plan_session
+from flows.preflight import preflight
+from flows.project import load_project
+from flows.reflection import due_gates, reflect
+from flows.report import write_report
+from flows.session import ResearchSession, enter_session
+from flows.settings import Settings
+from flows.skills import SkillLibrary, shipped_skills_path
+from flows.store.sessions import SessionStore, stop_runs
+from flows.turn import budget_used
+
+FAILURES_IN_A_ROW = 3
+
+
+class SessionFailed(Exception):
+    """The session cannot go on; the text is its reason."""
+
+
+@flow(name="research-loop", persist_result=False)
+async def research_loop(
+    goal: Goal,
+    workdir: Workdir,
+    agent: AgentName = "baseline",
+    max_iterations: MaxIterations = 25,
+    wait_seconds: WaitSeconds = 30.0,
+    iteration_timeout_seconds: IterationTimeout = 3600.0,
+    autonomy_level: AutonomyLevel = "balanced",
+    away_duration_minutes: int = 0,
+    evo_sweep_enabled: bool = False,
+    branch: BranchMode = "new",
+    budget: Budget | None = None,
+    chat_session_id: str | None = None,
+) -> State[Any]:
+    """Carry out a research session: plan, experiment, wait, reflect, report."""
+    spec = SessionSpec(
+        goal=goal,
+        workdir=workdir,
+        agent=agent,
+        max_iterations=max_iterations,
+        wait_seconds=wait_seconds,
+        iteration_timeout_seconds=iteration_timeout_seconds,
+        autonomy_level=autonomy_level,
+        away_duration_minutes=away_duration_minutes,
+        evo_sweep_enabled=evo_sweep_enabled,
+        branch=branch,
+        budget=budget or Budget(),
+        chat_session_id=chat_session_id,
+    )
+    async with get_client() as client:
+        session = await open_session(spec, client)
+        try:
+            with tags(f"session:{session.id}"):
+                return await carry_out(session)
+        except StopRequested as stop:
+            return await leave(session, stop.reason)
+
+
+async def carry_out(session: ResearchSession) -> State[Any]:
+    """The steps of a session, each durable before the next; a resumed one goes on where it was."""
+    try:
+        if not session.record.planned:
+            await preflight(session)
+            await prepare_branch(session)
+            await plan_session(session)
+        else:
+            session.agent = await load_agent(session.spec.agent)
+        reason = await iterate(session)
+    except PreflightFailed as error:
+        await finish(session, f"preflight failed: {error}", report=False)
+        return Failed(name="Failed: preflight", message=str(error))
+    except (SessionFailed, PlanningFailed, WildloopError) as error:
+        await finish(session, str(error))
+        return Failed(message=str(error))
+    await finish(session, reason)
+    return Completed(message=reason)
+
+
+async def iterate(session: ResearchSession) -> str:
+    """Iterate until the goal is done, a limit is reached or a reflection says stop; say which."""
+    last = session.record.iterations[-1]
+    while True:
+        if reason := limit_reached(session, await spent(session)):
+            return reason
+        if (woken := await rest(session, last)) is not None:
+            get_run_logger().info("woken: %s", woken)
+        if not session.record.done and not due_gates(session):
+            last = await next_iteration(session)
+            check_failures(session)
+        if session.record.done and not await reflect(session, "DONE"):
+            return "done: every task is closed"
+        if due_gates(session) and not await reflect(session, "reflection gate"):
+            return "a reflection decided to stop"
+
+
+def limit_reached(session: ResearchSession, used: dict[str, float]) -> str | None:
+    """Why no further iteration may begin; None if one may."""
+    spec, budget = session.spec, session.spec.budget
+    if session.record.last_index >= spec.max_iterations and not session.record.awaiting_turn:
+        if session.record.done or due_gates(session):
+            return None
+        return f"max_iterations: {spec.max_iterations} iterations are used up"
+    bounds = {
+        "hours": (budget.hours, used["hours_used"]),
+        "cost_usd": (budget.cost_usd, used["cost_used"]),
+        "gpu_hours": (budget.gpu_hours, used["gpu_hours_used"]),
+    }
+    for name, (bound, value) in bounds.items():
+        if bound is not None and value >= bound:
+            return f"budget: {name} {value:.3g} of {bound:g} is used up"
+    return None
+
+
+async def spent(session: ResearchSession) -> dict[str, float]:
+    """What the session has used of its budget."""
+    return budget_used(session, await session.all_runs())
+
+
+def check_failures(session: ResearchSession) -> None:
+    """Raise SessionFailed after three failed iterations in a row."""
+    last = session.record.iterations[-FAILURES_IN_A_ROW:]
+    if len(last) == FAILURES_IN_A_ROW and all(it.failed for it in last):
+        raise SessionFailed(
+            f"{FAILURES_IN_A_ROW} iterations in a row failed; the last: {last[-1].error}"
+        )
+
+
+async def open_session(spec: SessionSpec, client: Any) -> ResearchSession:
+    """The session of this flow run: a new one, or the one it was before it was interrupted."""
+    settings, session_id = Settings.from_environment(), str(runtime.id)
+    workdir = Path(spec.workdir).expanduser().resolve()
+    spec = spec.model_copy(update={"workdir": str(workdir)})
+    record = await SessionStore(client, settings).record(session_id)
+    session = ResearchSession(
+        id=session_id,
+        spec=spec,
+        settings=settings,
+        client=client,
+        control=current_control(),
+        library=SkillLibrary(shipped_skills_path(), workdir / ".wild" / "skills"),
+        project=load_project(workdir) if workdir.is_dir() else None,
+        record=record,
+        resumed=bool(record.iterations or record.in_progress),
+    )
+    enter_session(session)
+    get_run_logger().info("session %s %s", session_id, "resumed" if session.resumed else "begins")
+    return session
+
+
+async def prepare_branch(session: ResearchSession) -> None:
+    """Commit on `wild/<session>` (or the current branch); keep run folders out of git."""
+    if session.record.base_commit is not None:
+        return
+    session.record.base_commit = await git.head_commit(session.workdir)
+    await git.ensure_ignored(session.workdir, ".wild/runs/")
+    if session.spec.branch == "new":
+        session.record.branch = f"wild/{session.id}"
+        await git.start_branch(session.workdir, session.record.branch)
+    else:
+        session.record.branch = await git.current_branch(session.workdir)
+    await session.save()
+
+
+async def finish(session: ResearchSession, reason: str, report: bool = True) -> None:
+    """End the session: its waiting runs are stopped, its report written."""
+    session.record.ended_reason = reason
+    stopped = await stop_runs(session.runs, session.id, running=False)
+    if stopped:
+        get_run_logger().warning("stopped %d runs that still waited", len(stopped))
+    if report:
+        await session.enter(Phase.REPORT)
+        await write_report(session)
+    await session.enter(Phase.ENDED)
+
+
+async def leave(session: ResearchSession, reason: StopReason) -> State[Any]:
+    """End this flow run before its time, as its worker asks."""
+    if reason is StopReason.CANCEL:
+        await finish(session, "stopped by the user", report=bool(session.record.iterations))
+        return Cancelled(message="stopped by the user")
+    if reason is StopReason.PAUSE:
+        # The agent was ended: its half-done call is not to be taken for a reply.
+        session.record.attempt += 1
+        await session.save()
+        raise Pause("paused by the user")
+    raise Abort("the worker stops; the next one takes the session up again")

@@ -1,0 +1,188 @@
+"""One session at work: its spec, files, stores and durable position, passed between the steps."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+
+from blocks.agents.base import Agent
+from flows.control import RunControl
+from flows.models.run import Run
+from flows.models.session import IterationRecord, Phase, SessionRecord, SessionSpec
+from flows.paths import SessionPaths
+from flows.project import ProjectConfig
+from flows.protocol.plan import Plan, parse_plan
+from flows.settings import (
+    SERVER_URL_VARIABLE,
+    TOKEN_VARIABLE,
+    Settings,
+)
+from flows.skills import SkillLibrary
+from flows.store import artifacts
+from flows.store.cluster import ClusterStore
+from flows.store.memories import MemoryStore
+from flows.store.runs import RunStore
+from flows.store.sessions import LOG_KEY, PLAN_KEY, SessionStore
+from flows.store.sweeps import SweepStore
+
+
+@dataclass
+class ResearchSession:
+    """What every step of a session needs.
+
+    `record` is the durable position: change it, then `save()`.
+    """
+
+    id: str
+    spec: SessionSpec
+    settings: Settings
+    client: PrefectClient
+    control: RunControl
+    library: SkillLibrary
+    project: ProjectConfig | None
+    record: SessionRecord
+    agent: Agent | None = None
+    resumed: bool = False
+    paths: SessionPaths = field(init=False)
+    runs: RunStore = field(init=False)
+    sweeps: SweepStore = field(init=False)
+    sessions: SessionStore = field(init=False)
+    cluster: ClusterStore = field(init=False)
+    memories: MemoryStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.paths = SessionPaths.of(self.spec.workdir, self.id)
+        self.runs = RunStore(self.client, self.settings)
+        self.sweeps = SweepStore(self.client, self.settings)
+        self.sessions = SessionStore(self.client, self.settings)
+        self.cluster = ClusterStore(self.client, self.settings)
+        self.memories = MemoryStore(self.client, self.settings)
+
+    @property
+    def flow_run_id(self) -> UUID:
+        """The session's flow run."""
+        return UUID(self.id)
+
+    @property
+    def workdir(self) -> Path:
+        """The project's folder."""
+        return self.paths.workdir
+
+    def plan_text(self) -> str:
+        """tasks.md as it stands; empty if there is none."""
+        try:
+            return self.paths.tasks.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def plan(self) -> Plan:
+        """tasks.md, parsed."""
+        return parse_plan(self.plan_text())
+
+    async def all_runs(self) -> list[Run]:
+        """Every run of the session, oldest first."""
+        return await self.runs.all(chat_session_id=self.id)
+
+    async def active_runs(self) -> list[Run]:
+        """The runs that wait or run, oldest first; `ready` ones wait for the agent, not we."""
+        return [run for run in await self.runs.active() if run.chat_session_id == self.id]
+
+    async def enter(self, phase: Phase) -> None:
+        """Note what the session is doing now."""
+        if self.record.phase is not phase:
+            self.record.phase = phase
+            await self.save()
+
+    async def save(self) -> None:
+        """Write the position as a new version of the iteration-log artifact."""
+        await artifacts.write(
+            self.client,
+            LOG_KEY + self.id,
+            type="markdown",
+            data=log_markdown(self.spec, self.record),
+            description=f"Iteration log: {self.spec.goal[:200]}",
+            record=self.record.model_dump_json(),
+            flow_run_id=self.flow_run_id,
+        )
+
+    async def save_plan(self) -> None:
+        """Write tasks.md as a new version of the plan artifact."""
+        await artifacts.write(
+            self.client,
+            PLAN_KEY + self.id,
+            type="markdown",
+            data=self.plan_text(),
+            description=f"Plan: {self.spec.goal[:200]}",
+            record="{}",
+            flow_run_id=self.flow_run_id,
+        )
+
+    def agent_environment(self, kind: str, index: int) -> dict[str, str]:
+        """The variables that an agent's process gets on top of its scrubbed environment."""
+        env = {
+            SERVER_URL_VARIABLE: self.settings.server_url,
+            "WILDLOOP_SESSION_ID": self.id,
+            "WILDLOOP_PHASE": kind,
+            "WILDLOOP_ITERATION": str(index),
+            "WILDLOOP_TASKS_PATH": str(self.paths.tasks),
+            "WILDLOOP_SESSION_DIR": str(self.paths.root),
+        }
+        if self.settings.token is not None:
+            env[TOKEN_VARIABLE] = self.settings.token.get_secret_value()
+        return env
+
+
+_current: ContextVar[ResearchSession | None] = ContextVar("wildloop-session", default=None)
+
+
+def current_session() -> ResearchSession:
+    """The session that this flow belongs to.
+
+    Raises:
+        RuntimeError: outside a session: the subflows run only inside the research loop.
+    """
+    session = _current.get()
+    if session is None:
+        raise RuntimeError("this flow runs only as a step of the research-loop flow")
+    return session
+
+
+def enter_session(session: ResearchSession) -> None:
+    """Make `session` the current one for this flow and its subflows."""
+    _current.set(session)
+
+
+def log_markdown(spec: SessionSpec, record: SessionRecord) -> str:
+    """The iteration log as a person reads it."""
+    parts = [f"# Iteration log\n\n**Goal**: {spec.goal}\n"]
+    parts += [entry_markdown(iteration) for iteration in record.iterations]
+    return "\n".join(parts)
+
+
+def entry_markdown(iteration: IterationRecord) -> str:
+    """One iteration as a section of iteration_log.md."""
+    started = datetime.fromtimestamp(iteration.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    seconds = (iteration.finished_at or iteration.started_at) - iteration.started_at
+    lines = [
+        f"## {iteration.label}",
+        "",
+        f"- started: {started} UTC, took {seconds:.1f} s, agent {iteration.exit_reason or 'ran'}",
+    ]
+    if iteration.promise:
+        lines.append(f"- promise: {iteration.promise}")
+    if iteration.continue_session is not None:
+        lines.append(f"- decision: {'continue' if iteration.continue_session else 'stop'}")
+    if iteration.commit:
+        lines.append(f"- commit: {iteration.commit[:12]}, {iteration.files_changed} files changed")
+    if iteration.run_ids:
+        lines.append(f"- runs created: {', '.join(iteration.run_ids)}")
+    lines += [f"- steered: {text}" for text in iteration.steered]
+    lines += [f"- fault: {fault}" for fault in iteration.faults]
+    if iteration.error:
+        lines.append(f"- error: {iteration.error}")
+    if iteration.summary:
+        lines += ["", iteration.summary]
+    return "\n".join(lines) + "\n"

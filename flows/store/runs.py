@@ -1,0 +1,311 @@
+"""Runs: flow runs of the deployment `experiment/wildloop`, read and written as `Run`."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelled, Cancelling, Scheduled
+from pydantic import BaseModel, Field
+
+from flows.errors import InvalidTransition
+from flows.metrics import run_metrics
+from flows.models.run import Run, RunCounts, RunCreate, RunFacts, RunSpec, RunStatus
+from flows.paths import RunPaths
+from flows.settings import CPU_QUEUE, RUNS_QUEUE
+from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
+from flows.store.states import prefect_types, ready_state, run_status
+
+LABEL_PREFIX = "wildloop."
+EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
+PAGE = 200
+
+
+class RunFilter(BaseModel):
+    """Which runs to list; newest first."""
+
+    limit: int = Field(default=100, ge=1, le=1000)
+    offset: int = Field(default=0, ge=0)
+    status: RunStatus | None = None
+    sweep_id: str | None = None
+    chat_session_id: str | None = None
+    archived: bool | None = None
+
+
+class RunStore(Store):
+    """Create, read and steer runs."""
+
+    async def create(self, body: RunCreate, idempotency_key: str | None = None) -> Run:
+        """Create a run, `queued` if `auto_start`, else `ready`.
+
+        With an `idempotency_key` that was used before, the run created then is returned.
+
+        Raises:
+            Unavailable: no experiment deployment is registered.
+        """
+        spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
+        if spec.workdir is None:
+            spec.workdir = str(self.settings.workdir)
+        flow_run = await self.client.create_flow_run_from_deployment(
+            await self.deployment_id(EXPERIMENT),
+            parameters={"spec": spec.model_dump(mode="json", exclude_defaults=True)},
+            name=spec.name,
+            tags=run_tags(spec),
+            state=Scheduled() if body.auto_start else ready_state(),
+            work_queue_name=RUNS_QUEUE if spec.gpus else CPU_QUEUE,
+            idempotency_key=idempotency_key,
+        )
+        return to_run(flow_run)
+
+    async def get(self, run_id: str) -> Run:
+        """Read one run, with its metrics as they stand.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        run = to_run(await self.read_flow_run("run", run_id, EXPERIMENT))
+        return (await with_live_metrics([run]))[0]
+
+    async def select(self, wanted: RunFilter) -> list[Run]:
+        """The runs that match, newest first."""
+        runs: list[Run] = []
+        offset = wanted.offset
+        while len(runs) < wanted.limit:
+            page = min(PAGE, wanted.limit - len(runs))
+            flow_runs = await self.client.read_flow_runs(
+                flow_run_filter=self._filter(wanted),
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                limit=page,
+                offset=offset,
+            )
+            found = map(to_run, flow_runs)
+            runs += [run for run in found if wanted.status in (None, run.status)]
+            offset += len(flow_runs)
+            if len(flow_runs) < page:
+                break
+        return await with_live_metrics(runs)
+
+    async def all(
+        self, *, sweep_id: str | None = None, chat_session_id: str | None = None
+    ) -> list[Run]:
+        """Every run of a sweep or session, oldest first."""
+        wanted = RunFilter(limit=1000, sweep_id=sweep_id, chat_session_id=chat_session_id)
+        runs: list[Run] = []
+        while True:
+            page = await self.select(wanted)
+            runs += page
+            if len(page) < wanted.limit:
+                return list(reversed(runs))
+            wanted = wanted.model_copy(update={"offset": wanted.offset + wanted.limit})
+
+    async def counts(
+        self, *, sweep_id: str | None = None, chat_session_id: str | None = None
+    ) -> RunCounts:
+        """How many runs of a sweep, of a session, or at all, have each status."""
+        wanted = RunFilter(sweep_id=sweep_id, chat_session_id=chat_session_id)
+        statuses: list[RunStatus] = []
+        offset = 0
+        while True:
+            flow_runs = await self.client.read_flow_runs(
+                flow_run_filter=self._filter(wanted),
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                limit=PAGE,
+                offset=offset,
+            )
+            statuses += [to_run(flow_run).status for flow_run in flow_runs]
+            offset += len(flow_runs)
+            if len(flow_runs) < PAGE:
+                return RunCounts.of(statuses)
+
+    async def active(self) -> list[Run]:
+        """Every run that waits or holds a slot, oldest first."""
+        flow_runs: list[FlowRun] = []
+        while True:
+            page = await self.client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(
+                    tags=FlowRunFilterTags(all_=[EXPERIMENT_TAG]),
+                    state=_state_filter(
+                        [
+                            StateType.SCHEDULED,
+                            StateType.PENDING,
+                            StateType.RUNNING,
+                            StateType.CANCELLING,
+                        ]
+                    ),
+                ),
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                limit=PAGE,
+                offset=len(flow_runs),
+            )
+            flow_runs += page
+            if len(page) < PAGE:
+                return [to_run(flow_run) for flow_run in reversed(flow_runs)]
+
+    async def start(self, run_id: str) -> Run:
+        """Queue a `ready` run.
+
+        Raises:
+            InvalidTransition: it is not `ready`.
+        """
+        flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
+        run = to_run(flow_run)
+        if not run.status.can_become(RunStatus.QUEUED):
+            raise InvalidTransition("run", run_id, run.status, RunStatus.QUEUED)
+        queued_at = datetime.now(UTC).timestamp()
+        # The label goes first: once resumed, a worker may write its own labels at any moment.
+        await self.write_facts(flow_run.id, RunFacts(queued_at=queued_at))
+        await self.client.resume_flow_run(flow_run.id)
+        return to_run(await self.client.read_flow_run(flow_run.id))
+
+    async def queue(self, run_id: str) -> Run:
+        """Same as `start`: Wildloop starts queued runs by itself as slots free up."""
+        return await self.start(run_id)
+
+    async def stop(self, run_id: str) -> Run:
+        """Stop a run; one that runs is `stopped` once its processes are gone.
+
+        Raises:
+            InvalidTransition: it has already ended.
+        """
+        flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
+        run = to_run(flow_run)
+        if run.status.is_terminal:
+            raise InvalidTransition("run", run_id, run.status, RunStatus.STOPPED)
+        if run.status.is_active:
+            state: Any = Cancelling(message="Stop requested.")
+        else:
+            state = Cancelled(message="Stopped before it was launched.")
+        await self.client.set_flow_run_state(flow_run.id, state, force=not run.status.is_active)
+        return to_run(await self.client.read_flow_run(flow_run.id))
+
+    async def write_facts(self, flow_run_id: UUID, facts: RunFacts) -> None:
+        """Add what execution found out to the run's labels."""
+        labels = {
+            LABEL_PREFIX + key: value for key, value in facts.model_dump(exclude_none=True).items()
+        }
+        await self.client.update_flow_run_labels(flow_run_id, labels)
+
+    def _filter(self, wanted: RunFilter) -> FlowRunFilter:
+        tags = [EXPERIMENT_TAG]
+        if wanted.sweep_id is not None:
+            tags.append(f"sweep:{wanted.sweep_id}")
+        if wanted.chat_session_id is not None:
+            tags.append(f"session:{wanted.chat_session_id}")
+        return FlowRunFilter(
+            tags=FlowRunFilterTags(all_=tags),
+            state=_state_filter(prefect_types(wanted.status)) if wanted.status else None,
+        )
+
+
+def run_tags(spec: RunSpec) -> list[str]:
+    """The Prefect tags of a run."""
+    tags = [EXPERIMENT_TAG]
+    if spec.gpus:
+        tags.append("gpu")
+    if spec.sweep_id:
+        tags.append(f"sweep:{spec.sweep_id}")
+    if spec.chat_session_id:
+        tags.append(f"session:{spec.chat_session_id}")
+    return tags
+
+
+def facts_of(flow_run: FlowRun) -> RunFacts:
+    """What execution found out about a run."""
+    return RunFacts.model_validate(
+        {
+            key.removeprefix(LABEL_PREFIX): value
+            for key, value in (flow_run.labels or {}).items()
+            if key.startswith(LABEL_PREFIX)
+        }
+    )
+
+
+def spec_of(flow_run: FlowRun) -> RunSpec:
+    """What the run is to run."""
+    return RunSpec.model_validate(flow_run.parameters.get("spec", {}))
+
+
+def to_run(flow_run: FlowRun) -> Run:
+    """The run behind a flow run of the experiment deployment."""
+    spec, facts, state = spec_of(flow_run), facts_of(flow_run), flow_run.state
+    status = run_status(state, launched=facts.started_at is not None)
+    created = (flow_run.created or datetime.now(UTC)).timestamp()
+    ended = state.timestamp.timestamp() if state and status.is_terminal else None
+    queued_at = facts.queued_at or (None if status is RunStatus.READY else created)
+    workdir = spec.workdir or "."
+    run_dir = facts.run_dir or str(RunPaths.of(workdir, str(flow_run.id)).root)
+    return Run(
+        id=str(flow_run.id),
+        name=flow_run.name,
+        command=spec.command,
+        workdir=workdir,
+        status=status,
+        sweep_id=_tagged(flow_run.tags, "sweep:") or spec.sweep_id,
+        chat_session_id=spec.chat_session_id,
+        parent_run_id=spec.parent_run_id,
+        origin_alert_id=spec.origin_alert_id,
+        parameters=spec.parameters,
+        seed=spec.seed,
+        priority=spec.priority,
+        gpus_requested=spec.gpus,
+        timeout_seconds=spec.timeout_seconds,
+        created_at=created,
+        queued_at=queued_at,
+        started_at=facts.started_at,
+        finished_at=facts.finished_at or ended,
+        exit_code=facts.exit_code,
+        error=state.message if state and status is RunStatus.FAILED else None,
+        gpus=[device for device in (facts.gpus or "").split(",") if device],
+        host=facts.host,
+        run_dir=run_dir,
+        git_commit=facts.git_commit,
+        is_archived=bool(facts.archived),
+        attempt=facts.attempt or 0,
+        metrics=json.loads(facts.metrics) if facts.metrics else {},
+        ui_url=flow_run_url(flow_run.id),
+    )
+
+
+async def with_live_metrics(runs: list[Run]) -> list[Run]:
+    """The runs, those under way with the last metrics of their folders."""
+
+    def read() -> list[Run]:
+        return [
+            run.model_copy(update={"metrics": run_metrics(Path(run.run_dir))})
+            if run.started_at is not None and not run.metrics
+            else run
+            for run in runs
+        ]
+
+    return await asyncio.to_thread(read)
+
+
+def _state_filter(types: list[StateType]) -> FlowRunFilterState:
+    return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
+
+
+def _tagged(tags: Iterable[str], prefix: str) -> str | None:
+    return next((tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)), None)
+
+
+__all__ = [
+    "RunFilter",
+    "RunStore",
+    "facts_of",
+    "parse_id",
+    "run_tags",
+    "spec_of",
+    "to_run",
+    "with_live_metrics",
+]

@@ -1,0 +1,360 @@
+"""Sessions: flow runs of the research loop, with their position in an artifact each."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from uuid import UUID, uuid4
+
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events import emit_event
+from prefect.states import Cancelled, Cancelling
+from pydantic import BaseModel, Field
+
+from flows import git
+from flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
+from flows.models.run import Run, RunCounts, RunStatus
+from flows.models.session import (
+    Phase,
+    Session,
+    SessionEvent,
+    SessionRecord,
+    SessionSpec,
+    SessionStart,
+    SessionStatus,
+    TaskProgress,
+)
+from flows.paths import SessionPaths
+from flows.project import load_project
+from flows.protocol.plan import parse_plan, progress
+from flows.results import best_result
+from flows.store import artifacts
+from flows.store.base import RESEARCH_LOOP, Store, flow_run_url
+from flows.store.runs import RunStore
+from flows.store.states import session_status, suspended_state
+
+LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
+LOG_KEY = "iteration-log-"
+PLAN_KEY = "plan-"
+REPORT_KEY = "report-"
+EVENTS_KEY = "events-"
+STEER_KEY = "steer-"
+STEER_EVENT = "wildloop.session.steered"
+ALIVE = [
+    StateType.SCHEDULED,
+    StateType.PENDING,
+    StateType.RUNNING,
+    StateType.PAUSED,
+    StateType.CANCELLING,
+]
+
+
+class ResolvedEvents(BaseModel):
+    """Which events of a session have been resolved."""
+
+    ids: list[str] = Field(default_factory=list)
+
+
+class SessionStore(Store):
+    """Start, read and steer sessions."""
+
+    async def start(self, body: SessionStart) -> Session:
+        """Start a session.
+
+        Raises:
+            InvalidRequest: the workdir does not exist or is no git repository.
+            Conflict: another session is active in this workdir.
+        """
+        workdir = await self._checked_workdir(body.workdir or str(self.settings.workdir))
+        for other in await self._flow_runs(ALIVE):
+            if Path(spec_of(other).workdir).resolve() == workdir:
+                raise Conflict(
+                    f"session '{other.id}' is active in workdir '{workdir}': stop it first, "
+                    "or use another clone"
+                )
+        spec = SessionSpec.model_validate(
+            body.model_dump(exclude={"workdir"}) | {"workdir": str(workdir)}
+        )
+        tags = [LOOP_TAG]
+        if spec.chat_session_id:
+            tags.append(f"chat:{spec.chat_session_id}")
+        flow_run = await self.client.create_flow_run_from_deployment(
+            await self.deployment_id(RESEARCH_LOOP),
+            parameters=spec.model_dump(mode="json", exclude_none=True),
+            tags=tags,
+        )
+        return self._session(flow_run, None, [])
+
+    async def get(self, session_id: str) -> Session:
+        """Read one session; NotFound if there is none."""
+        flow_run = await self.read_flow_run("session", session_id, RESEARCH_LOOP)
+        record, runs = await asyncio.gather(
+            self.record(session_id),
+            RunStore(self.client, self.settings).all(chat_session_id=session_id),
+        )
+        return self._session(flow_run, record, runs)
+
+    async def recent(self, limit: int = 50) -> list[Session]:
+        """The sessions, newest first."""
+        flow_runs = await self._flow_runs(None, limit)
+        if not flow_runs:
+            return []
+        found = await artifacts.latest(self.client, *[f"{LOG_KEY}{run.id}" for run in flow_runs])
+        runs: dict[str, list[Run]] = {str(flow_run.id): [] for flow_run in flow_runs}
+        for run in await RunStore(self.client, self.settings).all():
+            if run.chat_session_id in runs:
+                runs[run.chat_session_id].append(run)
+        sessions = []
+        for flow_run in flow_runs:
+            artifact = found.get(f"{LOG_KEY}{flow_run.id}")
+            record = (
+                SessionRecord.model_validate_json(artifacts.record_of(artifact))
+                if artifact
+                else None
+            )
+            sessions.append(self._session(flow_run, record, runs[str(flow_run.id)]))
+        return sessions
+
+    async def find(self, chat_session_id: str | None, session_id: str | None = None) -> Session:
+        """The session with either id; with neither, the one active session, else the latest.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: no id was given and several sessions are active.
+        """
+        if session_id is not None:
+            return await self.get(session_id)
+        if chat_session_id is not None:
+            tagged = await self._flow_runs(None, 1, [f"chat:{chat_session_id}"])
+            return await self.get(str(tagged[0].id) if tagged else chat_session_id)
+        alive = await self._flow_runs(ALIVE)
+        if len(alive) > 1:
+            ids = ", ".join(str(flow_run.id) for flow_run in alive)
+            raise Conflict(f"several sessions are active ({ids}): give session_id")
+        latest = alive or await self._flow_runs(None, 1)
+        if not latest:
+            raise NotFound("session", "(latest)")
+        return await self.get(str(latest[0].id))
+
+    async def record(self, session_id: str) -> SessionRecord:
+        """The durable position of a session; a fresh one if it has not begun."""
+        key = LOG_KEY + session_id
+        found = await artifacts.latest(self.client, key)
+        if key not in found:
+            return SessionRecord(session_id=session_id)
+        return SessionRecord.model_validate_json(artifacts.record_of(found[key]))
+
+    async def pause(self, session_id: str) -> Session:
+        """Pause a running session: its agent is ended, its runs go on."""
+        flow_run = await self._in(session_id, {SessionStatus.RUNNING}, SessionStatus.PAUSED)
+        await self.client.set_flow_run_state(flow_run.id, suspended_state("Paused by request."))
+        return await self.get(session_id)
+
+    async def resume(self, session_id: str) -> Session:
+        """Resume a paused session where it was."""
+        flow_run = await self._in(session_id, {SessionStatus.PAUSED}, SessionStatus.RUNNING)
+        await self.client.resume_flow_run(flow_run.id)
+        return await self.get(session_id)
+
+    async def stop(self, session_id: str, runs: Literal["keep", "stop"] = "keep") -> Session:
+        """Stop a session and its waiting runs; running ones too if `runs` is `stop`."""
+        alive = {SessionStatus.QUEUED, SessionStatus.RUNNING, SessionStatus.PAUSED}
+        flow_run = await self._in(session_id, alive, SessionStatus.STOPPED)
+        if session_status(flow_run.state) is SessionStatus.RUNNING:
+            await self.client.set_flow_run_state(
+                flow_run.id, Cancelling(message="Stopped by request.")
+            )
+        else:
+            await self.client.set_flow_run_state(
+                flow_run.id, Cancelled(message="Stopped by request."), force=True
+            )
+        await stop_runs(RunStore(self.client, self.settings), session_id, running=runs == "stop")
+        return await self.get(session_id)
+
+    async def steer(self, session_id: str, text: str) -> Session:
+        """Give the agent something to know in its next prompt; wakes a waiting session."""
+        flow_run = await self.read_flow_run("session", session_id, RESEARCH_LOOP)
+        status = session_status(flow_run.state)
+        if status.is_terminal:
+            raise InvalidTransition("session", session_id, status, "steered")
+        now = datetime.now(UTC)
+        await self.client.create_flow_run_input(
+            flow_run.id,
+            key=f"{STEER_KEY}{now.timestamp():.6f}-{uuid4().hex[:6]}".replace(".", "-"),
+            value=json.dumps({"text": text, "time": now.timestamp()}),
+        )
+        emit_event(STEER_EVENT, resource=session_resource(session_id))
+        return await self.get(session_id)
+
+    async def steers(self, session_id: str) -> list[tuple[str, str, float]]:
+        """What the agent has not been told yet: (key, text, time), oldest first."""
+        inputs = await self.client.filter_flow_run_input(
+            UUID(session_id), key_prefix=STEER_KEY, limit=100, exclude_keys=set()
+        )
+        told = sorted((item.key, json.loads(item.value)) for item in inputs)
+        return [(key, str(value["text"]), float(value["time"])) for key, value in told]
+
+    async def events(self, session_id: str) -> list[SessionEvent]:
+        """What has happened in a session, oldest first: ended runs and pending steers."""
+        await self.read_flow_run("session", session_id, RESEARCH_LOOP)
+        runs = await RunStore(self.client, self.settings).all(chat_session_id=session_id)
+        resolved = set((await self._resolved(session_id)).ids)
+        found = [run_event(run) for run in runs if run.status.is_terminal]
+        found += [
+            SessionEvent(
+                id=f"steer:{key}", type="steer", title="Steer", detail=text, created_at=time
+            )
+            for key, text, time in await self.steers(session_id)
+        ]
+        found.sort(key=lambda event: event.created_at)
+        return [event.model_copy(update={"resolved": event.id in resolved}) for event in found]
+
+    async def resolve(self, session_id: str, event_ids: list[str]) -> list[SessionEvent]:
+        """Mark events as dealt with.
+
+        Raises:
+            NotFound: an id is not an event of this session.
+        """
+        known = {event.id for event in await self.events(session_id)}
+        for event_id in event_ids:
+            if event_id not in known:
+                raise NotFound("event", event_id)
+        resolved = await self._resolved(session_id)
+        ids = sorted({*resolved.ids, *event_ids})
+        await artifacts.write(
+            self.client,
+            EVENTS_KEY + session_id,
+            type="markdown",
+            data="\n".join(f"- resolved `{id}`" for id in ids),
+            description="Resolved events of the session.",
+            record=ResolvedEvents(ids=ids).model_dump_json(),
+        )
+        return await self.events(session_id)
+
+    async def _resolved(self, session_id: str) -> ResolvedEvents:
+        key = EVENTS_KEY + session_id
+        found = await artifacts.latest(self.client, key)
+        if key not in found:
+            return ResolvedEvents()
+        return ResolvedEvents.model_validate_json(artifacts.record_of(found[key]))
+
+    async def _in(
+        self, session_id: str, allowed: set[SessionStatus], wanted: SessionStatus
+    ) -> FlowRun:
+        flow_run = await self.read_flow_run("session", session_id, RESEARCH_LOOP)
+        status = session_status(flow_run.state)
+        if status not in allowed:
+            raise InvalidTransition("session", session_id, status, wanted)
+        return flow_run
+
+    async def _checked_workdir(self, text: str) -> Path:
+        workdir = Path(text).expanduser().resolve()
+        if not workdir.is_dir():
+            raise InvalidRequest(f"workdir '{text}' does not exist: create it, or give another")
+        if not await git.is_repository(workdir):
+            raise InvalidRequest(
+                f"workdir '{text}' is not a git repository: run `git init` there and commit once"
+            )
+        return workdir
+
+    async def _flow_runs(
+        self, types: list[StateType] | None, limit: int = 200, tags: list[str] | None = None
+    ) -> list[FlowRun]:
+        return await self.client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                tags=FlowRunFilterTags(all_=[LOOP_TAG, *(tags or [])]),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
+                if types
+                else None,
+            ),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=limit,
+        )
+
+    def _session(self, flow_run: FlowRun, record: SessionRecord | None, runs: list[Run]) -> Session:
+        spec, state = spec_of(flow_run), flow_run.state
+        status = session_status(state)
+        record = record or SessionRecord(session_id=str(flow_run.id))
+        paths = SessionPaths.of(spec.workdir, str(flow_run.id))
+        best, baseline = best_result(runs, load_project(Path(spec.workdir)))
+        failed = status is SessionStatus.FAILED
+        return Session(
+            session_id=str(flow_run.id),
+            chat_session_id=spec.chat_session_id,
+            goal=spec.goal,
+            workdir=spec.workdir,
+            agent=spec.agent,
+            status=status,
+            phase=Phase.ENDED if status.is_terminal else record.phase,
+            is_active=not status.is_terminal,
+            iteration=record.last_index,
+            max_iterations=spec.max_iterations,
+            started_at=flow_run.start_time.timestamp() if flow_run.start_time else None,
+            finished_at=state.timestamp.timestamp() if state and status.is_terminal else None,
+            error=(state.message if state else None) if failed else None,
+            branch=record.branch,
+            session_dir=str(paths.root),
+            runs=RunCounts.of([run.status for run in runs]),
+            tasks=read_progress(paths),
+            best=best,
+            baseline=baseline,
+            history=record.iterations,
+            report_path=record.report_path,
+            ui_url=flow_run_url(flow_run.id),
+        )
+
+
+def spec_of(flow_run: FlowRun) -> SessionSpec:
+    """What a session is to do, from its flow run's parameters."""
+    return SessionSpec.model_validate(flow_run.parameters)
+
+
+def session_resource(session_id: str) -> dict[str, str]:
+    """The Prefect event resource of a session."""
+    return {"prefect.resource.id": f"wildloop.session.{session_id}"}
+
+
+def read_progress(paths: SessionPaths) -> TaskProgress:
+    """Open and closed tasks of the session's tasks.md; zeros where there is none yet."""
+    try:
+        return progress(parse_plan(paths.tasks.read_text(encoding="utf-8", errors="replace")))
+    except FileNotFoundError:
+        return TaskProgress()
+
+
+def run_event(run: Run) -> SessionEvent:
+    """The event of a run's end."""
+    word: Literal["run_finished", "run_failed", "run_stopped"]
+    if run.status is RunStatus.FINISHED:
+        word = "run_finished"
+    elif run.status is RunStatus.FAILED:
+        word = "run_failed"
+    else:
+        word = "run_stopped"
+    return SessionEvent(
+        id=f"run:{run.id}:{run.status.value}",
+        type=word,
+        title=f"{run.name} {run.status.value}",
+        detail=run.error or "",
+        run_id=run.id,
+        created_at=run.finished_at or run.created_at,
+    )
+
+
+async def stop_runs(store: RunStore, session_id: str, *, running: bool) -> list[str]:
+    """Stop the waiting runs of a session, and the running ones if `running`; return their ids."""
+    stopped = []
+    for run in await store.all(chat_session_id=session_id):
+        waiting = run.status in (RunStatus.READY, RunStatus.QUEUED)
+        if waiting or (running and run.status.is_active):
+            await store.stop(run.id)
+            stopped.append(run.id)
+    return stopped

@@ -1,0 +1,93 @@
+"""Prefect states and Wildloop's status words, translated in one place."""
+
+from typing import Any
+
+from prefect.client.schemas.objects import State, StateDetails, StateType
+
+from flows.models.run import RunStatus
+from flows.models.session import SessionStatus
+
+READY_NAME = "Ready"
+
+
+def ready_state() -> State[Any]:
+    """The state of a run that waits for `start`.
+
+    Paused with `pause_reschedule`, so that Prefect's own resume (API or UI) makes it Scheduled
+    and a worker takes it; without the flag, resume would set Running with nobody executing.
+    """
+    return State(
+        type=StateType.PAUSED,
+        name=READY_NAME,
+        message="Created; waits to be started.",
+        state_details=StateDetails(pause_reschedule=True),
+    )
+
+
+def suspended_state(message: str) -> State[Any]:
+    """The state of a paused session: suspended until resumed, with no expiry."""
+    return State(
+        type=StateType.PAUSED,
+        name="Suspended",
+        message=message,
+        state_details=StateDetails(pause_reschedule=True),
+    )
+
+
+def run_status(state: State[Any] | None, launched: bool) -> RunStatus:
+    """The status of a run by its Prefect state; `launched`: its command has been started."""
+    if state is None:
+        return RunStatus.QUEUED
+    match state.type:
+        case StateType.PAUSED:
+            return RunStatus.READY
+        case StateType.SCHEDULED:
+            # A run re-driven after its worker died still has its command running.
+            return RunStatus.RUNNING if launched else RunStatus.QUEUED
+        case StateType.PENDING:
+            return RunStatus.RUNNING if launched else RunStatus.LAUNCHING
+        case StateType.RUNNING | StateType.CANCELLING:
+            return RunStatus.RUNNING if launched else RunStatus.LAUNCHING
+        case StateType.COMPLETED:
+            return RunStatus.FINISHED
+        case StateType.CANCELLED:
+            return RunStatus.STOPPED
+        case _:
+            return RunStatus.FAILED
+
+
+def prefect_types(status: RunStatus) -> list[StateType]:
+    """The Prefect state types that a run of this status can be in."""
+    return {
+        RunStatus.READY: [StateType.PAUSED],
+        RunStatus.QUEUED: [StateType.SCHEDULED],
+        RunStatus.LAUNCHING: [StateType.PENDING, StateType.RUNNING],
+        RunStatus.RUNNING: [
+            StateType.RUNNING,
+            StateType.CANCELLING,
+            StateType.PENDING,
+            StateType.SCHEDULED,
+        ],
+        RunStatus.FINISHED: [StateType.COMPLETED],
+        RunStatus.FAILED: [StateType.FAILED, StateType.CRASHED],
+        RunStatus.STOPPED: [StateType.CANCELLED],
+    }[status]
+
+
+def session_status(state: State[Any] | None) -> SessionStatus:
+    """The status of a session by its Prefect state."""
+    if state is None:
+        return SessionStatus.QUEUED
+    match state.type:
+        case StateType.SCHEDULED | StateType.PENDING:
+            return SessionStatus.QUEUED
+        case StateType.RUNNING | StateType.CANCELLING:
+            return SessionStatus.RUNNING
+        case StateType.PAUSED:
+            return SessionStatus.PAUSED
+        case StateType.COMPLETED:
+            return SessionStatus.COMPLETED
+        case StateType.CANCELLED:
+            return SessionStatus.STOPPED
+        case _:
+            return SessionStatus.FAILED

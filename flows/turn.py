@@ -1,0 +1,249 @@
+"""One agent call: the prompt, the process, the reply, the record."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from prefect.logging import get_run_logger
+from pydantic import BaseModel
+
+from blocks.agents.base import AgentReply, AgentRequest
+from flows.errors import Unavailable
+from flows.models.run import Run, RunStatus
+from flows.models.session import IterationRecord
+from flows.prompts import (
+    PromptContext,
+    api_catalog,
+    budget_section,
+    cluster_state,
+    experiment_results,
+    faults_section,
+    memories_section,
+    render_prompt,
+    steer_section,
+    struggle_section,
+    user_availability,
+)
+from flows.protocol.tags import AgentReplyTags, parse_reply
+from flows.results import scored
+from flows.session import ResearchSession
+from flows.struggle import struggle_signs
+
+AUTH_HEADER = '-H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN"'
+SKILLS = {
+    "planning": "wild_v2_planning",
+    "iteration": "wild_v2_iteration",
+    "reflection": "wild_v2_reflection",
+}
+Kind = Literal["planning", "iteration", "reflection"]
+INTERRUPTED = (
+    "The call before this one was interrupted (pause, restart or crash) before it had ended. "
+    "Look at the files and runs it has left before you do anything again."
+)
+
+
+class Turn(BaseModel):
+    """An agent call that has ended."""
+
+    record: IterationRecord
+    reply: AgentReply
+    tags: AgentReplyTags
+    steer_keys: list[str]
+
+
+async def take_turn(
+    session: ResearchSession, kind: Kind, index: int, turn: int = 1, faults: Sequence[str] = ()
+) -> Turn:
+    """Call the agent once; its process is adopted if it was begun before a restart."""
+    assert session.agent is not None
+    record = IterationRecord(
+        index=index, turn=turn, kind=kind, started_at=datetime.now(UTC).timestamp()
+    )
+    interrupted = session.record.in_progress == record.label
+    if not interrupted:
+        session.record.in_progress = record.label
+        session.record.attempt = 1
+        await session.save()
+    while True:
+        folder = session.paths.processes / f"{record.label}.{session.record.attempt}"
+        steers = await session.sessions.steers(session.id)
+        context = await prompt_context(session, kind, index, [text for _, text, _ in steers])
+        context.faults_section = faults_section([*faults, *_last_faults(session)])
+        context.interrupted_section = INTERRUPTED if interrupted else ""
+        prompt = render_prompt(session.library, SKILLS[kind], context)
+        reply = await session.control.guard(
+            session.agent.run(
+                AgentRequest(
+                    prompt=prompt,
+                    workdir=session.workdir,
+                    env=session.agent_environment(kind, index),
+                    timeout_seconds=session.spec.iteration_timeout_seconds,
+                    record=folder,
+                )
+            )
+        )
+        if reply.exit_reason != "interrupted":
+            break
+        interrupted = True
+        session.record.attempt += 1
+        await session.save()
+    tags = parse_reply(reply.text)
+    record.steered = [text for _, text, _ in steers]
+    _fill(session, record, reply, tags, prompt)
+    get_run_logger().info("%s: agent %s, %s", record.label, reply.exit_reason, record.summary[:300])
+    return Turn(record=record, reply=reply, tags=tags, steer_keys=[key for key, _, _ in steers])
+
+
+def _fill(
+    session: ResearchSession,
+    record: IterationRecord,
+    reply: AgentReply,
+    tags: AgentReplyTags,
+    prompt: str,
+) -> None:
+    record.finished_at = datetime.now(UTC).timestamp()
+    record.exit_reason = reply.exit_reason
+    record.cost_usd = reply.cost_usd
+    record.summary = tags.summary or ""
+    record.promise = tags.promise
+    record.continue_session = tags.continue_session
+    record.faults = list(tags.faults)
+    if reply.exit_reason != "finished":
+        record.failed = True
+        record.error = reply.error or f"the agent's call ended: {reply.exit_reason}"
+    elif not reply.text.strip():
+        record.failed = True
+        record.error = "the agent gave no reply"
+    elif tags.is_empty:
+        record.failed = True
+        record.error = "the reply has no tags"
+    record.transcript = str(write_transcript(session, record, prompt, reply))
+
+
+def write_transcript(
+    session: ResearchSession, record: IterationRecord, prompt: str, reply: AgentReply
+) -> Path:
+    """Keep prompt and reply of a call; the token, should an agent print it, is masked."""
+    session.paths.transcripts.mkdir(parents=True, exist_ok=True)
+    path = session.paths.transcripts / f"{record.label}.md"
+    text = f"# {record.label}\n\n## Prompt\n\n{prompt}\n\n## Reply\n\n{reply.text}\n"
+    if session.settings.token is not None:
+        text = text.replace(session.settings.token.get_secret_value(), "[token]")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8", errors="replace")
+    temporary.replace(path)
+    return path
+
+
+def _last_faults(session: ResearchSession) -> list[str]:
+    """What the last call got wrong, for the next one to hear."""
+    if not session.record.iterations:
+        return []
+    last = session.record.iterations[-1]
+    told = list(last.faults)
+    if last.failed and last.error:
+        told.append(f"The last call ({last.label}) failed: {last.error}")
+    return told
+
+
+async def prompt_context(
+    session: ResearchSession, kind: Kind, index: int, steers: list[str]
+) -> PromptContext:
+    """All template variables, read fresh."""
+    runs, capacity = await session.all_runs(), await session.cluster.capacity()
+    cluster = await session.cluster.cluster()
+    memories = await session.memories.recent(session.workdir)
+    return PromptContext(
+        goal=session.spec.goal,
+        workdir=str(session.workdir),
+        iteration=index,
+        max_iterations=session.spec.max_iterations,
+        tasks_path=str(session.paths.tasks),
+        log_path=str(session.paths.log),
+        playbook_path=str(session.paths.playbook),
+        server_url=session.settings.server_url,
+        session_id=session.id,
+        steer_section=steer_section(steers),
+        struggle_section=struggle_section(_signs(session, runs)),
+        api_catalog=await _catalog(session),
+        auth_header=AUTH_HEADER,
+        memories=memories_section([f"[{memory.tag}] {memory.text}" for memory in memories]),
+        experiment_results=_results(session, runs),
+        evo_sweep_enabled=session.spec.evo_sweep_enabled,
+        plan=session.plan_text(),
+        summary_of_work="\n".join(
+            f"- {it.label}: {it.summary}" for it in session.record.iterations if it.summary
+        ),
+        user_availability=user_availability(
+            session.spec.away_duration_minutes, session.spec.autonomy_level
+        ),
+        autonomy_level=session.spec.autonomy_level,
+        cluster_state=cluster_state(
+            g=capacity.g,
+            r=capacity.r,
+            q=capacity.q,
+            max_new_runs=capacity.max_new_runs,
+            label=cluster.label,
+        ),
+        budget_section=budget_section(session.spec.budget, **budget_used(session, runs)),
+    )
+
+
+def budget_used(session: ResearchSession, runs: Sequence[Run]) -> dict[str, float]:
+    """What the session has spent so far, by the names of its budget."""
+    now = datetime.now(UTC).timestamp()
+    iterations = session.record.iterations
+    gpu_seconds = sum(
+        run.gpus_requested * ((run.finished_at or now) - run.started_at)
+        for run in runs
+        if run.started_at is not None
+    )
+    return {
+        "hours_used": (now - iterations[0].started_at) / 3600 if iterations else 0.0,
+        "cost_used": sum(iteration.cost_usd or 0.0 for iteration in iterations),
+        "gpu_hours_used": gpu_seconds / 3600,
+        "runs_used": len(runs),
+    }
+
+
+def _signs(session: ResearchSession, runs: Sequence[Run]) -> list[str]:
+    metric = session.project.metric if session.project else None
+    history = [value for value, _ in scored(runs, metric.name)] if metric else []
+    direction = metric.direction if metric else "max"
+    return struggle_signs(session.record.iterations, history, direction)
+
+
+def _results(session: ResearchSession, runs: Sequence[Run]) -> str:
+    """The runs that have ended since the agent was last called."""
+    since = session.record.iterations[-1].started_at if session.record.iterations else 0.0
+    fresh = [run for run in runs if run.status.is_terminal and (run.finished_at or 0) >= since]
+    tails = {
+        run.id: _tail(Path(run.run_dir) / "run.log")
+        for run in fresh
+        if run.status is RunStatus.FAILED
+    }
+    return experiment_results(fresh, tails)
+
+
+def _tail(log: Path, size: int = 4096) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - size))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+async def _catalog(session: ResearchSession) -> str:
+    url = f"{session.settings.server_url}/openapi.json"
+    async with httpx.AsyncClient(timeout=10) as http:
+        try:
+            response = await http.get(url)
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"the Wildloop API at {session.settings.server_url} does not answer: {error}"
+            ) from error
+    return api_catalog(response.json(), AUTH_HEADER, session.settings.server_url)

@@ -1,0 +1,105 @@
+"""`wildloop worker`: registers what is missing, adopts what was left, then takes work."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.context import AsyncClientContext
+from prefect.exceptions import PrefectHTTPStatusError
+
+from blocks.cluster.detect import detect_cluster
+from flows.deployments import ensure_deployments
+from flows.settings import POOL_NAME
+from flows.store.cluster import publish_cluster
+from flows.worker.devices import DevicePool
+from flows.worker.identity import worker_identity
+from flows.worker.worker import WildloopWorker
+
+CONNECT_SECONDS = 120.0
+EXIT_GRACE_SECONDS = 10.0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a worker until SIGTERM or SIGINT; experiments go on afterwards."""
+    parser = argparse.ArgumentParser(prog="wildloop worker", description=__doc__)
+    parser.add_argument("--slots", type=int, help="concurrent runs (default: one per GPU)")
+    parser.add_argument("--ready-file", type=Path, help="created when the worker takes work")
+    options = parser.parse_args(arguments)
+    if options.slots is not None and options.slots < 1:
+        parser.error("--slots must be at least 1")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stop = threading.Event()
+    failure: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            asyncio.run(run_worker(options.slots, options.ready_file, stop))
+        except BaseException as error:
+            failure.append(error)
+            raise
+        finally:
+            stop.set()
+
+    # The flow engine swaps SIGTERM handlers per flow run, which interleaved coroutines would
+    # leave in disorder; it does so in the main thread only, so the loop lives in another.
+    thread = threading.Thread(target=serve, name="wildloop-worker", daemon=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    thread.start()
+    stop.wait()
+    thread.join(EXIT_GRACE_SECONDS)
+    # Prefect's threads may hold unsent logs for a long time; the states are on the server.
+    os._exit(1 if failure or thread.is_alive() else 0)
+
+
+async def run_worker(slots: int | None, ready_file: Path | None, stop: threading.Event) -> None:
+    """Run a worker until `stop` is set."""
+    cluster = await detect_cluster(None)
+    async with AsyncClientContext() as context:
+        await wait_for_api(context.client, stop)
+        await ensure_deployments(context.client)
+        await publish_cluster(context.client, cluster, slots)
+        worker = WildloopWorker(
+            work_pool_name=POOL_NAME,
+            name=f"wildloop-{worker_identity().host}",
+            create_pool_if_not_found=False,
+        )
+        worker.devices = DevicePool([str(gpu.index) for gpu in cluster.details.gpus])
+        serving = asyncio.create_task(worker.start(printer=lambda *_: None))
+        while not worker.is_setup and not serving.done():  # noqa: ASYNC110 - Prefect has no event
+            await asyncio.sleep(0.02)
+        if ready_file is not None and not serving.done():
+            ready_file.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        stopping = asyncio.create_task(asyncio.to_thread(stop.wait))
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+        await worker.let_go()
+        serving.cancel()
+        await asyncio.wait({serving}, timeout=2.0)
+
+
+async def wait_for_api(client: PrefectClient, stop: threading.Event) -> None:
+    """Wait until the Prefect API answers.
+
+    Raises:
+        TimeoutError: it did not within two minutes.
+    """
+    async with asyncio.timeout(CONNECT_SECONDS):
+        while not stop.is_set():
+            try:
+                response = await client.hello()
+                response.raise_for_status()
+                return
+            except (httpx.TransportError, PrefectHTTPStatusError):
+                await asyncio.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()

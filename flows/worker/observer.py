@@ -1,0 +1,74 @@
+"""Watches flow-run events, so that the worker is told of new work rather than asking for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import (
+    EventAnyResourceFilter,
+    EventFilter,
+    EventNameFilter,
+)
+from prefect.events.schemas.events import Event
+from prefect.logging import get_logger
+
+FLOW_RUN = "prefect.flow-run."
+RECONNECT_SECONDS = 1.0
+STATE_EVENTS = [
+    FLOW_RUN + name
+    for name in (
+        "Scheduled",
+        "Resuming",
+        "AwaitingRetry",
+        "Completed",
+        "Failed",
+        "Crashed",
+        "Cancelled",
+        "Cancelling",
+        "Paused",
+        "Suspended",
+    )
+]
+
+Handler = Callable[[UUID, str], Awaitable[None]]
+
+
+async def observe_flow_runs(
+    pool_id: UUID, handle: Handler, connected: Callable[[], None] = lambda: None
+) -> None:
+    """Call `handle(flow_run_id, state_name)` for every state event of a work pool's flow runs.
+
+    Runs until cancelled. A lost connection is opened again; events of the last minute are then
+    replayed by the server, so `handle` must bear repetition. `connected` is called at each
+    (re)connection: what happened before it must be read from the API.
+    """
+    logger = get_logger("wildloop.observer")
+    wanted = EventFilter(
+        event=EventNameFilter(name=STATE_EVENTS),
+        any_resource=EventAnyResourceFilter(id=[f"prefect.work-pool.{pool_id}"]),
+    )
+    while True:
+        try:
+            async with get_events_subscriber(filter=wanted) as subscriber:
+                connected()
+                async for event in subscriber:
+                    found = flow_run_event(event)
+                    if found is not None:
+                        await handle(*found)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - any fault of the socket: say so, reconnect
+            logger.warning("event stream lost (%r): opening it again", error)
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def flow_run_event(event: Event) -> tuple[UUID, str] | None:
+    """The flow run and state name of an event; None if it is of something else."""
+    resource = event.resource.id
+    if not resource.startswith(FLOW_RUN):
+        return None
+    try:
+        return UUID(resource.removeprefix(FLOW_RUN)), event.event.removeprefix(FLOW_RUN)
+    except ValueError:
+        return None

@@ -1,0 +1,67 @@
+"""After a crash: which flow runs are driven by nobody."""
+
+from collections.abc import Container
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+
+from flows.store.base import RESEARCH_LOOP
+from flows.store.runs import EXPERIMENT_TAG
+from flows.worker.identity import WorkerIdentity
+
+UNSIGNED_SECONDS = 20.0
+PAGE = 200
+
+
+async def active_runs(client: PrefectClient) -> list[FlowRun]:
+    """Every experiment that holds slots: claimed, running, or being cancelled."""
+    return await _active(client, [EXPERIMENT_TAG])
+
+
+async def orphans(client: PrefectClient, held: Container[UUID]) -> list[FlowRun]:
+    """The flow runs that a dead worker of this host has left, but for those in `held`."""
+    active = await _active(client, [EXPERIMENT_TAG, f"wildloop:{RESEARCH_LOOP}"])
+    return [run for run in active if run.id not in held and is_orphan(run, datetime.now(UTC))]
+
+
+def is_orphan(flow_run: FlowRun, now: datetime) -> bool:
+    """Whether nobody drives this active flow run.
+
+    Its worker's process is gone, told by pid and start time; or it was claimed and never signed,
+    and that was long enough ago. A run of another host is left to that host's worker.
+    """
+    owner = WorkerIdentity.parse(flow_run.infrastructure_pid)
+    if owner is not None:
+        return owner.is_dead() is True
+    state = flow_run.state
+    return state is not None and (now - state.timestamp).total_seconds() > UNSIGNED_SECONDS
+
+
+async def _active(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
+    found: list[FlowRun] = []
+    while True:
+        page = await client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                tags=FlowRunFilterTags(any_=tags),
+                state=FlowRunFilterState(
+                    type=FlowRunFilterStateType(
+                        any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+                    )
+                ),
+            ),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=PAGE,
+            offset=len(found),
+        )
+        found += page
+        if len(page) < PAGE:
+            return found[::-1]

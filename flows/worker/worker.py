@@ -1,0 +1,325 @@
+"""The worker type `wildloop`.
+
+Prefect's own workers start a process per flow run, which imports Prefect anew each time (7-9 s
+from request to first byte on two cores). A Wildloop flow only supervises a detached command, so
+this worker runs it as a coroutine in its own, warm event loop.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any
+from uuid import UUID
+
+import anyio.abc
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.exceptions import Abort, ObjectNotFound, Pause
+from prefect.flow_engine import run_flow_async
+from prefect.flows import Flow
+from prefect.states import Cancelled, Running
+from prefect.workers.base import (
+    BaseJobConfiguration,
+    BaseVariables,
+    BaseWorker,
+    BaseWorkerResult,
+)
+
+from flows.capacity import Waiting, admit
+from flows.control import RunControl, StopReason, enter_control
+from flows.experiment import experiment
+from flows.research_loop import research_loop
+from flows.settings import RUNS_QUEUE
+from flows.store.base import RESEARCH_LOOP
+from flows.store.runs import EXPERIMENT_TAG, facts_of, spec_of
+from flows.store.states import suspended_state
+from flows.worker import reconcile
+from flows.worker.devices import DevicePool
+from flows.worker.identity import worker_identity
+from flows.worker.observer import observe_flow_runs
+
+LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
+SHUTDOWN_SECONDS = 8.0
+
+
+class WildloopJobConfiguration(BaseJobConfiguration):
+    """Wildloop flows run inside the worker: there is no infrastructure to configure."""
+
+
+class WildloopVariables(BaseVariables):
+    """Variables of the work pool's base job template: none beyond Prefect's own."""
+
+
+class WildloopWorkerResult(BaseWorkerResult):
+    """Result of a flow run: always 0, since the flow run's state tells the outcome."""
+
+
+class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, WildloopWorkerResult]):
+    """Runs Wildloop's flows as coroutines in one warm process."""
+
+    type = "wildloop"
+    job_configuration = WildloopJobConfiguration
+    job_configuration_variables = WildloopVariables
+    _description = (
+        "Runs Wildloop's research loops and experiments as coroutines in one warm process; "
+        "experiments are detached process groups that outlive the worker."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.identity = worker_identity()
+        self.devices = DevicePool(None)
+        self.slots: int | None = None
+        self._active: dict[UUID, RunControl] = {}
+        self._last_launch: asyncio.Event | None = None
+        self._dispatching = asyncio.Lock()
+        self._look_is_due = False
+        self._background: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+        self._observing = False
+
+    @staticmethod
+    def flows_by_tag() -> Mapping[str, Flow[Any, Any]]:
+        """The flows that this worker runs, by the tag of their deployments."""
+        return {EXPERIMENT_TAG: experiment, LOOP_TAG: research_loop}
+
+    async def sync_with_backend(self) -> None:
+        """Heartbeat; then read the slot limit anew and adopt runs whose worker has died."""
+        await super().sync_with_backend()
+        if self._work_pool is None:
+            return
+        queue = await self.client.read_work_queue_by_name(RUNS_QUEUE, self._work_pool_name)
+        self.slots = queue.concurrency_limit
+        if not self._observing:
+            self._observing = True
+            self._spawn(observe_flow_runs(self.work_pool.id, self._on_event, self.nudge))
+        await self.adopt_orphans()
+
+    async def adopt_orphans(self) -> None:
+        """Drive the flow runs of this host that a dead worker has left behind."""
+        if self._stopping:
+            return
+        for flow_run in await reconcile.orphans(self.client, set(self._active)):
+            self._logger.info("adopting %s, left by %s", flow_run.id, flow_run.infrastructure_pid)
+            self.devices.hold(str(flow_run.id), (facts_of(flow_run).gpus or "").split(","))
+            self._start(flow_run, adopted=True)
+
+    def nudge(self) -> None:
+        """Look for work now; calls made while a look is due are folded into it."""
+        if not self._look_is_due:
+            self._look_is_due = True
+            self._spawn(self._look())
+
+    async def _look(self) -> None:
+        async with self._dispatching:
+            self._look_is_due = False
+            await super().get_and_submit_flow_runs()
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Look for work: Prefect's slow poll, a safety net behind the events."""
+        async with self._dispatching:
+            return await super().get_and_submit_flow_runs()
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """What may start now. The server holds back all above the queues' concurrency limits."""
+        if self._stopping:
+            return []
+        found = [
+            entry
+            for entry in await super()._get_scheduled_flow_runs()
+            if entry.flow_run.id not in self._active
+        ]
+        runs = [entry for entry in found if EXPERIMENT_TAG in entry.flow_run.tags]
+        loops = [entry for entry in found if EXPERIMENT_TAG not in entry.flow_run.tags]
+        return loops + (await self._admit(runs) if runs else [])
+
+    async def _admit(self, entries: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
+        """Those of `entries` that fit, counted in slots, first in first out.
+
+        The server's count of a queue leaves out runs that are being cancelled, whose processes
+        still live, and counts a run as one whatever it holds: so slots are counted here anew.
+        """
+        by_id = {str(entry.flow_run.id): entry for entry in entries}
+        waiting = sorted(
+            (to_waiting(entry.flow_run) for entry in entries), key=lambda item: item.queued_at
+        )
+        free = [item.id for item in waiting if item.gpus == 0]
+        needy = [item for item in waiting if item.gpus > 0]
+        if needy and self.slots is not None:
+            active = await reconcile.active_runs(self.client)
+            held = [spec_of(run).gpus for run in active if run.id not in map(UUID, by_id)]
+            chosen = admit(self.slots, [count for count in held if count], needy)
+        else:
+            chosen = [item.id for item in needy]
+        return [by_id[id] for id in free + chosen]
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        """Claim a flow run and drive it to its end.
+
+        Prefect's version reads the deployment, resolves a job configuration, writes labels and a
+        Submitting state: four requests that a flow in this process has no use for.
+        """
+        control = self._control(flow_run)
+        try:
+            if await self._propose_pending_state(flow_run):
+                self._spawn(self._sign(flow_run.id))
+                await self._drive(flow_run, control)
+        finally:
+            self._submitting_flow_run_ids.discard(flow_run.id)
+            self._release(flow_run.id, control)
+
+    def _start(self, flow_run: FlowRun, adopted: bool) -> None:
+        assert self._runs_task_group is not None
+        control = self._control(flow_run)
+        if adopted and flow_run.state and flow_run.state.is_cancelling():
+            control.request(StopReason.CANCEL)
+
+        async def drive() -> None:
+            try:
+                await self._sign(flow_run.id)
+                await self._drive(flow_run, control)
+            finally:
+                self._release(flow_run.id, control)
+
+        self._runs_task_group.start_soon(drive)
+
+    def _control(self, flow_run: FlowRun) -> RunControl:
+        is_run = EXPERIMENT_TAG in flow_run.tags
+        devices = self.devices.take(str(flow_run.id), spec_of(flow_run).gpus) if is_run else None
+        control = RunControl(devices, after=self._last_launch if is_run else None)
+        if is_run:
+            self._last_launch = control.launched
+        self._active[flow_run.id] = control
+        return control
+
+    def _release(self, flow_run_id: UUID, control: RunControl) -> None:
+        control.launched.set()
+        self._active.pop(flow_run_id, None)
+        self.devices.release(str(flow_run_id))
+        self._release_limit_slot(flow_run_id)
+        self.nudge()
+
+    async def _sign(self, flow_run_id: UUID) -> None:
+        await self.client.update_flow_run(flow_run_id, infrastructure_pid=str(self.identity))
+
+    async def _drive(self, flow_run: FlowRun, control: RunControl) -> None:
+        """Run the flow to its end; never raises, since that would end the whole worker."""
+        logger = self.get_flow_run_logger(flow_run)
+        try:
+            flow = next(f for tag, f in self.flows_by_tag().items() if tag in flow_run.tags)
+        except StopIteration:
+            await self._propose_crashed_state(
+                flow_run,
+                "the work pool 'wildloop' runs Wildloop's own flows only: "
+                "deploy other flows to a process pool",
+            )
+            return
+        try:
+            await self._run_flow(flow, flow_run, control)
+        except (Abort, Pause) as left:
+            logger.info("left as it is: %s", left)
+        except Exception as error:
+            logger.exception("flow run ended by an unexpected error")
+            await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
+        if control.reason is StopReason.CANCEL:
+            await self._close_cancelled(flow_run.id)
+
+    async def _run_flow(
+        self, flow: Flow[Any, Any], flow_run: FlowRun, control: RunControl
+    ) -> State[Any]:
+        enter_control(control)
+        # With a deployment id the engine starts a thread, an event loop and a websocket for each
+        # flow run, and blocks this loop meanwhile, to see suspensions: the observer sees them.
+        lean = flow_run.model_copy(update={"deployment_id": None})
+        state = await run_flow_async(
+            flow, flow_run=lean, parameters=dict(flow_run.parameters), return_type="state"
+        )
+        assert isinstance(state, State)
+        return state
+
+    async def _close_cancelled(self, flow_run_id: UUID) -> None:
+        flow_run = await self.client.read_flow_run(flow_run_id)
+        if flow_run.state is None or flow_run.state.type is not StateType.CANCELLED:
+            await self.client.set_flow_run_state(
+                flow_run_id, Cancelled(message="Stopped."), force=True
+            )
+
+    async def _on_event(self, flow_run_id: UUID, state_name: str) -> None:
+        control = self._active.get(flow_run_id)
+        if state_name == "Cancelling":
+            if control is not None:
+                control.request(StopReason.CANCEL)
+        elif state_name in ("Paused", "Suspended"):
+            if control is not None:
+                await self._pause(flow_run_id, control)
+        else:
+            self.nudge()
+
+    async def _pause(self, flow_run_id: UUID, control: RunControl) -> None:
+        try:
+            flow_run = await self.client.read_flow_run(flow_run_id)
+        except ObjectNotFound:
+            return
+        state = flow_run.state
+        if state is None or not state.is_paused():
+            return
+        if EXPERIMENT_TAG in flow_run.tags:
+            message = "An experiment's command cannot be paused: it goes on. Stop it instead."
+            await self.client.set_flow_run_state(flow_run_id, Running(message=message), force=True)
+            return
+        if not state.state_details.pause_reschedule or state.state_details.pause_timeout:
+            # A pause with an expiry would fail the session if it is resumed later than that.
+            await self.client.set_flow_run_state(
+                flow_run_id, suspended_state("Paused until resumed."), force=True
+            )
+        control.request(StopReason.PAUSE)
+
+    async def let_go(self) -> None:
+        """Stop taking work and end all flows, leaving their states and commands as they are."""
+        self._stopping = True
+        for control in list(self._active.values()):
+            control.request(StopReason.SHUTDOWN)
+        with anyio.move_on_after(SHUTDOWN_SECONDS):
+            while self._active:  # noqa: ASYNC110 - a few looks, at the very end only
+                await asyncio.sleep(0.02)
+        for task in list(self._background):
+            task.cancel()
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: WildloopJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> WildloopWorkerResult:
+        """Run one flow run here and now (Prefect's interface; the worker itself uses _drive)."""
+        if task_status is not None:
+            task_status.started(self.identity.pid)
+        control = self._control(flow_run)
+        try:
+            await self._drive(flow_run, control)
+        finally:
+            self._release(flow_run.id, control)
+        return WildloopWorkerResult(identifier=str(self.identity), status_code=0)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_done)
+
+    def _background_done(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._logger.error("background work failed: %r", error, exc_info=error)
+
+
+def to_waiting(flow_run: FlowRun) -> Waiting:
+    """A queued flow run as the capacity rules see it."""
+    spec, state = spec_of(flow_run), flow_run.state
+    due = state.state_details.scheduled_time if state else None
+    created = flow_run.created.timestamp() if flow_run.created else 0.0
+    return Waiting(
+        id=str(flow_run.id),
+        gpus=spec.gpus,
+        priority=spec.priority,
+        queued_at=due.timestamp() if due else created,
+        created_at=created,
+    )

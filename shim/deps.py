@@ -1,0 +1,61 @@
+"""What routers are given: the stores, built on the app's one Prefect client."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from prefect.client.orchestration import PrefectClient
+
+from flows.settings import Settings
+from flows.skills import SkillLibrary, shipped_skills_path
+from flows.store.cluster import ClusterStore
+from flows.store.runs import RunStore
+from flows.store.sessions import SessionStore
+from flows.store.sweeps import SweepStore
+
+
+def get_settings(request: Request) -> Settings:
+    """The settings of this process."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def get_prefect(request: Request) -> PrefectClient:
+    """The app's Prefect client."""
+    client: PrefectClient = request.app.state.client
+    return client
+
+
+WithSettings = Annotated[Settings, Depends(get_settings)]
+WithPrefect = Annotated[PrefectClient, Depends(get_prefect)]
+
+
+def get_runs(client: WithPrefect, settings: WithSettings) -> RunStore:
+    """The runs."""
+    return RunStore(client, settings)
+
+
+def get_sweeps(client: WithPrefect, settings: WithSettings) -> SweepStore:
+    """The sweeps."""
+    return SweepStore(client, settings)
+
+
+def get_sessions(client: WithPrefect, settings: WithSettings) -> SessionStore:
+    """The sessions."""
+    return SessionStore(client, settings)
+
+
+def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:
+    """The cluster."""
+    return ClusterStore(client, settings)
+
+
+def get_skills(settings: WithSettings) -> SkillLibrary:
+    """The skills, the project's own first."""
+    return SkillLibrary(shipped_skills_path(), settings.workdir / ".wild" / "skills")
+
+
+Runs = Annotated[RunStore, Depends(get_runs)]
+Sweeps = Annotated[SweepStore, Depends(get_sweeps)]
+Sessions = Annotated[SessionStore, Depends(get_sessions)]
+ClusterAccess = Annotated[ClusterStore, Depends(get_cluster)]
+Skills = Annotated[SkillLibrary, Depends(get_skills)]

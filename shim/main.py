@@ -1,0 +1,47 @@
+"""`wildloop serve`: the shim alone."""
+
+import argparse
+import ipaddress
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from flows.settings import DEFAULT_PORT, Settings
+from shim.app import create_app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve the HTTP API until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="wildloop serve", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: loopback)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--workdir", type=Path, help="default folder of runs")
+    options = parser.parse_args(arguments)
+    settings = Settings.from_environment(options.workdir)
+    if settings.token is None and not is_loopback(options.host):
+        sys.exit(
+            f"wildloop serve: refused to bind {options.host} without a token: set "
+            "WILDLOOP_AUTH_TOKEN, or bind 127.0.0.1"
+        )
+    uvicorn.run(
+        create_app(settings),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""The compute over HTTP."""
+
+from fastapi import APIRouter
+
+from flows.store.cluster import ClusterView
+from shim.deps import ClusterAccess
+from shim.errors import RESPONSES
+from shim.models import DetectRequest
+
+router = APIRouter(prefix="/cluster", tags=["cluster"], responses=RESPONSES)
+
+
+@router.get("", summary="The compute, its capacity and the runs on it")
+async def get_cluster(cluster: ClusterAccess) -> ClusterView:
+    """g slots, r held, q queued, and how many queued runs may start."""
+    return await cluster.view()
+
+
+@router.post("/detect", summary="Detect the compute anew")
+async def detect(cluster: ClusterAccess, body: DetectRequest | None = None) -> ClusterView:
+    """Finds local GPUs or Slurm, and keeps the slot limit in step."""
+    return await cluster.detect(body.preferred_type if body else None)

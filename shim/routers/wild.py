@@ -1,0 +1,142 @@
+"""Sessions over HTTP."""
+
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from flows.errors import NotFound
+from flows.models.session import (
+    ResolveEvents,
+    Session,
+    SessionCommand,
+    SessionEvent,
+    SessionStart,
+    SteerCommand,
+)
+from flows.paths import SessionPaths
+from shim.deps import ClusterAccess, Runs, Sessions
+from shim.errors import RESPONSES
+from shim.models import LogView, PlanView, ReportView, SystemHealth
+
+router = APIRouter(prefix="/wild/v2", tags=["wild"], responses=RESPONSES)
+
+
+@router.get("/system-health", summary="Runs by status, and room for more")
+async def system_health(cluster: ClusterAccess, runs: Runs) -> SystemHealth:
+    """Needs no token."""
+    counts, capacity = await runs.counts(), await cluster.capacity()
+    return SystemHealth(
+        running=counts.launching + counts.running,
+        queued=counts.queued,
+        ready=counts.ready,
+        completed=counts.completed,
+        failed=counts.failed,
+        total=counts.total,
+        max_concurrent=capacity.g,
+        max_new_runs=capacity.max_new_runs,
+    )
+
+
+@router.post("/start", summary="Start a session", status_code=201)
+async def start_session(body: SessionStart, sessions: Sessions) -> Session:
+    """Plans, experiments, reflects and reports by itself."""
+    return await sessions.start(body)
+
+
+@router.post("/stop", summary="Stop a session")
+async def stop_session(sessions: Sessions, body: SessionCommand | None = None) -> Session:
+    """Its waiting runs are stopped, its running ones too with `runs: stop`."""
+    command = body or SessionCommand()
+    found = await sessions.find(command.chat_session_id, command.session_id)
+    return await sessions.stop(found.session_id, command.runs)
+
+
+@router.post("/pause", summary="Pause a session")
+async def pause_session(sessions: Sessions, body: SessionCommand | None = None) -> Session:
+    """The agent is ended; running experiments go on."""
+    command = body or SessionCommand()
+    found = await sessions.find(command.chat_session_id, command.session_id)
+    return await sessions.pause(found.session_id)
+
+
+@router.post("/resume", summary="Resume a paused session")
+async def resume_session(sessions: Sessions, body: SessionCommand | None = None) -> Session:
+    """It goes on where it was; nothing is planned anew."""
+    command = body or SessionCommand()
+    found = await sessions.find(command.chat_session_id, command.session_id)
+    return await sessions.resume(found.session_id)
+
+
+@router.post("/steer", summary="Tell a session's agent something")
+async def steer_session(body: SteerCommand, sessions: Sessions) -> Session:
+    """The agent reads it in its next prompt; a waiting session wakes."""
+    found = await sessions.find(body.chat_session_id, body.session_id)
+    return await sessions.steer(found.session_id, body.context)
+
+
+@router.get("/status", summary="A session's progress")
+async def session_status(
+    sessions: Sessions, chat_session_id: str | None = None, session_id: str | None = None
+) -> Session:
+    """By either id; with neither, the one active session, else the latest."""
+    return await sessions.find(chat_session_id, session_id)
+
+
+@router.get("/sessions", summary="List sessions, newest first")
+async def list_sessions(
+    sessions: Sessions, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> list[Session]:
+    """Every session with its progress."""
+    return await sessions.recent(limit)
+
+
+@router.get("/plan/{session_id}", summary="A session's plan (tasks.md)")
+async def get_plan(session_id: str, sessions: Sessions) -> PlanView:
+    """The plan as it stands, and how many tasks are open."""
+    session = await sessions.find(session_id)
+    text = _read(_paths(session).tasks) or ""
+    return PlanView(session_id=session.session_id, plan=text, tasks=session.tasks)
+
+
+@router.get("/iteration-log/{session_id}", summary="A session's iteration log")
+async def get_iteration_log(session_id: str, sessions: Sessions) -> LogView:
+    """What each iteration has done."""
+    session = await sessions.find(session_id)
+    return LogView(session_id=session.session_id, log=_read(_paths(session).log) or "")
+
+
+@router.get("/report/{session_id}", summary="A session's report")
+async def get_report(session_id: str, sessions: Sessions) -> ReportView:
+    """404 until the session has ended."""
+    session = await sessions.find(session_id)
+    path = _paths(session).report
+    text = _read(path)
+    if text is None:
+        raise NotFound("report (the session has not ended) of session", session_id)
+    return ReportView(session_id=session.session_id, report=text, report_path=str(path))
+
+
+@router.get("/events/{session_id}", summary="What has happened in a session")
+async def get_events(session_id: str, sessions: Sessions) -> list[SessionEvent]:
+    """Ended runs and pending steers, oldest first."""
+    return await sessions.events(session_id)
+
+
+@router.post("/events/{session_id}/resolve", summary="Mark events as dealt with")
+async def resolve_events(
+    session_id: str, body: ResolveEvents, sessions: Sessions
+) -> list[SessionEvent]:
+    """The events, with `resolved` set."""
+    return await sessions.resolve(session_id, body.event_ids)
+
+
+def _paths(session: Session) -> SessionPaths:
+    return SessionPaths.of(session.workdir, session.session_id)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
