@@ -1,7 +1,6 @@
 """`wildloop serve`: the shim alone."""
 
 import argparse
-import ipaddress
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import uvicorn
 
 from flows.settings import DEFAULT_PORT, Settings
 from shim.app import create_app
+from shim.net import is_loopback
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -31,16 +31,6 @@ def main(arguments: list[str] | None = None) -> None:
         log_level="warning",
         timeout_graceful_shutdown=2,
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 if __name__ == "__main__":

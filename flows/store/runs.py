@@ -240,7 +240,10 @@ def to_run(flow_run: FlowRun) -> Run:
     """The run behind a flow run of the experiment deployment."""
     spec, facts, state = spec_of(flow_run), facts_of(flow_run), flow_run.state
     status = run_status(state, launched=facts.started_at is not None)
-    created = (flow_run.created or datetime.now(UTC)).timestamp()
+    # When creation was asked for, which is also the order of the queue: the row itself may be
+    # written a little later.
+    asked = flow_run.expected_start_time or flow_run.created or datetime.now(UTC)
+    created = asked.timestamp()
     ended = state.timestamp.timestamp() if state and status.is_terminal else None
     queued_at = facts.queued_at or (None if status is RunStatus.READY else created)
     workdir = spec.workdir or "."

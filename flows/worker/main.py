@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -9,9 +10,8 @@ import threading
 from pathlib import Path
 
 import httpx
-from prefect.client.orchestration import PrefectClient
 from prefect.context import AsyncClientContext
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import get_current_settings
 
 from blocks.cluster.detect import detect_cluster
 from flows.deployments import ensure_deployments
@@ -61,8 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
 async def run_worker(slots: int | None, ready_file: Path | None, stop: threading.Event) -> None:
     """Run a worker until `stop` is set."""
     cluster = await detect_cluster(None)
+    await wait_for_api(stop)
     async with AsyncClientContext() as context:
-        await wait_for_api(context.client, stop)
         await ensure_deployments(context.client)
         await publish_cluster(context.client, cluster, slots)
         worker = WildloopWorker(
@@ -85,20 +85,19 @@ async def run_worker(slots: int | None, ready_file: Path | None, stop: threading
         await asyncio.wait({serving}, timeout=2.0)
 
 
-async def wait_for_api(client: PrefectClient, stop: threading.Event) -> None:
+async def wait_for_api(stop: threading.Event) -> None:
     """Wait until the Prefect API answers.
 
     Raises:
         TimeoutError: it did not within two minutes.
     """
-    async with asyncio.timeout(CONNECT_SECONDS):
+    url = f"{get_current_settings().api.url}/health"
+    async with asyncio.timeout(CONNECT_SECONDS), httpx.AsyncClient() as http:
         while not stop.is_set():
-            try:
-                response = await client.hello()
-                response.raise_for_status()
-                return
-            except (httpx.TransportError, PrefectHTTPStatusError):
-                await asyncio.sleep(0.1)
+            with contextlib.suppress(httpx.TransportError):
+                if not (await http.get(url)).is_server_error:
+                    return
+            await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""Commands about runs."""
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.models.run import RunStatus
+from shim.cli.client import ApiClient
+from shim.cli.output import print_json
+from shim.cli.research import Json
+
+FOLLOW_SECONDS = 0.5
+
+
+def runs(
+    session: Annotated[str | None, typer.Option(help="Of this session.")] = None,
+    sweep: Annotated[str | None, typer.Option(help="Of this sweep.")] = None,
+    status: Annotated[RunStatus | None, typer.Option(help="With this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the runs, newest first."""
+    client = ApiClient()
+    found = client.runs(
+        limit=limit,
+        status=status.value if status else None,
+        sweep_id=sweep,
+        chat_session_id=client.full_id("session", session) if session else None,
+    )
+    if as_json:
+        print_json(found)
+        return
+    table = Table("run", "name", "status", "exit", "seconds", "metrics")
+    for run in found:
+        seconds = (
+            f"{(run.finished_at or time.time()) - run.started_at:.1f}" if run.started_at else ""
+        )
+        metrics = ", ".join(f"{key}={value:.4g}" for key, value in list(run.metrics.items())[:3])
+        code = "" if run.exit_code is None else str(run.exit_code)
+        table.add_row(run.id[:8], run.name, run.status.value, code, seconds, metrics)
+    Console().print(table)
+
+
+def logs(
+    run: Annotated[str, typer.Argument(help="Run id or its beginning.")],
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Until the run ends.")] = False,
+    tail: Annotated[int | None, typer.Option(min=1, help="Only the last bytes.")] = None,
+) -> None:
+    """Print a run's log."""
+    client = ApiClient()
+    run_id = client.full_id("run", run)
+    offset = -tail if tail is not None else 0
+    while True:
+        chunk = client.logs(run_id, offset)
+        sys.stdout.write(chunk.content)
+        sys.stdout.flush()
+        moved, offset = bool(chunk.content), chunk.next_offset
+        if chunk.eof or (not moved and not follow):
+            return
+        if not moved:
+            time.sleep(FOLLOW_SECONDS)
