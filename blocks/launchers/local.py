@@ -1,16 +1,22 @@
 """Commands on this host, each a detached session that survives whoever launched it."""
 
 import asyncio
+import logging
 import os
+import select
+import shutil
 import signal
+import socket
 import subprocess
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
-from pydantic import BaseModel, ValidationError
 
+from blocks.launchers import processes
 from blocks.launchers.base import (
     Launcher,
     LaunchFailed,
@@ -18,201 +24,283 @@ from blocks.launchers.base import (
     ProcessState,
     ProcessStatus,
 )
+from blocks.launchers.record import EXIT_CODE, RECORD, ProcessRecord, read_exit_code, read_record
 
-MARKER = "WILDLOOP_LAUNCH_ID"
-RECORD = "process.json"
-EXIT_CODE = "exit_code"
+logger = logging.getLogger(__name__)
+
 RECORD_SECONDS = 10.0
-KILL_SECONDS = 5.0
-START_TOLERANCE_S = 2.0
+FIRST_POLL_SECONDS = 0.005
+POLL_SECONDS = 0.05
+SLOW_POLL_SECONDS = 1.0
+WRAPPER_SECONDS = 1.0
+WARN_SECONDS = 10.0
 
-# The wrapper leads its own session, records itself before the command starts (no window in which
-# a killed launcher leaves an unrecorded process), and renames the exit code into place. It traps
-# signals with a handler, not with '', so that the command gets default dispositions.
+# The wrapper leads its own session. It records itself before the command starts, so that a killed
+# launcher leaves no unrecorded process; the hard link makes the claim of the folder atomic; the
+# closed pipe tells the launcher. It handles signals rather than ignoring them, since the command
+# would inherit the latter. Its own notices ("Killed") stay out of the log. At the end it ignores
+# them, or a stop that comes then would end `mv`.
 WRAPPER = r"""
-printf '{"pid": %s, "marker": "%s"}\n' "$$" "$3" > "$1/process.tmp" &&
-mv -f "$1/process.tmp" "$1/process.json" || exit 126
 trap : TERM INT HUP
-bash -c "$2"
+folder=$1 command=$2 marker=$3 boot=$4 host=$5 pipe=$6
+now=${EPOCHREALTIME:-$(date +%s)}
+now=${now/,/.}
+if [ -n "$boot" ]; then
+  read -r stat < "/proc/$$/stat"
+  set -- ${stat##*) }
+  start=${20}
+else
+  start=$now
+fi
+printf '{"pid": %s, "start": %s, "boot": "%s", "host": "%s", "marker": "%s", "started_at": %s}\n' \
+  "$$" "$start" "$boot" "$host" "$marker" "$now" > "$folder/process.json.$$" || exit 126
+PATH="$PATH:/usr/bin:/bin" ln "$folder/process.json.$$" "$folder/process.json" 2>/dev/null || {
+  [ -e "$folder/process.json" ] && exit 125
+  PATH="$PATH:/usr/bin:/bin" mv "$folder/process.json.$$" "$folder/process.json" || exit 126
+}
+eval "exec $pipe>&-"
+exec 9>&2 2>/dev/null
+"$BASH" -c -- "$command" 2>&9 9>&-
 code=$?
-printf '%s\n' "$code" > "$1/exit_code.tmp" && mv -f "$1/exit_code.tmp" "$1/exit_code"
+trap '' TERM INT HUP
+exec 9>&- </dev/null >/dev/null
+for attempt in 1 2 3; do
+  printf '%s\n' "$code" > "$folder/exit_code.tmp" &&
+  PATH="$PATH:/usr/bin:/bin" mv -f "$folder/exit_code.tmp" "$folder/exit_code" && break
+done
 """
 
 
-class ProcessRecord(BaseModel):
-    """process.json: written by the wrapper itself, completed by nobody."""
-
-    pid: int
-    marker: str
-
-
 class LocalLauncher(Launcher):
-    """Launches on this host."""
+    """Launches on this host. Holds no state: all of it lies in the record folders."""
 
     async def launch(self, spec: LaunchSpec) -> ProcessStatus:
         """Start the command; see `Launcher.launch`."""
-        earlier = await self.status(spec.folder)
-        if earlier.state is not ProcessState.ABSENT:
-            return earlier
-        if not spec.cwd.is_dir():
-            raise LaunchFailed(f"working directory '{spec.cwd}' does not exist")
+        launching = asyncio.ensure_future(asyncio.to_thread(_launch, spec))
         try:
-            spec.folder.mkdir(parents=True, exist_ok=True)
-            process = _spawn(spec)
-        except OSError as error:
-            raise LaunchFailed(f"cannot start the command: {error}") from error
-        deadline = time.monotonic() + RECORD_SECONDS
-        while not (spec.folder / RECORD).exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise LaunchFailed(
-                    f"the command's wrapper did not start (exit code {process.poll()}); "
-                    f"is '{spec.folder}' writable and not full?"
-                )
-            await asyncio.sleep(0.001)
-        return await self.status(spec.folder)
+            return await asyncio.shield(launching)
+        except asyncio.CancelledError:
+            # Left half-way, the command would start unseen: nobody could stop it.
+            await asyncio.wait({launching})
+            if not launching.cancelled() and (error := launching.exception()) is not None:
+                logger.info("cancelled launch in '%s' failed: %s", spec.folder, error)
+            raise
 
     async def status(self, folder: Path) -> ProcessStatus:
         """What became of the command; see `Launcher.status`."""
-        record = _record(folder)
-        # Liveness is read before the exit code: the other way round, an end in between would
-        # look like a loss.
-        process = _process(record, folder) if record else None
-        code = _exit_code(folder)
-        started = (folder / RECORD).stat().st_mtime if record else None
-        pid = record.pid if record else None
-        if code is not None:
-            return ProcessStatus(
-                state=ProcessState.EXITED, exit_code=code, pid=pid, started_at=started
-            )
-        if record is None:
-            return ProcessStatus(state=ProcessState.ABSENT)
-        state = ProcessState.RUNNING if process else ProcessState.LOST
-        return ProcessStatus(state=state, pid=pid, started_at=started)
+        return _status(folder)
 
     async def wait(self, folder: Path, timeout_seconds: float | None = None) -> ProcessStatus:
         """Wait for the end; see `Launcher.wait`."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                while (status := await self.status(folder)).state is ProcessState.RUNNING:
-                    assert status.pid is not None
-                    await _process_end(status.pid)
-                return status
-        except TimeoutError:
-            return await self.status(folder)
+        record = _record(folder)
+        if record is not None:
+            _status(folder)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    await _wrapper_end(record)
+        return _status(folder)
 
     async def stop(self, folder: Path, grace_seconds: float = 5.0) -> ProcessStatus:
         """End the whole tree; see `Launcher.stop`."""
         record = _record(folder)
         if record is None:
-            return await self.status(folder)
-        for number, seconds in (
-            (signal.SIGTERM, grace_seconds),
-            (signal.SIGKILL, KILL_SECONDS),
+            return _status(folder)
+        _status(folder)
+        await _end_tree(record, grace_seconds)
+        processes.reap(record)
+        return _status(folder)
+
+
+def _launch(spec: LaunchSpec) -> ProcessStatus:
+    """Blocks for some milliseconds, until the wrapper has recorded itself."""
+    earlier = _status(spec.folder)
+    if earlier.state is not ProcessState.ABSENT:
+        return earlier
+    for name, path in (("record folder", spec.folder), ("working directory", spec.cwd)):
+        if not path.is_dir():
+            raise LaunchFailed(
+                f"{name} '{path}' is not a folder on {socket.gethostname()}: create it"
+            )
+    try:
+        spec.log.parent.mkdir(parents=True, exist_ok=True)
+        pid = _spawn(spec)
+        record = read_record(spec.folder)
+    except (OSError, ValueError) as error:
+        raise LaunchFailed(f"cannot start the command: {error}") from error
+    (spec.folder / f"{RECORD}.{pid}").unlink(missing_ok=True)
+    if record is None:
+        raise LaunchFailed(
+            f"the command's wrapper could not record itself in '{spec.folder}': "
+            f"see '{spec.stderr or spec.log}'; is the folder writable and the disk not full?"
+        )
+    return _status(spec.folder)
+
+
+def _spawn(spec: LaunchSpec) -> int:
+    """Start the wrapper and wait until it is recorded or has given up; return its pid."""
+    bash = shutil.which("bash") or shutil.which("bash", path="/usr/local/bin:/usr/bin:/bin")
+    if bash is None:
+        raise LaunchFailed("bash is not on PATH: install it, commands are run by bash")
+    marker = uuid4().hex
+    reading, writing = os.pipe()
+    try:
+        with (
+            (spec.stdin or Path(os.devnull)).open("rb") as stdin,
+            spec.log.open("ab", buffering=0) as log,
+            (spec.stderr or spec.log).open("ab", buffering=0) as stderr,
         ):
-            members = await asyncio.to_thread(_tree, record, folder)
-            # The wrapper goes last: it writes the exit code once its command is gone.
-            targets = [one for one in members if one.pid != record.pid] or members
-            for process in targets:
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(number)
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline:
-                if not await asyncio.to_thread(_tree, record, folder):
-                    return await self.status(folder)
-                await asyncio.sleep(0.03)
-        for process in await asyncio.to_thread(_tree, record, folder):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        return await self.status(folder)
-
-
-def _spawn(spec: LaunchSpec) -> "subprocess.Popen[bytes]":
-    env = spec.env | {MARKER: str(spec.folder)}
-    source = spec.stdin or Path(os.devnull)
-    spec.log.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as stdin, spec.log.open("ab", buffering=0) as log:
-        stderr = spec.stderr.open("ab", buffering=0) if spec.stderr else None
-        try:
-            return subprocess.Popen(
-                ["bash", "-c", WRAPPER, "wildloop", spec.folder, spec.command, spec.folder.name],
+            arguments = [str(spec.folder.absolute()), spec.command, marker]
+            arguments += [processes.boot_id(), socket.gethostname(), str(writing)]
+            wrapper = subprocess.Popen(
+                # -p: BASH_ENV and the like are for the command, not for the wrapper.
+                [bash, "-p", "-c", WRAPPER, "wildloop", *arguments],
                 cwd=spec.cwd,
-                env=env,
+                env={**spec.env, processes.MARKER: marker},
                 stdin=stdin,
                 stdout=log,
-                stderr=stderr or subprocess.STDOUT,
+                stderr=stderr,
                 start_new_session=True,
+                pass_fds=(writing,),
             )
-        finally:
-            if stderr is not None:
-                stderr.close()
+        os.close(writing)
+        writing = -1
+        notice = select.poll()
+        notice.register(reading, select.POLLIN)
+        notice.poll(RECORD_SECONDS * 1000)
+    finally:
+        os.close(reading)
+        if writing >= 0:
+            os.close(writing)
+    _settle(wrapper, spec.folder)
+    return wrapper.pid
+
+
+def _settle(wrapper: "subprocess.Popen[bytes]", folder: Path) -> None:
+    """Collect a wrapper that gave up or came second; leave one that is at work to who waits."""
+    record = _record(folder)
+    if record is None or record.pid != wrapper.pid:
+        try:
+            wrapper.wait(WRAPPER_SECONDS)
+        except subprocess.TimeoutExpired:
+            wrapper.kill()
+            wrapper.wait()
+    else:
+        # Whoever waits collects the child, perhaps by another launcher object. subprocess would
+        # do so too, by a number that may be another process's by then: make it forget.
+        wrapper.returncode = 0
 
 
 def _record(folder: Path) -> ProcessRecord | None:
     try:
-        return ProcessRecord.model_validate_json((folder / RECORD).read_bytes())
-    except (FileNotFoundError, ValidationError):
+        return read_record(folder)
+    except ValueError as error:
+        logger.warning("%s: its command counts as lost", error)
         return None
 
 
-def _exit_code(folder: Path) -> int | None:
+def _status(folder: Path) -> ProcessStatus:
+    record = _record(folder)
+    # Liveness is read before the exit code: the other way round, an end in between would look
+    # like a loss.
+    alive = record is not None and processes.is_alive(record)
+    known = {"pid": record.pid, "started_at": record.started_at} if record else {}
+    if (end := read_exit_code(folder)) is not None:
+        code, ended_at = end
+        return ProcessStatus(state=ProcessState.EXITED, exit_code=code, ended_at=ended_at, **known)
+    if alive:
+        return ProcessStatus(state=ProcessState.RUNNING, **known)
+    if record is None and not (folder / RECORD).exists():
+        return ProcessStatus(state=ProcessState.ABSENT)
+    if record is not None and _is_elsewhere(record):
+        raise LaunchFailed(
+            f"the command in '{folder}' was launched on host '{record.host}' and has left no "
+            f"{EXIT_CODE} yet: only that host can tell whether it runs"
+        )
+    return ProcessStatus(state=ProcessState.LOST, **known)
+
+
+def _is_elsewhere(record: ProcessRecord) -> bool:
+    return record.boot != processes.boot_id() and record.host != socket.gethostname()
+
+
+async def _wrapper_end(record: ProcessRecord) -> None:
+    """Return when the wrapper has ended: at once on Linux, by a short poll elsewhere."""
+    pause = FIRST_POLL_SECONDS
+    while processes.is_alive(record):
+        if not await _exit_notice(record):
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, POLL_SECONDS)
+    processes.reap(record)
+
+
+async def _exit_notice(record: ProcessRecord) -> bool:
+    """Wait for the kernel's notice of the wrapper's end; False where it gives none."""
     try:
-        return int((folder / EXIT_CODE).read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _process(record: ProcessRecord, folder: Path) -> psutil.Process | None:
-    """The wrapper, if it lives: same pid, started when its record was written, same marker."""
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(record.pid)
-        written = (folder / RECORD).stat().st_mtime
-        if process.status() == psutil.STATUS_ZOMBIE:
-            _reap(record.pid)
-            return None
-        if process.create_time() <= written + START_TOLERANCE_S and _marked(process, folder):
-            return process
-    return None
-
-
-def _marked(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return process.environ().get(MARKER) == str(folder)
-    except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
-        return False
-
-
-def _tree(record: ProcessRecord, folder: Path) -> list[psutil.Process]:
-    """Every live process of the launch: its session, and those that left it but bear the marker."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
-            if process.status() == psutil.STATUS_ZOMBIE:
-                if process.ppid() == os.getpid():
-                    _reap(process.pid)
-                continue
-            if _marked(process, folder):
-                found.append(process)
-    return found
-
-
-def _reap(pid: int) -> None:
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-
-
-async def _process_end(pid: int) -> None:
-    """Return when the process has ended: at once on Linux, by a short poll elsewhere."""
-    loop = asyncio.get_running_loop()
-    try:
-        descriptor = os.pidfd_open(pid)
+        descriptor = os.pidfd_open(record.pid)
     except (AttributeError, OSError):
-        await asyncio.sleep(0.05)
-        return
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
+        return False
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
     try:
-        await ended.wait()
+        # Read again, now that the descriptor pins the process: the number may have been reused.
+        if processes.is_alive(record):
+            loop.add_reader(descriptor, ended.set)
+            try:
+                await ended.wait()
+            finally:
+                loop.remove_reader(descriptor)
     finally:
-        loop.remove_reader(descriptor)
         os.close(descriptor)
-    _reap(pid)
+    return True
+
+
+async def _end_tree(record: ProcessRecord, grace_seconds: float) -> None:
+    began, pause = time.monotonic(), FIRST_POLL_SECONDS
+    warned: set[int] = set()
+    denied: set[int] = set()
+    living = await asyncio.to_thread(processes.members, record)
+    if living:
+        _terminate(record, living)
+    while living:
+        late = time.monotonic() - began - grace_seconds
+        if late > 0:
+            denied |= _kill(record, living, with_wrapper=late > WRAPPER_SECONDS)
+        if late > WARN_SECONDS and (stuck := {one.pid for one in living} - warned):
+            warned |= stuck
+            pause = SLOW_POLL_SECONDS
+            logger.warning("processes %s do not end after KILL", sorted(stuck))
+        await asyncio.sleep(max(FIRST_POLL_SECONDS, min(pause, -late)) if late < 0 else pause)
+        pause = max(pause, min(pause * 1.5, POLL_SECONDS))
+        living = await asyncio.to_thread(processes.members, record)
+        living = [one for one in living if one.pid not in denied]
+    if denied:
+        logger.warning("processes %s belong to another user: they were left alive", sorted(denied))
+
+
+def _terminate(record: ProcessRecord, living: Iterable[psutil.Process]) -> None:
+    """TERM to the group as one, then to those that have left it; stopped ones are woken."""
+    led = processes.is_alive(record)
+    for process in living:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
+            if not led or os.getpgid(process.pid) != record.pid:
+                process.terminate()
+    if led:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(record.pid, signal.SIGTERM)
+    for process in living:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process.send_signal(signal.SIGCONT)
+
+
+def _kill(record: ProcessRecord, living: Iterable[psutil.Process], with_wrapper: bool) -> set[int]:
+    """KILL; the wrapper last, since it writes the exit code. Returns whom we may not signal."""
+    denied = set()
+    for process in living:
+        if process.pid == record.pid and not with_wrapper:
+            continue
+        try:
+            process.kill()
+        except psutil.AccessDenied:
+            denied.add(process.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return denied

@@ -1,0 +1,8 @@
+"""Prompt on stdin, reply on stdout, as any command-line agent."""
+
+import sys
+
+from blocks.agents.baseline.agent import main
+
+if __name__ == "__main__":
+    sys.exit(main())

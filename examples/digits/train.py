@@ -1,0 +1,140 @@
+"""Train a small neural network on scikit-learn's handwritten digits.
+
+Real data (1,797 images of 8 x 8 pixels, shipped with scikit-learn), a two-layer network in NumPy,
+stochastic gradient descent. The split into training and validation data is fixed: `--seed` changes
+the initial weights and the order of the batches only.
+"""
+
+import os
+
+# One core a run: runs share the machine.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+SPLIT_SEED = 20_240_101
+TRAINING_SHARE = 0.7
+
+
+def main() -> int:
+    """Train, print progress, record metrics; return the exit code."""
+    args = parse_arguments()
+    train_x, train_y, val_x, val_y = load_data()
+    rng = np.random.default_rng(args.seed)
+    model = initial_weights(rng, train_x.shape[1], args.hidden, 10)
+    velocity = [np.zeros_like(part) for part in model]
+    metrics = metrics_file()
+    accuracy = 0.0
+    with metrics.open("a", encoding="utf-8") as file:
+        for epoch in range(1, args.epochs + 1):
+            loss = train_epoch(model, velocity, train_x, train_y, rng, args)
+            accuracy = float((forward(model, val_x)[1].argmax(axis=1) == val_y).mean())
+            if not math.isfinite(loss):
+                print(f"diverged in epoch {epoch}: the loss is {loss}; use a smaller --lr")
+                return 3
+            entry = {"step": epoch, "train_loss": loss, "val_accuracy": accuracy}
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            print(f"epoch {epoch:3d}  train_loss {loss:.4f}  val_accuracy {accuracy:.4f}")
+    print(f"val_accuracy: {accuracy:.6f}")
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The flags; the defaults are a plain starting point, and not a good one."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--lr", type=positive, default=0.02, help="learning rate")
+    parser.add_argument("--hidden", type=int, default=16, help="width of the hidden layer")
+    parser.add_argument("--momentum", type=float, default=0.0, help="0 up to below 1")
+    parser.add_argument("--weight-decay", type=float, default=0.0)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if not 0 <= args.momentum < 1:
+        parser.error("--momentum must be at least 0 and below 1")
+    if min(args.hidden, args.batch_size, args.epochs) < 1:
+        parser.error("--hidden, --batch-size and --epochs must be at least 1")
+    return args
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def load_data() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training images (n, 64) in [-0.5, 0.5] and their digits (n,), then the same to validate."""
+    digits = load_digits()
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(digits.target))
+    images, targets = digits.data[order] / 16.0 - 0.5, digits.target[order]
+    cut = int(TRAINING_SHARE * len(targets))
+    return images[:cut], targets[:cut], images[cut:], targets[cut:]
+
+
+def initial_weights(rng: np.random.Generator, inputs: int, hidden: int, outputs: int) -> list:
+    """[w1 (inputs, hidden), b1, w2 (hidden, outputs), b2], He initialisation."""
+    return [
+        rng.normal(0, math.sqrt(2 / inputs), (inputs, hidden)),
+        np.zeros(hidden),
+        rng.normal(0, math.sqrt(2 / hidden), (hidden, outputs)),
+        np.zeros(outputs),
+    ]
+
+
+def forward(model: list, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(activations of the hidden layer, class probabilities)."""
+    hidden = np.maximum(0, x @ model[0] + model[1])
+    logits = hidden @ model[2] + model[3]
+    logits -= logits.max(axis=1, keepdims=True)
+    exp = np.exp(logits)
+    return hidden, exp / exp.sum(axis=1, keepdims=True)
+
+
+def train_epoch(
+    model: list,
+    velocity: list,
+    x: np.ndarray,
+    y: np.ndarray,
+    rng: np.random.Generator,
+    args: argparse.Namespace,
+) -> float:
+    """One pass over the data, in place; returns the mean cross-entropy."""
+    order, total = rng.permutation(len(y)), 0.0
+    with np.errstate(all="ignore"):
+        for start in range(0, len(y), args.batch_size):
+            batch = order[start : start + args.batch_size]
+            hidden, probabilities = forward(model, x[batch])
+            picked = probabilities[np.arange(len(batch)), y[batch]]
+            total -= float(np.log(picked + 1e-300).sum())
+            delta = probabilities
+            delta[np.arange(len(batch)), y[batch]] -= 1
+            delta /= len(batch)
+            back = (delta @ model[2].T) * (hidden > 0)
+            gradients = [x[batch].T @ back, back.sum(0), hidden.T @ delta, delta.sum(0)]
+            for part, speed, gradient in zip(model, velocity, gradients, strict=True):
+                speed *= args.momentum
+                speed -= args.lr * (gradient + args.weight_decay * part)
+                part += speed
+    return total / len(y)
+
+
+def metrics_file() -> Path:
+    """Where Wildloop reads metrics; the current folder when run by hand."""
+    folder = Path(os.environ.get("WILDLOOP_RUN_DIR", "."))
+    return folder / "metrics.jsonl"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
