@@ -18,6 +18,7 @@ from flows.results import best_result, scored
 from flows.session import ResearchSession, entry_markdown
 from flows.store import artifacts
 from flows.store.sessions import REPORT_KEY
+from flows.tables import run_table
 
 
 async def write_report(session: ResearchSession) -> Path:
@@ -35,10 +36,8 @@ async def write_report(session: ResearchSession) -> Path:
     await artifacts.write(
         session.client,
         REPORT_KEY + session.id,
-        type="markdown",
-        data=text,
+        text=text,
         description=f"Report: {session.spec.goal[:200]}",
-        record="{}",
         flow_run_id=session.flow_run_id,
     )
     await session.save()
@@ -69,7 +68,7 @@ def report_markdown(
         "## What was done",
         _phases(session.plan()),
         "## Runs",
-        _run_table(runs),
+        run_table(runs),
         "## Failures",
         _failures(runs),
         "## Reflections",
@@ -155,24 +154,6 @@ def _phases(plan: Plan) -> str:
         ]
         lines.append("")
     return "\n".join(lines).strip() or "There is no plan."
-
-
-def _run_table(runs: Sequence[Run]) -> str:
-    if not runs:
-        return "There were no runs."
-    names = sorted({name for run in runs for name in run.metrics})[:4]
-    header = ["run", "status", "exit", "seconds", "parameters", *names]
-    rows = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    for run in runs:
-        seconds = (
-            f"{run.finished_at - run.started_at:.1f}" if run.started_at and run.finished_at else ""
-        )
-        values = [f"{run.metrics[name]:.5g}" if name in run.metrics else "" for name in names]
-        settings = ", ".join(f"{key}={value}" for key, value in run.parameters.items())
-        name = f"[{run.name}]({run.ui_url})" if run.ui_url else run.name
-        cells = [name, run.status.value, str(run.exit_code), seconds, settings, *values]
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(rows)
 
 
 def _failures(runs: Sequence[Run]) -> str:

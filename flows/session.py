@@ -101,8 +101,7 @@ class ResearchSession:
         await artifacts.write(
             self.client,
             LOG_KEY + self.id,
-            type="markdown",
-            data=log_markdown(self.spec, self.record),
+            text=log_markdown(self.spec, self.record),
             description=f"Iteration log: {self.spec.goal[:200]}",
             record=self.record.model_dump_json(),
             flow_run_id=self.flow_run_id,
@@ -113,10 +112,8 @@ class ResearchSession:
         await artifacts.write(
             self.client,
             PLAN_KEY + self.id,
-            type="markdown",
-            data=self.plan_text(),
+            text=self.plan_text(),
             description=f"Plan: {self.spec.goal[:200]}",
-            record="{}",
             flow_run_id=self.flow_run_id,
         )
 

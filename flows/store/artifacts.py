@@ -1,6 +1,10 @@
-"""Artifacts: one key a thing, a new version at every change, so that history is the audit trail."""
+"""Artifacts: one key a thing, a new version at every change, so that history is the audit trail.
 
-from typing import Any, Literal
+What a person reads and what Wildloop reads back travel together: the record is a JSON document in
+an HTML comment at the end of the Markdown. (Prefect cuts metadata values at 500 characters.)
+"""
+
+import re
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -9,32 +13,38 @@ from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCol
 from prefect.client.schemas.objects import ArtifactCollection
 from prefect.client.schemas.sorting import ArtifactCollectionSort
 
-RECORD = "wildloop"
 PAGE = 200
+_RECORD = re.compile(r"\n<!-- wildloop (\{.*\}) -->\s*\Z", re.DOTALL)
 
 
 async def write(
     client: PrefectClient,
     key: str,
     *,
-    type: Literal["markdown", "table"],
-    data: Any,
+    text: str,
     description: str = "",
     record: str | None = None,
     flow_run_id: UUID | None = None,
 ) -> None:
-    """Write a new version of artifact `key`.
+    """Write a new version of Markdown artifact `key`.
 
-    `record` is a JSON document kept in the artifact's metadata: the machine-readable side of
-    what `data` shows to a person.
+    Args:
+        client: the Prefect client.
+        key: lower-case letters, digits and dashes.
+        text: what a person reads.
+        description: one line above it.
+        record: a JSON object, read back by `record_of`.
+        flow_run_id: the flow run whose page shows it.
     """
+    if record is not None:
+        # Inside an HTML comment no `-->` may stand; JSON has another way to write `>`.
+        text = f"{text}\n<!-- wildloop {record.replace('>', chr(92) + 'u003e')} -->"
     await client.create_artifact(
         ArtifactCreate(
             key=key,
-            type=type,
+            type="markdown",
             description=description or None,
-            data=data,
-            metadata_={RECORD: record} if record is not None else None,
+            data=text,
             flow_run_id=flow_run_id,
         )
     )
@@ -60,7 +70,10 @@ def record_of(artifact: ArtifactCollection) -> str:
     Raises:
         KeyError: the artifact is not one of ours.
     """
-    return (artifact.metadata_ or {})[RECORD]
+    match = _RECORD.search(artifact.data) if isinstance(artifact.data, str) else None
+    if match is None:
+        raise KeyError(f"artifact '{artifact.key}' has no Wildloop record")
+    return match[1]
 
 
 async def _read(

@@ -83,8 +83,7 @@ async def publish_cluster(client: PrefectClient, cluster: Cluster, override: int
     await artifacts.write(
         client,
         KEY,
-        type="markdown",
-        data=_markdown(cluster, g),
+        text=_markdown(cluster, g),
         description="The compute that Wildloop found.",
         record=ClusterRecord(cluster=cluster, slots_override=override).model_dump_json(),
     )

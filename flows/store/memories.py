@@ -48,8 +48,7 @@ class MemoryStore(Store):
             await artifacts.write(
                 self.client,
                 PREFIX + memory.id,
-                type="markdown",
-                data=f"**{memory.tag}**: {memory.text}",
+                text=f"**{memory.tag}**: {memory.text}",
                 description=f"Lesson of session {session_id}",
                 record=memory.model_dump_json(),
             )

@@ -232,8 +232,7 @@ class SessionStore(Store):
         await artifacts.write(
             self.client,
             EVENTS_KEY + session_id,
-            type="markdown",
-            data="\n".join(f"- resolved `{id}`" for id in ids),
+            text="\n".join(f"- resolved `{id}`" for id in ids),
             description="Resolved events of the session.",
             record=ResolvedEvents(ids=ids).model_dump_json(),
         )

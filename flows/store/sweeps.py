@@ -1,7 +1,6 @@
 """Sweeps: an artifact each (`sweep-<id>`), their runs found by tag."""
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 from flows.errors import NotFound
@@ -17,6 +16,7 @@ from flows.project import load_project
 from flows.store import artifacts
 from flows.store.base import Store
 from flows.store.runs import RunStore
+from flows.tables import run_table
 
 PREFIX = "sweep-"
 
@@ -89,9 +89,8 @@ class SweepStore(Store):
         await artifacts.write(
             self.client,
             PREFIX + record.id,
-            type="table",
-            data=[run_row(run) for run in runs],
-            description=f"Sweep **{record.name}**: {record.goal}",
+            text=sweep_markdown(record, runs),
+            description=f"Sweep {record.name}",
             record=record.model_dump_json(),
         )
 
@@ -105,20 +104,10 @@ class SweepStore(Store):
         return project.metric.name, project.metric.direction
 
 
-def run_row(run: Run) -> dict[str, Any]:
-    """A run as a row of a table."""
-    duration = None
-    if run.started_at and run.finished_at:
-        duration = round(run.finished_at - run.started_at, 2)
-    return {
-        "run": run.name,
-        "id": run.id,
-        "status": run.status.value,
-        "exit_code": run.exit_code,
-        "seconds": duration,
-        **{f"param.{key}": value for key, value in run.parameters.items()},
-        **{key: round(value, 6) for key, value in run.metrics.items()},
-    }
+def sweep_markdown(record: SweepRecord, runs: list[Run]) -> str:
+    """The sweep as a table of its runs."""
+    head = f"## {record.name}\n\n{record.goal}\n"
+    return f"{head}\n{run_table(runs)}\n"
 
 
 def to_sweep(record: SweepRecord, runs: list[Run]) -> Sweep:

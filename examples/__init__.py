@@ -1,0 +1,1 @@
+"""Example projects, as data: `wildloop demo` copies one."""
