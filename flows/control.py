@@ -40,9 +40,18 @@ class RunControl:
     ) -> None:
         self.devices = devices
         self.launched = asyncio.Event()
+        self.activity = asyncio.Event()
         self._after = after
         self.reason: StopReason | None = None
         self._event = asyncio.Event()
+
+    async def something_happens(self, seconds: float) -> None:
+        """Sleep until the worker has seen an event that may matter, at most `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.activity.wait()
+        except TimeoutError:
+            return
 
     async def turn(self) -> None:
         """Wait until the run before this one has been launched, or has ended without."""

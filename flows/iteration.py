@@ -78,9 +78,17 @@ async def _settle_promise(session: ResearchSession, call: Turn) -> None:
             call.record.faults.append(f"DONE is not believed: runs are active ({names})")
         session.record.done = not left and not active
     elif call.record.promise == "WAITING":
-        session.record.awaiting_turn = bool(active)
-        if not active:
+        # Short runs may have ended between the agent's reply and this look.
+        session.record.awaiting_turn = bool(active) or await _ended_meanwhile(session, call)
+        if not session.record.awaiting_turn:
             call.record.faults.append(NOTHING_TO_WAIT_FOR)
+
+
+async def _ended_meanwhile(session: ResearchSession, call: Turn) -> bool:
+    return any(
+        run.finished_at is not None and run.finished_at >= call.record.started_at
+        for run in await session.all_runs()
+    )
 
 
 async def rest(session: ResearchSession, last: IterationRecord) -> str | None:

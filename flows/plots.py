@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from flows.metrics import downsample, read_points, series
 from flows.models.run import Run
@@ -37,6 +38,7 @@ def _progress(folder: Path, found: Sequence[tuple[float, Run]], metric: MetricCo
     best = list(accumulate(values, max if metric.direction == "max" else min))
     axes.scatter(steps, values, s=28, color="#4878a8", label="run", zorder=3)
     axes.step(steps, best, where="post", color="#c44e52", label="best so far")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("run, in order of creation")
     axes.set_ylabel(metric.name)
     axes.set_title(f"{metric.name} over the session")
@@ -65,6 +67,7 @@ def _curves(folder: Path, found: Sequence[tuple[float, Run]], metric: MetricConf
         axes.plot(steps, [point.value or 0.0 for point in line], label=run.name, linewidth=1.4)
     if not count:
         return None
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("step")
     axes.set_ylabel(metric.name)
     axes.set_title(f"Learning curves: the first run and the best {count - 1 or ''}".strip())

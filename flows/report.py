@@ -126,12 +126,23 @@ def _result(
         rows.append(
             f"| {title} | `{result.run_name}` | {result.value:.5g} | {mean} | {len(values)} |"
         )
+    means = [
+        statistics.fmean(same_configuration(by_id[result.run_id], runs, result.metric))
+        for result in (baseline, best)
+    ]
+    return "\n".join(rows) + "\n\n" + verdict(best, baseline, means[1] - means[0])
+
+
+def verdict(best: BestResult, baseline: BestResult, gain_of_means: float) -> str:
+    """What the result says, by single runs and by means over seeds."""
     gain = best.value - baseline.value
-    better = gain > 0 if best.direction == "max" else gain < 0
-    verdict = f"Best against baseline: {gain:+.5g} {best.metric} (direction: {best.direction})."
-    if not better:
-        verdict += " Nothing better than the baseline was found."
-    return "\n".join(rows) + "\n\n" + verdict
+    text = (
+        f"Best run against baseline run: {gain:+.5g} {best.metric}; mean against mean: "
+        f"{gain_of_means:+.5g} (direction: {best.direction})."
+    )
+    if (gain_of_means if best.direction == "max" else -gain_of_means) <= 0:
+        text += " By the means, nothing better than the baseline was found."
+    return text
 
 
 def same_configuration(run: Run, runs: Sequence[Run], metric: str) -> list[float]:

@@ -1,11 +1,7 @@
 """Sleeping until something happens in a session, at next to no cost."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-
-from prefect.events.clients import PrefectEventSubscriber, get_events_subscriber
-from prefect.events.filters import EventAnyResourceFilter, EventFilter
 
 from flows.session import ResearchSession
 
@@ -47,30 +43,15 @@ async def _wait(
     session: ResearchSession, changed: Callable[[], Awaitable[str | None]], seconds: float | None
 ) -> str:
     deadline = None if seconds is None else datetime.now(UTC).timestamp() + seconds
-    wanted = EventFilter(
-        any_resource=EventAnyResourceFilter(
-            id=[f"prefect.tag.session:{session.id}", f"wildloop.session.{session.id}"]
-        )
-    )
-    # Subscribed before the first look, so that nothing falls between look and sleep.
-    async with get_events_subscriber(filter=wanted) as subscriber:
-        while True:
-            if (found := await changed()) is not None:
-                return found
-            left = None if deadline is None else deadline - datetime.now(UTC).timestamp()
-            if left is not None and left <= 0:
-                return f"{seconds:g} s passed"
-            await _next_event(subscriber, min(CHECK_SECONDS, left or CHECK_SECONDS))
-
-
-async def _next_event(subscriber: PrefectEventSubscriber, seconds: float) -> None:
-    """Wait for an event that may matter; a lost stream is bridged by looking now and then."""
-    try:
-        async with asyncio.timeout(seconds):
-            async for event in subscriber:
-                name = event.event.rsplit(".", 1)[-1]
-                if name in ("Completed", "Failed", "Crashed", "Cancelled", "steered"):
-                    return
-            await asyncio.sleep(seconds)
-    except TimeoutError:
-        return
+    while True:
+        # Cleared before the look: what happens from now on ends the sleep after it.
+        session.control.activity.clear()
+        if (found := await changed()) is not None:
+            return found
+        left = CHECK_SECONDS
+        if deadline is not None:
+            left = min(left, deadline - datetime.now(UTC).timestamp())
+        if left <= 0:
+            return f"{seconds:g} s passed"
+        # The worker sees every event of the work pool; the look now and then is for lost ones.
+        await session.control.something_happens(left)

@@ -48,6 +48,7 @@ REPORT_KEY = "report-"
 EVENTS_KEY = "events-"
 STEER_KEY = "steer-"
 STEER_EVENT = "wildloop.session.steered"
+SESSIONS_RESOURCE = "wildloop.sessions"
 ALIVE = [
     StateType.SCHEDULED,
     StateType.PENDING,
@@ -191,7 +192,13 @@ class SessionStore(Store):
             key=f"{STEER_KEY}{now.timestamp():.6f}-{uuid4().hex[:6]}".replace(".", "-"),
             value=json.dumps({"text": text, "time": now.timestamp()}),
         )
-        emit_event(STEER_EVENT, resource=session_resource(session_id))
+        emit_event(
+            STEER_EVENT,
+            resource={
+                "prefect.resource.id": SESSIONS_RESOURCE,
+                "wildloop.session.id": session_id,
+            },
+        )
         return await self.get(session_id)
 
     async def steers(self, session_id: str) -> list[tuple[str, str, float]]:
@@ -314,11 +321,6 @@ class SessionStore(Store):
 def spec_of(flow_run: FlowRun) -> SessionSpec:
     """What a session is to do, from its flow run's parameters."""
     return SessionSpec.model_validate(flow_run.parameters)
-
-
-def session_resource(session_id: str) -> dict[str, str]:
-    """The Prefect event resource of a session."""
-    return {"prefect.resource.id": f"wildloop.session.{session_id}"}
 
 
 def read_progress(paths: SessionPaths) -> TaskProgress:

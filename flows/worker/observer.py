@@ -13,7 +13,10 @@ from prefect.events.filters import (
 from prefect.events.schemas.events import Event
 from prefect.logging import get_logger
 
+from flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
+
 FLOW_RUN = "prefect.flow-run."
+STEERED = "steered"
 RECONNECT_SECONDS = 1.0
 STATE_EVENTS = [
     FLOW_RUN + name
@@ -45,8 +48,8 @@ async def observe_flow_runs(
     """
     logger = get_logger("wildloop.observer")
     wanted = EventFilter(
-        event=EventNameFilter(name=STATE_EVENTS),
-        any_resource=EventAnyResourceFilter(id=[f"prefect.work-pool.{pool_id}"]),
+        event=EventNameFilter(name=[*STATE_EVENTS, STEER_EVENT]),
+        any_resource=EventAnyResourceFilter(id=[f"prefect.work-pool.{pool_id}", SESSIONS_RESOURCE]),
     )
     while True:
         try:
@@ -66,6 +69,8 @@ async def observe_flow_runs(
 def flow_run_event(event: Event) -> tuple[UUID, str] | None:
     """The flow run and state name of an event; None if it is of something else."""
     resource = event.resource.id
+    if event.event == STEER_EVENT:
+        return UUID(event.resource["wildloop.session.id"]), STEERED
     if not resource.startswith(FLOW_RUN):
         return None
     try:

@@ -35,10 +35,11 @@ from flows.store.states import suspended_state
 from flows.worker import reconcile
 from flows.worker.devices import DevicePool
 from flows.worker.identity import worker_identity
-from flows.worker.observer import observe_flow_runs
+from flows.worker.observer import STEERED, observe_flow_runs
 
 LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
 SHUTDOWN_SECONDS = 8.0
+ENDED = frozenset({"Completed", "Failed", "Crashed", "Cancelled"})
 
 
 class WildloopJobConfiguration(BaseJobConfiguration):
@@ -251,7 +252,13 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         elif state_name in ("Paused", "Suspended"):
             if control is not None:
                 await self._pause(flow_run_id, control)
+        elif state_name == STEERED:
+            if control is not None:
+                control.activity.set()
         else:
+            if state_name in ENDED:
+                for waiting in self._active.values():
+                    waiting.activity.set()
             self.nudge()
 
     async def _pause(self, flow_run_id: UUID, control: RunControl) -> None:
