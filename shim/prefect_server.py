@@ -1,16 +1,15 @@
 """The embedded Prefect server: the real server app, in a process of its own.
 
-Settings (database, auth string) come by environment, never on the command line.
+Settings (database, auth string, port) come by environment, never on the command line.
 """
 
 import argparse
-import gc
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from prefect.server.database.configurations import AioSqliteConfiguration
-    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
+import uvicorn
+from prefect.server.api.server import create_app
+from prefect.server.database.configurations import AioSqliteConfiguration
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 
 def main() -> None:
@@ -19,17 +18,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
-    # Nothing of what imports make is garbage; looking for it takes a quarter of their time.
-    gc.disable()
-    import uvicorn
-    from prefect.server.api.server import create_app
-
     begin_immediately()
-    app = create_app(final=True)
-    gc.freeze()
-    gc.enable()
     uvicorn.run(
-        app,
+        create_app(final=True),
         host=options.host,
         port=options.port,
         log_level="warning",
@@ -45,13 +36,11 @@ def begin_immediately() -> None:
     another writes, whatever the busy time-out; the server answers 503 and clients sleep. An
     internal of Prefect 3.8, guarded by a test; PostgreSQL does not come by here.
     """
-    from prefect.server.database.configurations import AioSqliteConfiguration
-
     original = AioSqliteConfiguration.begin_transaction
 
     def begin(
-        self: "AioSqliteConfiguration", session: "AsyncSession", with_for_update: bool = False
-    ) -> "AbstractAsyncContextManager[AsyncSessionTransaction]":
+        self: AioSqliteConfiguration, session: AsyncSession, with_for_update: bool = False
+    ) -> AbstractAsyncContextManager[AsyncSessionTransaction]:
         return original(self, session, with_for_update=True)
 
     AioSqliteConfiguration.begin_transaction = begin  # type: ignore[method-assign, assignment]
