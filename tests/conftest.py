@@ -1,0 +1,43 @@
+"""Shared by all tests: one `wildloop up` a session, real projects, a scripted agent."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import make_project
+from tests.support.server import Server, start_server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real `wildloop up` with two slots, shared by the whole test session."""
+    folder = tmp_path_factory.mktemp("wildloop")
+    project = make_project(folder / "default project")
+    running = start_server(folder / "home", project, slots=2)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A real `wildloop up` of the test's own, to be ill-treated."""
+    running = start_server(tmp_path / "home", make_project(tmp_path / "project"), slots=1)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A git repository with one commit; its path has a space and an umlaut."""
+    return make_project(tmp_path / "my projekt ü")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """An empty git repository with an identity and no commit."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    subprocess.run(["git", "init", "-q", "-b", "main", str(folder)], check=True)
+    return folder
