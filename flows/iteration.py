@@ -22,9 +22,7 @@ async def next_iteration(session: ResearchSession) -> IterationRecord:
     await session.enter(Phase.ITERATION)
     index, number = next_call(session)
     label = IterationRecord(index=index, turn=number, started_at=0).label
-    await iteration(session.id, index, number, label)
-    session.control.check()
-    return session.record.iterations[-1]
+    return await session.step(label, iteration(session.id, index, number, label, return_state=True))
 
 
 def next_call(session: ResearchSession) -> tuple[int, int]:

@@ -27,8 +27,8 @@ async def plan_session(session: ResearchSession) -> None:
     await session.enter(Phase.PLANNING)
     faults: list[str] = []
     for attempt in range(1, ATTEMPTS + 1):
-        await planning(session.id, "planning" if attempt == 1 else f"planning.{attempt}", faults)
-        last = session.record.iterations[-1]
+        label = "planning" if attempt == 1 else f"planning.{attempt}"
+        last = await session.step(label, planning(session.id, label, faults, return_state=True))
         if has_abort_sentinel(session.plan_text()):
             raise PreflightFailed(f"the agent aborted in planning: {last.summary}")
         faults = last.faults

@@ -30,9 +30,7 @@ async def reflect(session: ResearchSession, why: str) -> bool:
     gates, done = due_gates(session), session.record.done
     index = session.record.last_index
     label = f"reflection-{index:02d}"
-    await reflection(session.id, index, label, why)
-    session.control.check()
-    last = session.record.iterations[-1]
+    last = await session.step(label, reflection(session.id, index, label, why, return_state=True))
     session.record.reflected_gates += gates
     session.record.done = False
     await session.save()

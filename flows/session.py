@@ -1,15 +1,19 @@
 """One session at work: its spec, files, stores and durable position, passed between the steps."""
 
+from collections.abc import Awaitable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import State
 
 from blocks.agents.base import Agent
 from flows.control import RunControl
+from flows.errors import WildloopError
 from flows.models.run import Run
 from flows.models.session import IterationRecord, Phase, SessionRecord, SessionSpec
 from flows.paths import SessionPaths
@@ -27,6 +31,10 @@ from flows.store.memories import MemoryStore
 from flows.store.runs import RunStore
 from flows.store.sessions import LOG_KEY, PLAN_KEY, SessionStore
 from flows.store.sweeps import SweepStore
+
+
+class StepFailed(WildloopError):
+    """A step of the session ended by an unexpected error."""
 
 
 @dataclass
@@ -89,6 +97,20 @@ class ResearchSession:
     async def active_runs(self) -> list[Run]:
         """The runs that wait or run, oldest first; `ready` ones wait for the agent, not we."""
         return [run for run in await self.runs.active() if run.chat_session_id == self.id]
+
+    async def step(self, label: str, flow_run: Awaitable[State[Any]]) -> IterationRecord:
+        """Await a subflow that makes one agent call; return the record that it has left.
+
+        Raises:
+            StopRequested: the session is to end.
+            StepFailed: the subflow ended by an error of its own and left no record.
+        """
+        before = len(self.record.iterations)
+        state = await flow_run
+        self.control.check()
+        if len(self.record.iterations) == before:
+            raise StepFailed(f"{label} ended without a record: {state.message}")
+        return self.record.iterations[-1]
 
     async def enter(self, phase: Phase) -> None:
         """Note what the session is doing now."""

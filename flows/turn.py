@@ -1,5 +1,6 @@
 """One agent call: the prompt, the process, the reply, the record."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ SKILLS = {
     "iteration": "wild_v2_iteration",
     "reflection": "wild_v2_reflection",
 }
+API_PATIENCE_S = 300.0
 Kind = Literal["planning", "iteration", "reflection"]
 INTERRUPTED = (
     "The call before this one was interrupted (pause, restart or crash) before it had ended. "
@@ -89,6 +91,7 @@ async def take_turn(
         interrupted = True
         session.record.attempt += 1
         await session.save()
+    reply = _masked(session, reply)
     tags = parse_reply(reply.text)
     record.steered = [text for _, text, _ in steers]
     _fill(session, record, reply, tags, prompt)
@@ -122,15 +125,22 @@ def _fill(
     record.transcript = str(write_transcript(session, record, prompt, reply))
 
 
+def _masked(session: ResearchSession, reply: AgentReply) -> AgentReply:
+    """The reply without the token, should the agent have printed it."""
+    if session.settings.token is None:
+        return reply
+    token = session.settings.token.get_secret_value()
+    error = reply.error.replace(token, "[token]") if reply.error else None
+    return reply.model_copy(update={"text": reply.text.replace(token, "[token]"), "error": error})
+
+
 def write_transcript(
     session: ResearchSession, record: IterationRecord, prompt: str, reply: AgentReply
 ) -> Path:
-    """Keep prompt and reply of a call; the token, should an agent print it, is masked."""
+    """Keep prompt and reply of a call."""
     session.paths.transcripts.mkdir(parents=True, exist_ok=True)
     path = session.paths.transcripts / f"{record.label}.md"
     text = f"# {record.label}\n\n## Prompt\n\n{prompt}\n\n## Reply\n\n{reply.text}\n"
-    if session.settings.token is not None:
-        text = text.replace(session.settings.token.get_secret_value(), "[token]")
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, encoding="utf-8", errors="replace")
     temporary.replace(path)
@@ -237,13 +247,20 @@ def _tail(log: Path, size: int = 4096) -> str:
 
 
 async def _catalog(session: ResearchSession) -> str:
+    """The API in short. The API may be restarting: it is given some minutes to come back."""
     url = f"{session.settings.server_url}/openapi.json"
+    deadline, pause = datetime.now(UTC).timestamp() + API_PATIENCE_S, 0.5
     async with httpx.AsyncClient(timeout=10) as http:
-        try:
-            response = await http.get(url)
-            response.raise_for_status()
-        except httpx.HTTPError as error:
-            raise Unavailable(
-                f"the Wildloop API at {session.settings.server_url} does not answer: {error}"
-            ) from error
-    return api_catalog(response.json(), AUTH_HEADER, session.settings.server_url)
+        while True:
+            try:
+                response = await http.get(url)
+                response.raise_for_status()
+                return api_catalog(response.json(), AUTH_HEADER, session.settings.server_url)
+            except httpx.HTTPError as error:
+                if datetime.now(UTC).timestamp() > deadline:
+                    raise Unavailable(
+                        f"the Wildloop API at {session.settings.server_url} does not answer: "
+                        f"{error}"
+                    ) from error
+            await asyncio.sleep(pause)
+            pause = min(10.0, pause * 2)

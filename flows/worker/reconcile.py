@@ -27,21 +27,24 @@ async def active_runs(client: PrefectClient) -> list[FlowRun]:
     return await _active(client, [EXPERIMENT_TAG])
 
 
-async def orphans(client: PrefectClient, held: Container[UUID]) -> list[FlowRun]:
-    """The flow runs that a dead worker of this host has left, but for those in `held`."""
+async def orphans(
+    client: PrefectClient, held: Container[UUID], me: WorkerIdentity
+) -> list[FlowRun]:
+    """The flow runs of this host that nobody drives: none of those in `held`."""
     active = await _active(client, [EXPERIMENT_TAG, f"wildloop:{RESEARCH_LOOP}"])
-    return [run for run in active if run.id not in held and is_orphan(run, datetime.now(UTC))]
+    return [run for run in active if run.id not in held and is_orphan(run, me, datetime.now(UTC))]
 
 
-def is_orphan(flow_run: FlowRun, now: datetime) -> bool:
-    """Whether nobody drives this active flow run.
+def is_orphan(flow_run: FlowRun, me: WorkerIdentity, now: datetime) -> bool:
+    """Whether nobody drives this active flow run, which is not held by worker `me`.
 
-    Its worker's process is gone, told by pid and start time; or it was claimed and never signed,
-    and that was long enough ago. A run of another host is left to that host's worker.
+    It was mine, and I lost it when the Prefect server did not answer; or its worker's process is
+    gone, told by pid and start time; or it was claimed and never signed, long enough ago. A run
+    of another host is left to that host's worker.
     """
     owner = WorkerIdentity.parse(flow_run.infrastructure_pid)
     if owner is not None:
-        return owner.is_dead() is True
+        return owner == me or owner.is_dead() is True
     state = flow_run.state
     return state is not None and (now - state.timestamp).total_seconds() > UNSIGNED_SECONDS
 

@@ -99,7 +99,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         """Drive the flow runs of this host that a dead worker has left behind."""
         if self._stopping:
             return
-        for flow_run in await reconcile.orphans(self.client, set(self._active)):
+        for flow_run in await reconcile.orphans(self.client, set(self._active), self.identity):
             self._logger.info("adopting %s, left by %s", flow_run.id, flow_run.infrastructure_pid)
             self.devices.hold(str(flow_run.id), (facts_of(flow_run).gpus or "").split(","))
             self._start(flow_run, adopted=True)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.project import git
 from tests.support.script import DONE, STOP, Script, good_plan, planned
-from tests.support.server import Server, wait_for
+from tests.support.server import Server, alive, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -88,7 +88,7 @@ def test_experiments_block_becomes_runs_and_results(
     script.reply(
         2,
         "<summary>two trials</summary>\n<experiments>\n"
-        "- goal: first\n  command: echo score=1 #\n  parameters: {lr: 0.1}\n"
+        "- goal: first\n  command: echo score=1\n  parameters: {lr: 0.1}\n"
         "- goal: broken\n"
         "- goal: second\n  command: bash -c 'echo boom; exit 4'\n</experiments>\n",
     )
@@ -97,7 +97,7 @@ def test_experiments_block_becomes_runs_and_results(
     session = server.session_ended(server.start(project, script.agent))
     assert (session["runs"]["completed"], session["runs"]["failed"]) == (1, 1)
     runs = server.get("/runs", chat_session_id=session["session_id"])
-    assert {run["command"] for run in runs} >= {"echo score=1 # --lr=0.1"}
+    assert {run["command"] for run in runs} >= {"echo score=1 --lr=0.1"}
     prompt = script.prompt(3)
     assert "Experiment 2, command: Field required" in prompt
     assert "boom" in prompt
@@ -258,8 +258,6 @@ def test_pause_ends_the_agent_and_resume_goes_on_where_it_was(
     pid_file = script.folder / "pid"
     pid = int(wait_for(lambda: pid_file.exists() and pid_file.read_text().strip(), "agent runs"))
     server.post("/wild/v2/pause", {"session_id": session_id})
-    from tests.support.server import alive
-
     wait_for(lambda: not alive(pid), "the agent is ended", 20)
     assert server.session(session_id)["status"] == "paused"
     again = server.http.post("/wild/v2/pause", json={"session_id": session_id})

@@ -126,6 +126,10 @@ class Server:
 
         return wait_for(look, f"a child runs {module}")
 
+    def process_tree(self) -> list[psutil.Process]:
+        """The children of `up`."""
+        return psutil.Process(self.process.pid).children()
+
     def stop(self) -> int:
         """Ctrl-C; return the exit code."""
         self.process.send_signal(signal.SIGINT)

@@ -1,0 +1,105 @@
+"""Killed processes: nothing lost, nothing run twice."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.script import DONE, STOP, Script, good_plan, planned
+from tests.support.server import Server, alive, start_server, wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+def test_killed_worker_is_replaced_and_its_run_adopted(own_server: Server) -> None:
+    server = own_server
+    run = server.run(
+        "echo begun; for i in $(seq 40); do [ -e go ] && break; sleep 0.5; done; exit 5"
+    )
+    running = server.reaches(run["id"], "running")
+    record = Path(running["run_dir"]) / "manifest.json"
+    wait_for(record.exists, "manifest")
+    waiting = server.run("echo next")
+    server.child("flows.worker.main").kill()
+    wait_for(
+        lambda: "worker ended with exit code" in (server.home / "up.log").read_text(),
+        "`up` notices",
+    )
+    wait_for(lambda: "adopting" in (server.home / "logs" / "worker.log").read_text(), "adopted")
+    assert server.get(f"/runs/{waiting['id']}")["status"] == "queued"
+    (server.workdir / "go").touch()
+    ended = server.ended(run["id"])
+    assert (ended["status"], ended["exit_code"]) == ("failed", 5)
+    assert (Path(running["run_dir"]) / "run.log").read_text() == "begun\n"
+    assert server.ended(waiting["id"])["status"] == "finished"
+    assert server.get(f"/runs/{waiting['id']}")["started_at"] >= ended["finished_at"]
+
+
+def test_run_that_ends_while_nobody_looks_keeps_its_exit_code(
+    own_server: Server, tmp_path: Path
+) -> None:
+    server = own_server
+    run = server.run("sleep 3; exit 6")
+    server.reaches(run["id"], "running")
+    queued = server.run("echo later")
+    assert server.stop() == 0
+    second = start_server(server.home, server.workdir, slots=1)
+    try:
+        ended = second.ended(run["id"])
+        assert (ended["status"], ended["exit_code"]) == ("failed", 6)
+        assert 2.5 < ended["finished_at"] - ended["started_at"] < 8
+        assert second.ended(queued["id"])["status"] == "finished"
+    finally:
+        second.stop()
+
+
+def test_killed_up_can_be_started_again(own_server: Server) -> None:
+    server = own_server
+    run = server.run("sleep 2; echo survived")
+    server.reaches(run["id"], "running")
+    pids = [child.pid for child in server.process_tree()]
+    server.process.kill()
+    server.process.wait()
+    second = start_server(server.home, server.workdir, slots=1)
+    try:
+        assert second.ended(run["id"])["status"] == "finished"
+        assert not any(alive(pid) for pid in pids)
+    finally:
+        second.stop()
+
+
+def test_session_resumes_at_its_iteration_and_never_replans(
+    own_server: Server, tmp_path: Path
+) -> None:
+    server, script = own_server, Script(tmp_path / "script")
+    script.reply(1, planned())
+    script.shell(
+        2,
+        f'until [ -e "{script.folder}/go" ]; do sleep 0.2; done\n'
+        "echo '<summary>survived</summary>'",
+    )
+    plan = script.folder / "done-plan.md"
+    plan.write_text(good_plan("x"), encoding="utf-8")
+    script.shell(3, f'cp "{plan}" "$WILDLOOP_TASKS_PATH"\ncat <<END\n{DONE}END\n')
+    script.default(STOP)
+    session_id = server.start(server.workdir, script.agent)
+    wait_for(lambda: script.calls() == 2, "iteration 1 runs")
+    server.child("flows.worker.main").kill()
+    wait_for(lambda: "adopting" in (server.home / "logs" / "worker.log").read_text(), "adopted")
+    (script.folder / "go").touch()
+    session = server.session_ended(session_id)
+    assert session["status"] == "completed"
+    assert [s["kind"] for s in session["history"]] == [
+        "planning",
+        "iteration",
+        "iteration",
+        "reflection",
+    ]
+    assert session["history"][1]["summary"] == "survived"
+    assert script.calls() == 4
+
+
+def test_second_up_on_the_same_home_is_refused(own_server: Server) -> None:
+    with pytest.raises(AssertionError, match="runs already on"):
+        start_server(own_server.home, own_server.workdir, slots=1)
+    assert httpx.get(f"{own_server.url}/health").is_success
