@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 SLURM_DEFAULT = 4
 
 
 class Capacity(BaseModel):
-    """g slots, r of them held, q runs queued, and how many of those may start."""
+    """How full the compute is.
+
+    `g` is the number of slots, `r` how many of them launching and running runs hold, `q` how many
+    queued runs wait for slots, and `max_new_runs` = max(0, min(q, g - r)) an upper bound of how
+    many of those may start now. Where every run takes one slot, `r` is the number of active runs.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     g: int
     r: int
@@ -17,39 +24,49 @@ class Capacity(BaseModel):
 
 
 class Waiting(BaseModel):
-    """A queued run as admission sees it. Times are Unix seconds."""
+    """A queued run as admission sees it: `gpus` is the slots it takes. Times are Unix seconds."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
-    gpus: int = 1
+    gpus: int = Field(default=1, ge=0)
     priority: int = 0
     queued_at: float = 0.0
     created_at: float = 0.0
 
 
 def slots(cluster_type: str, gpu_count: int | None, override: int | None) -> int:
-    """g: slots of the GPU limit.
+    """g: slots of the GPU limit, at least 1.
 
-    `override` (`--slots`) wins; else max(1, gpu_count) for local GPUs, max(1, gpu_count or 4) for
-    Slurm, and 1 for CPU-only or unknown.
+    Args:
+        cluster_type: the word of a `ClusterType`.
+        gpu_count: GPUs found or set by hand; None or 0 where that is not known.
+        override: what the user has set (`--slots`): wins over all else.
+
+    Returns:
+        max(1, gpu_count) for local GPUs and Kubernetes, max(1, gpu_count or 4) for Slurm, and 1
+        for CPU-only or unknown compute.
     """
     if override is not None:
         return max(1, override)
-    if cluster_type == "local_gpu":
-        return max(1, gpu_count or 0)
     if cluster_type == "slurm":
         return max(1, gpu_count or SLURM_DEFAULT)
+    if cluster_type in ("local_gpu", "kubernetes"):
+        return max(1, gpu_count or 1)
     return 1
 
 
-def capacity(g: int, active: Sequence[int], queued: Sequence[int]) -> Capacity:
-    """The capacity with `active` and `queued` runs, each given by the slots that it takes.
+def capacity(g: int, active_slots: Sequence[int], queued: Sequence[int]) -> Capacity:
+    """The capacity at this moment.
 
-    r is the number of slots held (runs that take none do not count), q the number of queued runs
-    that need slots, and max_new_runs = max(0, min(q, g - r)).
+    Args:
+        g: slots in all.
+        active_slots: for each launching or running run, the slots that it holds.
+        queued: for each queued run, the slots that it asks for.
+
+    Runs that take no slot (`gpus: 0`) count neither in r nor in q.
     """
-    r, q = sum(active), sum(1 for count in queued if count > 0)
+    r, q = sum(active_slots), sum(1 for count in queued if count > 0)
     return Capacity(g=g, r=r, q=q, max_new_runs=max(0, min(q, g - r)))
 
 
@@ -61,17 +78,24 @@ def order(waiting: Sequence[Waiting]) -> list[Waiting]:
 def admit(g: int, active: Sequence[int], waiting: Sequence[Waiting]) -> list[str]:
     """The ids of the runs that may start now, in their order.
 
+    Args:
+        g: slots in all.
+        active: for each launching or running run, the slots that it holds.
+        waiting: the queued runs, in any order.
+
     Never more than g slots are held. A large request at the head is not overtaken by small ones
-    behind it, or it would starve; one that asks for more than g is passed over (`unschedulable`).
+    behind it, or it would starve. One that asks for more than g would block for ever: it is
+    passed over (see `unschedulable`). One that takes no slot is never held up.
     """
-    free, chosen = g - sum(active), []
+    free, blocked, chosen = g - sum(active), False, []
     for run in order(waiting):
-        if run.gpus > g:
-            continue
-        if run.gpus > free:
-            break
-        free -= run.gpus
-        chosen.append(run.id)
+        if run.gpus == 0:
+            chosen.append(run.id)
+        elif run.gpus <= g and not blocked:
+            blocked = run.gpus > free
+            if not blocked:
+                free -= run.gpus
+                chosen.append(run.id)
     return chosen
 
 

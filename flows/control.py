@@ -42,6 +42,7 @@ class RunControl:
         self.launched = asyncio.Event()
         self.activity = asyncio.Event()
         self._after = after
+        self._abandoned: list[asyncio.Future[Any]] = []
         self.reason: StopReason | None = None
         self._event = asyncio.Event()
 
@@ -77,7 +78,10 @@ class RunControl:
         return self.reason
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work`; if the flow is to end meanwhile, cancel it and raise StopRequested."""
+        """Await `work`; if the flow is to end meanwhile, cancel it and raise StopRequested.
+
+        On a shutdown the work is abandoned, not cancelled: its process outlives this one.
+        """
         task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._event.wait())
         try:
@@ -88,7 +92,9 @@ class RunControl:
             raise AssertionError("stop event without a reason")
         finally:
             stop.cancel()
-            if not task.done():
+            if self.reason is StopReason.SHUTDOWN:
+                self._abandoned.append(task)
+            elif not task.done():
                 task.cancel()
                 await asyncio.wait({task})
 

@@ -10,6 +10,8 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
+from blocks.agents.baseline_block import BaselineAgent
+from blocks.agents.command import CommandAgent
 from flows.experiment import experiment
 from flows.research_loop import research_loop
 from flows.settings import CPU_QUEUE, LOOPS_QUEUE, POOL_NAME, RUNS_QUEUE
@@ -86,9 +88,16 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
     return pool
 
 
+async def register_blocks() -> None:
+    """Make the agents' block types known to the server, so that the UI has forms for them."""
+    for block in (BaselineAgent, CommandAgent):
+        await block.register_type_and_schema()
+
+
 async def ensure_deployments(client: PrefectClient) -> list[str]:
     """Register the deployments that are missing; those that exist stay as the user has them."""
     await ensure_pool(client)
+    await register_blocks()
     registered = []
     for deployment in await deployments():
         name = f"{deployment.flow_name}/{deployment.name}"
@@ -104,6 +113,7 @@ async def deploy_all() -> list[str]:
     """Register all deployments anew, as `prefect deploy --all` does; return their names."""
     async with get_client() as client:
         await ensure_pool(client)
+    await register_blocks()
     names = []
     for deployment in await deployments():
         await deployment.aapply()

@@ -130,6 +130,8 @@ def run_environment(
     env.setdefault("PYTHONUNBUFFERED", "1")
     if devices is not None:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+        # Device ids are NVML's, in bus order; CUDA's own order differs on mixed GPUs.
+        env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     return env
 
 
@@ -148,6 +150,8 @@ async def _follow(
         if waiting.done():
             ended = waiting.result()
             if ended.state is not ProcessState.RUNNING:
+                # What the command has left behind may still hold the devices.
+                await launcher.stop(paths.root, STOP_GRACE_SECONDS)
                 return outcome_of(ended, paths)
             ended = await launcher.stop(paths.root, STOP_GRACE_SECONDS)
             return Outcome(

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from blocks.cluster.models import ClusterType
 from flows.models.run import MetricPoint
 from flows.models.session import TaskProgress
 
@@ -31,9 +32,7 @@ class SystemHealth(BaseModel):
 class DetectRequest(BaseModel):
     """Body of `POST /cluster/detect`; may be left out."""
 
-    preferred_type: str | None = Field(
-        default=None, pattern="^(local_gpu|slurm|kubernetes|cpu_only|unknown)$"
-    )
+    preferred_type: ClusterType | None = None
 
 
 class RunMetrics(BaseModel):

@@ -1,5 +1,6 @@
 """The agent interface: a coding agent is called with a prompt and answers with text."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,18 +23,26 @@ KEPT_NAMES = frozenset(
         "SHELL",
         "VIRTUAL_ENV",
         "LD_LIBRARY_PATH",
+        "MODULEPATH",
+        "MODULESHOME",
+        "BASH_ENV",
         "HTTP_PROXY",
         "HTTPS_PROXY",
+        "ALL_PROXY",
         "NO_PROXY",
         "http_proxy",
         "https_proxy",
+        "all_proxy",
         "no_proxy",
         "SSL_CERT_FILE",
         "SSL_CERT_DIR",
         "REQUESTS_CA_BUNDLE",
     }
 )
-KEPT_PREFIXES = ("LC_", "CONDA_", "CUDA_", "SLURM", "XDG_")
+KEPT_PREFIXES = ("LC_", "CONDA_", "CUDA_", "SLURM", "XDG_", "LMOD_", "BASH_FUNC_")
+# A prefix may also cover a secret, as SLURM_JWT or CONDA_TOKEN.
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|JWT|_KEY$|AUTH", re.IGNORECASE)
+_NEVER = "PREFECT_"
 
 ExitReason = Literal["finished", "failed", "timeout", "interrupted", "rate_limited"]
 
@@ -45,8 +54,10 @@ class AgentUnavailable(Exception):
 class AgentRequest(BaseModel):
     """One call.
 
-    `record` is a folder unique to the call: a second call with it adopts the process that the
-    first one started, or reads its finished reply, and starts none.
+    `env` comes on top of a scrubbed os.environ (see `agent_environment`). `record` is a folder
+    unique to the call, with the process record, prompt.md, reply.txt and stderr.log: a second
+    call with it adopts the process that the first one started, or reads its finished reply, and
+    starts none.
     """
 
     prompt: str
@@ -57,7 +68,11 @@ class AgentRequest(BaseModel):
 
 
 class AgentReply(BaseModel):
-    """What came of a call."""
+    """What came of a call.
+
+    `text` is what the agent has said, also when it failed or was ended; `error` says why it did
+    not finish. `cost_usd` and `usage` (tokens by kind) are there where the agent tells them.
+    """
 
     text: str
     exit_reason: ExitReason
@@ -73,7 +88,8 @@ class Agent(Block, ABC):
     """Base of all agents.
 
     `run` never raises for what the agent does: a failure, a time-out or a loss is its reply's
-    `exit_reason`. Cancelling `run` ends the agent's whole process group.
+    `exit_reason` (`interrupted`: the agent was ended from outside, or its process is gone).
+    Cancelling `run` ends the agent's whole process tree before the cancellation goes on.
     """
 
     @abstractmethod
@@ -86,7 +102,11 @@ class Agent(Block, ABC):
 
     @abstractmethod
     async def run(self, request: AgentRequest) -> AgentReply:
-        """Call the agent once."""
+        """Call the agent once, or take up the call that `request.record` holds already."""
+
+    @abstractmethod
+    async def stop(self, record: Path) -> None:
+        """End the process tree of the call in `record`, if it runs."""
 
 
 def agent_environment(
@@ -94,15 +114,20 @@ def agent_environment(
 ) -> dict[str, str]:
     """The environment of an agent's process: what a tool needs, none of the server's secrets.
 
+    PREFECT_* and WILDLOOP_* of `base` never pass: an agent talks to the HTTP API alone, with the
+    variables that its caller gives.
+
     Args:
         base: the environment to take from.
-        extra: variables added on top.
-        keep: further names taken from `base`.
+        extra: variables added on top, whatever their names.
+        keep: further names taken from `base`, such as the API key of the agent's model.
     """
-    names = KEPT_NAMES | set(keep)
+    named = {name for name in keep if not name.startswith(_NEVER)}
     kept = {
         name: value
         for name, value in base.items()
-        if name in names or name.startswith(KEPT_PREFIXES)
+        if name in KEPT_NAMES
+        or name in named
+        or (name.startswith(KEPT_PREFIXES) and not _SECRET.search(name))
     }
     return kept | dict(extra)

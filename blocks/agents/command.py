@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import re
 import shlex
-import shutil
-import sys
 import time
+from abc import abstractmethod
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -21,69 +23,96 @@ from blocks.agents.base import (
 from blocks.launchers.base import LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
 from blocks.launchers.local import LocalLauncher
 
-REPLY_LIMIT = 10 * 1024 * 1024
+PROMPT = "prompt.md"
+REPLY = "reply.txt"
+ERRORS = "stderr.log"
+ENDED = "ended"
+REPLY_LIMIT_BYTES = 10 * 1024 * 1024
 ERROR_LINES = 5
+ERROR_LINE_CHARACTERS = 300
 GRACE_SECONDS = 5.0
+CHECK_SECONDS = 10.0
+
+# Words that may stand before the command that matters.
+_BEFORE = frozenset({"exec", "command", "env", "nohup", "time", "!", "{"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+
+Ending = Literal["timeout", "interrupted"]
 
 
 class ProcessAgent(Agent):
     """Shared by the agents that run as one process per call."""
 
+    @abstractmethod
     def command_line(self) -> str:
         """The shell command to run."""
-        raise NotImplementedError
 
     def variables(self) -> dict[str, str]:
         """Variables of this agent, on top of the scrubbed environment."""
         return {}
 
+    def kept_variables(self) -> Sequence[str]:
+        """Names of the worker's variables that this agent's process gets too."""
+        return ()
+
     async def run(self, request: AgentRequest) -> AgentReply:
-        """Call the agent once; see `Agent`."""
-        launcher, began = LocalLauncher(), time.monotonic()
+        """Call the agent once; see `Agent.run`."""
+        launcher, record = LocalLauncher(), request.record
         try:
             status = await self._begin(launcher, request)
+            status = await self._end(launcher, request, status)
         except (LaunchFailed, OSError) as fault:
-            return AgentReply(text="", exit_reason="failed", error=f"not started: {fault}")
-        left = request.timeout_seconds
-        if status.started_at is not None:
-            left = max(0.0, left - (time.time() - status.started_at))
-        try:
-            status = await launcher.wait(request.record, left)
-            timed_out = status.state is ProcessState.RUNNING
-            if timed_out:
-                status = await launcher.stop(request.record, GRACE_SECONDS)
+            return AgentReply(text="", exit_reason="failed", error=f"agent not started: {fault}")
         except asyncio.CancelledError:
-            await asyncio.shield(launcher.stop(request.record, GRACE_SECONDS))
+            await _finish(end_call(record, "interrupted"))
             raise
-        text = await asyncio.to_thread(read_reply, request.record / "reply.txt")
-        reason, error = _ending(status, timed_out, request)
+        reason, error = await asyncio.to_thread(_outcome, status, request)
         return AgentReply(
-            text=text,
+            text=await asyncio.to_thread(read_reply, record / REPLY),
             exit_reason=reason,
             exit_code=status.exit_code,
+            transcript_path=record / REPLY,
             error=error,
-            transcript_path=request.record / "reply.txt",
-            duration_seconds=time.monotonic() - began,
+            duration_seconds=_duration(status),
         )
+
+    async def stop(self, record: Path) -> None:
+        """End the call in `record`; see `Agent.stop`."""
+        await end_call(record, "interrupted")
 
     async def _begin(self, launcher: LocalLauncher, request: AgentRequest) -> ProcessStatus:
         status = await launcher.status(request.record)
         if status.state is not ProcessState.ABSENT:
             return status
         request.record.mkdir(parents=True, exist_ok=True)
-        prompt = request.record / "prompt.md"
+        prompt = request.record / PROMPT
         prompt.write_text(request.prompt, encoding="utf-8", errors="replace")
         return await launcher.launch(
             LaunchSpec(
                 folder=request.record,
                 command=self.command_line(),
                 cwd=request.workdir,
-                env=agent_environment(os.environ, {**self.variables(), **request.env}),
-                log=request.record / "reply.txt",
-                stderr=request.record / "stderr.log",
+                env=agent_environment(
+                    os.environ, {**self.variables(), **request.env}, self.kept_variables()
+                ),
+                log=request.record / REPLY,
+                stderr=request.record / ERRORS,
                 stdin=prompt,
             )
         )
+
+    async def _end(
+        self, launcher: LocalLauncher, request: AgentRequest, status: ProcessStatus
+    ) -> ProcessStatus:
+        """Wait for the end, at most until the call's time is up; leave no process behind."""
+        ending = _ending(request.record)
+        gone = time.time() - status.started_at if status.started_at is not None else 0.0
+        # A call that was being ended when its caller died is ended now, not waited for.
+        left = max(0.0, request.timeout_seconds - gone) if ending is None else 0.0
+        status = await launcher.wait(request.record, left)
+        if status.state is ProcessState.RUNNING:
+            await end_call(request.record, ending or "timeout")
+        return await launcher.stop(request.record, GRACE_SECONDS)
 
 
 class CommandAgent(ProcessAgent):
@@ -91,18 +120,34 @@ class CommandAgent(ProcessAgent):
 
     _block_type_name = "Wildloop Command Agent"
     _block_type_slug = "wildloop-command-agent"
-    _description = "Any command-line agent: it reads the prompt from stdin and prints its reply."
+    _description = (
+        "Any command-line coding agent for Wildloop's research loop: it gets the prompt on "
+        "stdin, works in the project's folder, and prints its reply on stdout."
+    )
 
     command: str = Field(
         min_length=1,
+        pattern=r"\S",
         title="Command",
-        description="Shell command, run in the project's folder; prompt on stdin, reply on stdout.",
-        examples=["my-agent --headless"],
+        description="Shell command, run by bash in the project's folder. The prompt comes on "
+        "stdin; what it prints on stdout is the reply. It is visible in process lists: put "
+        "secrets into Environment.",
+        examples=["my-agent --headless", "python agents/mine.py"],
     )
     environment: dict[str, SecretStr] = Field(
         default_factory=dict,
         title="Environment",
-        description="Variables for the command, such as an API key. Values are kept secret.",
+        description="Variables for the command, such as the API key of its model. The values "
+        "are stored as secrets and never shown.",
+        examples=[{"MY_AGENT_API_KEY": "..."}],
+    )
+    pass_variables: list[str] = Field(
+        default_factory=list,
+        title="Variables to pass on",
+        description="Names of variables of the worker's own environment that the command gets "
+        "too. Without this, it gets PATH, HOME, locale, proxies, CUDA, conda and Slurm "
+        "variables, and no secrets.",
+        examples=[["ANTHROPIC_API_KEY"]],
     )
 
     def command_line(self) -> str:
@@ -113,66 +158,133 @@ class CommandAgent(ProcessAgent):
         """The block's own variables, in the clear."""
         return {name: value.get_secret_value() for name, value in self.environment.items()}
 
+    def kept_variables(self) -> Sequence[str]:
+        """The names that the block lists."""
+        return self.pass_variables
+
     async def check(self, workdir: Path) -> str:
-        """See `Agent.check`: the command's first word must be found."""
-        try:
-            words = shlex.split(self.command)
-        except ValueError as error:
-            raise AgentUnavailable(f"agent command '{self.command}': {error}") from error
-        if not words:
-            raise AgentUnavailable("agent command is empty: give one, as command:my-agent")
-        first = next((word for word in words if "=" not in word.split("/")[0]), words[0])
-        path = agent_environment(os.environ, self.variables()).get("PATH")
-        if shutil.which(first, path=path) is None and not (workdir / first).is_file():
+        """See `Agent.check`: bash must be able to read the command and to find its first word."""
+        env = agent_environment(os.environ, self.variables(), self.pass_variables)
+        code, said = await _bash(["-n", "-c", "--", self.command], workdir, env)
+        if code != 0:
             raise AgentUnavailable(
-                f"agent command '{first}' is not on PATH: install it, or give its full path"
+                f"agent command '{self.command}' is not valid bash: {said}; mend it"
             )
+        word = first_word(self.command)
+        if word is not None:
+            code, _ = await _bash(["-c", 'type -t -- "$1"', "bash", word], workdir, env)
+            if code != 0:
+                raise AgentUnavailable(
+                    f"agent command '{word}' is neither on PATH nor a program in '{workdir}': "
+                    "install it, or give its full path"
+                )
         return f"command agent: {self.command}"
 
 
-class BaselineAgent(ProcessAgent):
-    """The built-in agent: no LLM; it plans, searches the space of wildloop.toml, and reflects."""
-
-    _block_type_name = "Wildloop Baseline Agent"
-    _block_type_slug = "wildloop-baseline-agent"
-    _description = "Built in, no LLM: plans, searches the space of wildloop.toml with Optuna."
-
-    def command_line(self) -> str:
-        """This interpreter, with the agent's module."""
-        return f"exec {shlex.quote(sys.executable)} -P -m blocks.agents.baseline"
-
-    async def check(self, workdir: Path) -> str:
-        """See `Agent.check`: the project must declare what to train and what to search."""
-        if not (workdir / "wildloop.toml").is_file():
-            raise AgentUnavailable(
-                f"the baseline agent needs {workdir / 'wildloop.toml'} (train command, metric, "
-                "search space): write one, as examples/digits has it, or choose another agent"
-            )
-        return "baseline agent"
+def first_word(command: str) -> str | None:
+    """The program that a shell command starts; None where only running it would tell."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    try:
+        words = list(lexer)
+    except ValueError:
+        return None
+    for word in words:
+        if word in _BEFORE or _ASSIGNMENT.match(word) or not word.strip("();<>|&"):
+            continue
+        return None if word.startswith("-") or re.search(r"[$`*?~]", word) else word
+    return None
 
 
 def read_reply(path: Path) -> str:
-    """A reply's text; of one over 10 MB the end, with a note."""
+    """A reply's text; of one over 10 MB the end, with a note. Bytes that are no text: U+FFFD."""
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            file.seek(max(0, size - REPLY_LIMIT))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - REPLY_LIMIT_BYTES))
             text = file.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
-    if size > REPLY_LIMIT:
-        return f"[the first {size - REPLY_LIMIT} bytes of this reply were left out]\n{text}"
+    if size > REPLY_LIMIT_BYTES:
+        left_out = size - REPLY_LIMIT_BYTES
+        return f"[the first {left_out} bytes of this reply were left out]\n{text}"
     return text
 
 
-def _ending(
-    status: ProcessStatus, timed_out: bool, request: AgentRequest
-) -> tuple[ExitReason, str | None]:
-    if timed_out:
-        return "timeout", f"the agent took longer than {request.timeout_seconds:g} s and was ended"
+async def end_call(record: Path, reason: Ending) -> None:
+    """End the process tree of a call; why is noted first, for whoever takes the call up again."""
+    launcher = LocalLauncher()
+    if (await launcher.status(record)).state is ProcessState.RUNNING:
+        (record / ENDED).write_text(reason, encoding="ascii")
+    await launcher.stop(record, GRACE_SECONDS)
+
+
+def _ending(record: Path) -> Ending | None:
+    path = record / ENDED
+    if not path.exists():
+        return None
+    return "timeout" if path.read_text(encoding="ascii") == "timeout" else "interrupted"
+
+
+def _outcome(status: ProcessStatus, request: AgentRequest) -> tuple[ExitReason, str | None]:
+    match _ending(request.record):
+        case "timeout":
+            seconds = f"{request.timeout_seconds:g} s"
+            return "timeout", f"the agent took longer than {seconds} and was ended"
+        case "interrupted":
+            return "interrupted", "the agent was ended from outside"
     if status.state is not ProcessState.EXITED:
         return "interrupted", "the agent's process is gone and left no exit code"
     if status.exit_code == 0:
         return "finished", None
-    said = read_reply(request.record / "stderr.log").strip().splitlines()[-ERROR_LINES:]
-    return "failed", f"exit code {status.exit_code}" + (": " + " / ".join(said) if said else "")
+    lines = read_reply(request.record / ERRORS).strip().splitlines()[-ERROR_LINES:]
+    said = " / ".join(line.strip()[:ERROR_LINE_CHARACTERS] for line in lines)
+    return "failed", f"exit code {status.exit_code}" + (f": {said}" if said else "")
+
+
+def _duration(status: ProcessStatus) -> float:
+    if status.started_at is None:
+        return 0.0
+    return max(0.0, (status.ended_at or time.time()) - status.started_at)
+
+
+async def _finish(work: Awaitable[None]) -> None:
+    """Await `work` to its end, though the caller be cancelled again meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            continue
+    task.result()
+
+
+async def _bash(arguments: Sequence[str], workdir: Path, env: dict[str, str]) -> tuple[int, str]:
+    """Run bash for a check; return its exit code and what it said.
+
+    Raises:
+        AgentUnavailable: bash does not start or does not answer.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "bash",
+            *arguments,
+            cwd=workdir,
+            env=env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        raise AgentUnavailable(f"bash does not start in '{workdir}': {error}") from error
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            _, said = await process.communicate()
+    except TimeoutError as error:
+        process.kill()
+        await process.wait()
+        raise AgentUnavailable(
+            f"bash did not answer within {CHECK_SECONDS:g} s: see BASH_ENV"
+        ) from error
+    assert process.returncode is not None
+    return process.returncode, said.decode("utf-8", "replace").strip()

@@ -36,10 +36,11 @@ WRAPPER_SECONDS = 1.0
 WARN_SECONDS = 10.0
 
 # The wrapper leads its own session. It records itself before the command starts, so that a killed
-# launcher leaves no unrecorded process; the hard link makes the claim of the folder atomic; the
-# closed pipe tells the launcher. It handles signals rather than ignoring them, since the command
-# would inherit the latter. Its own notices ("Killed") stay out of the log. At the end it ignores
-# them, or a stop that comes then would end `mv`.
+# launcher leaves no unrecorded process; the hard link makes the claim of the folder atomic. The
+# launcher hears of it by the pipe, at the moment from which a signal ends the command. The wrapper
+# handles signals rather than ignoring them, since the command would inherit the latter, but at the
+# end it ignores them, or a stop that comes then would end `mv`. Its own notices ("Killed") stay
+# out of the log.
 WRAPPER = r"""
 trap : TERM INT HUP
 folder=$1 command=$2 marker=$3 boot=$4 host=$5 pipe=$6
@@ -58,12 +59,18 @@ PATH="$PATH:/usr/bin:/bin" ln "$folder/process.json.$$" "$folder/process.json" 2
   [ -e "$folder/process.json" ] && exit 125
   PATH="$PATH:/usr/bin:/bin" mv "$folder/process.json.$$" "$folder/process.json" || exit 126
 }
-eval "exec $pipe>&-"
-exec 9>&2 2>/dev/null
-"$BASH" -c -- "$command" 2>&9 9>&-
+log=9; [ "$pipe" = 9 ] && log=8
+eval "exec $log>&2 2>/dev/null"
+(
+  trap '' PIPE
+  trap - TERM INT HUP
+  printf . >&"$pipe"
+  trap - PIPE
+  eval "exec 2>&$log $log>&- $pipe>&-"
+  exec "$BASH" -c -- "$command"
+)
 code=$?
 trap '' TERM INT HUP
-exec 9>&- </dev/null >/dev/null
 for attempt in 1 2 3; do
   printf '%s\n' "$code" > "$folder/exit_code.tmp" &&
   PATH="$PATH:/usr/bin:/bin" mv -f "$folder/exit_code.tmp" "$folder/exit_code" && break
@@ -199,7 +206,11 @@ def _record(folder: Path) -> ProcessRecord | None:
 
 
 def _status(folder: Path) -> ProcessStatus:
-    record = _record(folder)
+    record, damaged = None, False
+    try:
+        record = read_record(folder)
+    except ValueError:
+        damaged = True
     # Liveness is read before the exit code: the other way round, an end in between would look
     # like a loss.
     alive = record is not None and processes.is_alive(record)
@@ -209,7 +220,7 @@ def _status(folder: Path) -> ProcessStatus:
         return ProcessStatus(state=ProcessState.EXITED, exit_code=code, ended_at=ended_at, **known)
     if alive:
         return ProcessStatus(state=ProcessState.RUNNING, **known)
-    if record is None and not (folder / RECORD).exists():
+    if record is None and not damaged:
         return ProcessStatus(state=ProcessState.ABSENT)
     if record is not None and _is_elsewhere(record):
         raise LaunchFailed(

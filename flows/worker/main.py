@@ -34,15 +34,13 @@ def main(arguments: list[str] | None = None) -> None:
     if options.slots is not None and options.slots < 1:
         parser.error("--slots must be at least 1")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    stop = threading.Event()
-    failure: list[BaseException] = []
+    stop, done = threading.Event(), threading.Event()
 
     def serve() -> None:
+        # Ends the process from within: closing the loop would cancel the waits for agents that
+        # are to outlive this worker, and cancelling such a wait ends its agent.
         try:
-            asyncio.run(run_worker(options.slots, options.ready_file, stop))
-        except BaseException as error:
-            failure.append(error)
-            raise
+            asyncio.run(run_worker(options.slots, options.ready_file, stop, done))
         finally:
             stop.set()
 
@@ -53,14 +51,21 @@ def main(arguments: list[str] | None = None) -> None:
         signal.signal(number, lambda *_: stop.set())
     thread.start()
     stop.wait()
-    thread.join(EXIT_GRACE_SECONDS)
+    let_go = done.wait(EXIT_GRACE_SECONDS)
     # Prefect's threads may hold unsent logs for a long time; the states are on the server.
-    os._exit(1 if failure or thread.is_alive() else 0)
+    os._exit(0 if let_go else 1)
 
 
-async def run_worker(slots: int | None, ready_file: Path | None, stop: threading.Event) -> None:
-    """Run a worker until `stop` is set."""
-    cluster = await detect_cluster(None)
+async def run_worker(
+    slots: int | None, ready_file: Path | None, stop: threading.Event, done: threading.Event
+) -> None:
+    """Run a worker until `stop` is set; then let go of everything, set `done`, and wait.
+
+    Raises:
+        TimeoutError: the Prefect API does not answer.
+    """
+    # Runs start on this host: a cluster's GPUs elsewhere are not for the local launcher.
+    cluster = await detect_cluster("local_gpu")
     await wait_for_api(stop)
     async with AsyncClientContext() as context:
         await ensure_deployments(context.client)
@@ -81,8 +86,8 @@ async def run_worker(slots: int | None, ready_file: Path | None, stop: threading
         if serving.done():
             serving.result()
         await worker.let_go()
-        serving.cancel()
-        await asyncio.wait({serving}, timeout=2.0)
+        done.set()
+        await asyncio.sleep(EXIT_GRACE_SECONDS)
 
 
 async def wait_for_api(stop: threading.Event) -> None:
