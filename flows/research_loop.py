@@ -10,6 +10,7 @@ from prefect.exceptions import Abort, Pause
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
 from prefect.states import Cancelled, Completed, Failed
+from pydantic.fields import FieldInfo
 
 from blocks.agents.registry import load_agent
 from flows import git
@@ -19,8 +20,11 @@ from flows.iteration import next_iteration, rest
 from flows.models.session import (
     AgentName,
     AutonomyLevel,
+    AwayMinutes,
     BranchMode,
     Budget,
+    ChatSession,
+    EvoSweep,
     Goal,
     IterationTimeout,
     MaxIterations,
@@ -28,6 +32,7 @@ from flows.models.session import (
     SessionSpec,
     WaitSeconds,
     Workdir,
+    described,
 )
 from flows.planning import PlanningFailed, plan_session
 from flows.preflight import preflight
@@ -49,33 +54,37 @@ class SessionFailed(Exception):
 
 @flow(name="research-loop", persist_result=False)
 async def research_loop(
-    goal: Goal,
-    workdir: Workdir,
-    agent: AgentName = "baseline",
-    max_iterations: MaxIterations = 25,
-    wait_seconds: WaitSeconds = 30.0,
-    iteration_timeout_seconds: IterationTimeout = 3600.0,
-    autonomy_level: AutonomyLevel = "balanced",
-    away_duration_minutes: int = 0,
-    evo_sweep_enabled: bool = False,
-    branch: BranchMode = "new",
-    budget: Budget | None = None,
-    chat_session_id: str | None = None,
+    goal: Goal = described("goal"),
+    workdir: Workdir = described("workdir"),
+    agent: AgentName = described("agent"),
+    max_iterations: MaxIterations = described("max_iterations"),
+    wait_seconds: WaitSeconds = described("wait_seconds"),
+    iteration_timeout_seconds: IterationTimeout = described("iteration_timeout_seconds"),
+    autonomy_level: AutonomyLevel = described("autonomy_level"),
+    away_duration_minutes: AwayMinutes = described("away_duration_minutes"),
+    evo_sweep_enabled: EvoSweep = described("evo_sweep_enabled"),
+    branch: BranchMode = described("branch"),
+    budget: Budget | None = described("budget"),
+    chat_session_id: ChatSession = described("chat_session_id"),
 ) -> State[Any]:
     """Carry out a research session: plan, experiment, wait, reflect, report."""
-    spec = SessionSpec(
-        goal=goal,
-        workdir=workdir,
-        agent=agent,
-        max_iterations=max_iterations,
-        wait_seconds=wait_seconds,
-        iteration_timeout_seconds=iteration_timeout_seconds,
-        autonomy_level=autonomy_level,
-        away_duration_minutes=away_duration_minutes,
-        evo_sweep_enabled=evo_sweep_enabled,
-        branch=branch,
-        budget=budget or Budget(),
-        chat_session_id=chat_session_id,
+    given = {
+        "goal": goal,
+        "workdir": workdir,
+        "agent": agent,
+        "max_iterations": max_iterations,
+        "wait_seconds": wait_seconds,
+        "iteration_timeout_seconds": iteration_timeout_seconds,
+        "autonomy_level": autonomy_level,
+        "away_duration_minutes": away_duration_minutes,
+        "evo_sweep_enabled": evo_sweep_enabled,
+        "branch": branch,
+        "budget": budget,
+        "chat_session_id": chat_session_id,
+    }
+    spec = SessionSpec.model_validate(
+        # What was not given arrives as the description itself, or as None.
+        {name: value for name, value in given.items() if not isinstance(value, FieldInfo | None)}
     )
     async with get_client() as client:
         session = await open_session(spec, client)
@@ -110,10 +119,10 @@ async def iterate(session: ResearchSession) -> str:
     """Iterate until the goal is done, a limit is reached or a reflection says stop; say which."""
     last = session.record.iterations[-1]
     while True:
-        if reason := limit_reached(session, await spent(session)):
-            return reason
         if (woken := await rest(session, last)) is not None:
             get_run_logger().info("woken: %s", woken)
+        if reason := limit_reached(session, await spent(session)):
+            return reason
         if not session.record.done and not due_gates(session):
             last = await next_iteration(session)
             check_failures(session)

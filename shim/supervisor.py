@@ -1,10 +1,13 @@
 """Starts child processes, keeps them running, and stops them in order."""
 
 import contextlib
+import fcntl
+import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,22 +15,44 @@ import psutil
 from pydantic import BaseModel, Field
 
 LOG_LIMIT_BYTES = 20 * 1024 * 1024
+LOG_TAIL_BYTES = 64 * 1024
 LOG_TAIL_LINES = 15
 RESTARTS = 5
+RESTARTS_AT_START = 2
 RESTART_WINDOW_S = 60.0
+BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+POLL_S = 0.05
 KILL_WAIT_S = 3.0
+GUARD_WAIT_S = 60.0
+LOCK_WAIT_S = 45.0
+# It waits for the end of the pipe before it imports anything: it must not cost a start any time.
+GUARD = (
+    "import sys; sys.stdin.buffer.read(); "
+    "from shim.supervisor import stop_leftovers; from pathlib import Path; "
+    "stop_leftovers(Path(sys.argv[1]))"
+)
 
 
 class ChildFailed(Exception):
-    """A child ended at start, or again and again; the text has the end of its log."""
+    """A child ended again and again, or never answered; the text has the end of its log."""
+
+
+class AlreadyRuns(Exception):
+    """Another process holds the lock; `pid` is its process id."""
+
+    def __init__(self, pid: str) -> None:
+        super().__init__(f"already running as pid {pid}")
+        self.pid = pid
 
 
 class LeftoverChild(BaseModel):
-    """A child as written down for a later `up`."""
+    """A child as written down for whoever finds the supervisor dead."""
 
     name: str
     pid: int
     created: float
+    stop_signal: int
+    grace_s: float
 
 
 class LeftoverChildren(BaseModel):
@@ -40,7 +65,7 @@ class LeftoverChildren(BaseModel):
 class Child:
     """One child process.
 
-    `ready` says whether it answers; `grace_s` is its time between TERM and KILL.
+    `ready` says whether it answers; `grace_s` is its time between TERM and KILL, in seconds.
     """
 
     name: str
@@ -51,13 +76,15 @@ class Child:
     grace_s: float = 5.0
     stop_signal: signal.Signals = signal.SIGTERM
     process: "subprocess.Popen[bytes] | None" = None
-    restarts: list[float] = field(default_factory=list)
+    was_ready: bool = False
+    ends: list[float] = field(default_factory=list)
+    start_at: float | None = None
+    log_offset: int = 0
 
     def start(self) -> None:
         """Start it; its output goes to its log."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
-            self.log.replace(self.log.with_suffix(".log.1"))
+        if self.process is None:
+            self._open_log()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -68,21 +95,38 @@ class Child:
                 # A terminal's Ctrl-C is for the supervisor, which stops the children in order.
                 start_new_session=True,
             )
+        self.start_at = None
 
-    def exit_code(self) -> int | None:
-        """Its exit code; None while it runs."""
-        return self.process.poll() if self.process else None
+    def _open_log(self) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        self.log_offset = self.log.stat().st_size if self.log.exists() else 0
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    def end(self) -> str:
+        """How its process ended."""
+        code = self.process.poll() if self.process else None
+        if code is not None and code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
 
     def log_tail(self) -> str:
-        """The last lines of its log."""
-        with contextlib.suppress(FileNotFoundError):
-            text = self.log.read_text(encoding="utf-8", errors="replace")
+        """The last lines that it has logged since its first start."""
+        with contextlib.suppress(FileNotFoundError), self.log.open("rb") as file:
+            size = self.log.stat().st_size
+            file.seek(max(self.log_offset, size - LOG_TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
             return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
         return ""
 
     def stop(self) -> None:
         """TERM, then KILL after the grace."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None or not self.running:
             return
         self.process.send_signal(self.stop_signal)
         try:
@@ -93,17 +137,27 @@ class Child:
 
 
 class Supervisor:
-    """Keeps children running. `record` is where they are written down for a later start."""
+    """Keeps children running. `record` is where they are written down for `stop_leftovers`.
+
+    `children` are in the order of their needs: each may use those before it, and is stopped first.
+    """
 
     def __init__(self, record: Path, say: Callable[[str], None]) -> None:
         self.children: list[Child] = []
         self._record = record
         self._say = say
 
-    def start(self, child: Child) -> None:
-        """Start a child and watch it from now on."""
+    def start(self, child: Child, before: Child | None = None) -> None:
+        """Start a child and watch it from now on; `before` names a child that needs it."""
         child.start()
-        self.children.append(child)
+        place = len(self.children) if before is None else self.children.index(before)
+        self.children.insert(place, child)
+        self._write_down()
+
+    def drop(self, child: Child) -> None:
+        """Stop a child and watch it no longer."""
+        child.stop()
+        self.children.remove(child)
         self._write_down()
 
     def wait_ready(
@@ -112,85 +166,186 @@ class Supervisor:
         """Wait until all of `children` answer; False if `stopped` meanwhile.
 
         Raises:
-            ChildFailed: one has ended, or does not answer in time.
+            ChildFailed: one ends again and again, or does not answer in time.
         """
         deadline, waiting = time.monotonic() + timeout_s, list(children)
         while waiting:
             if stopped():
                 return False
+            self.keep()
             for child in waiting:
-                if child.exit_code() is not None:
-                    raise ChildFailed(
-                        f"{child.name} ended at start with exit code {child.exit_code()}; the end "
-                        f"of {child.log}:\n{child.log_tail()}"
-                    )
-            waiting = [child for child in waiting if not child.ready()]
+                child.was_ready = child.running and child.ready()
+            waiting = [child for child in waiting if not child.was_ready]
             if waiting and time.monotonic() > deadline:
                 names = ", ".join(child.name for child in waiting)
                 raise ChildFailed(
-                    f"{names} did not answer within {timeout_s:g} s; the end of "
-                    f"{waiting[0].log}:\n{waiting[0].log_tail()}"
+                    f"{names} did not answer within {timeout_s:g} s; {_log_of(waiting[0])}"
                 )
-            time.sleep(0.05)
+            if waiting:
+                time.sleep(POLL_S)
         return True
 
     def keep(self) -> None:
-        """Start children again that have ended.
+        """Start children again that have ended, each after a wait that grows.
 
         Raises:
-            ChildFailed: one has ended more than five times in a minute.
+            ChildFailed: one has ended more than five times in a minute, or more than twice before
+                it answered at all.
         """
         for child in self.children:
-            code = child.exit_code()
-            if code is None:
+            if child.running:
                 continue
             now = time.monotonic()
-            child.restarts = [at for at in child.restarts if now - at < RESTART_WINDOW_S] + [now]
-            if len(child.restarts) > RESTARTS:
-                raise ChildFailed(
-                    f"{child.name} has ended {len(child.restarts)} times in a minute; the end of "
-                    f"{child.log}:\n{child.log_tail()}"
-                )
-            self._say(f"{child.name} ended with exit code {code}: starting it again")
-            child.start()
-            self._write_down()
+            if child.start_at is None:
+                child.start_at = now + self._back_off(child, now)
+            elif now >= child.start_at:
+                child.start()
+                self._write_down()
+
+    def _back_off(self, child: Child, now: float) -> float:
+        """Seconds to wait before an ended child is started again."""
+        child.ends = [at for at in child.ends if now - at < RESTART_WINDOW_S] + [now]
+        count = len(child.ends)
+        if count > (RESTARTS if child.was_ready else RESTARTS_AT_START):
+            when = "in a minute" if child.was_ready else "at start"
+            raise ChildFailed(f"{child.name} {child.end()}, {count} times {when}; {_log_of(child)}")
+        self._say(f"{child.name} {child.end()}: starting it again")
+        return BACK_OFF_S[min(count, len(BACK_OFF_S)) - 1]
 
     def stop(self) -> None:
-        """Stop all children, last started first."""
+        """Stop all children, the last of the list first."""
         for child in reversed(self.children):
             child.stop()
         self._record.unlink(missing_ok=True)
 
-    def stop_leftovers(self) -> list[str]:
-        """Stop the children of a supervisor that was killed; return their names."""
-        if not self._record.exists():
-            return []
-        stopped = []
-        known = LeftoverChildren.model_validate_json(self._record.read_bytes())
-        for child in reversed(known.children):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(child.pid)
-                if abs(process.create_time() - child.created) > 1.0:
-                    continue
-                process.terminate()
-                stopped.append(child.name)
-                try:
-                    process.wait(10)
-                except psutil.TimeoutExpired:
-                    process.kill()
-        self._record.unlink(missing_ok=True)
-        return stopped
-
     def _write_down(self) -> None:
-        known = [
-            LeftoverChild(
-                name=child.name,
-                pid=child.process.pid,
-                created=psutil.Process(child.process.pid).create_time(),
-            )
-            for child in self.children
-            if child.process is not None and child.process.poll() is None
-        ]
+        known = []
+        for child in self.children:
+            if child.process is None or not child.running:
+                continue
+            with contextlib.suppress(psutil.NoSuchProcess):
+                known.append(
+                    LeftoverChild(
+                        name=child.name,
+                        pid=child.process.pid,
+                        created=psutil.Process(child.process.pid).create_time(),
+                        stop_signal=child.stop_signal,
+                        grace_s=child.grace_s,
+                    )
+                )
         temporary = self._record.with_suffix(".tmp")
         temporary.write_text(LeftoverChildren(children=known).model_dump_json(), encoding="utf-8")
         temporary.replace(self._record)
+
+
+def _log_of(child: Child) -> str:
+    return f"the end of {child.log}:\n{child.log_tail()}"
+
+
+def stop_leftovers(record: Path) -> list[str]:
+    """Stop the children of a supervisor that was killed; return their names.
+
+    A process counts only if its pid and its start time are the ones written down.
+    """
+    if not record.exists():
+        return []
+    stopped = []
+    known = LeftoverChildren.model_validate_json(record.read_bytes())
+    for child in reversed(known.children):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(child.pid)
+            if abs(process.create_time() - child.created) > 1.0:
+                continue
+            stopped.append(child.name)
+            end_process(process, child.stop_signal, child.grace_s)
+    record.unlink(missing_ok=True)
+    return stopped
+
+
+def end_process(process: psutil.Process, stop_signal: int, grace_s: float) -> None:
+    """End a process that is not a child of this one: `stop_signal`, then KILL after the grace."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(stop_signal)
+        if not _gone(process, grace_s):
+            process.kill()
+            _gone(process, KILL_WAIT_S)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; a container's first process may never clear away its dead."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _gone(process: psutil.Process, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while is_alive(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+@contextlib.contextmanager
+def guarded(record: Path, hold: Sequence[int] = ()) -> Iterator[None]:
+    """Have a process beside this one that stops the children if this one is killed with -9.
+
+    It waits on a pipe that only this process holds open, so it needs no polling and works on any
+    Unix. `hold` are file descriptors (a lock) that it keeps open until it is done.
+    """
+    with record.with_name("guard.log").open("wb") as log:
+        guard = subprocess.Popen(
+            [sys.executable, "-P", "-c", GUARD, str(record)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=tuple(hold),
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        if guard.stdin is not None:
+            guard.stdin.close()
+        guard.wait(GUARD_WAIT_S)
+
+
+@contextlib.contextmanager
+def only_one(path: Path, say: Callable[[str], None]) -> Iterator[int]:
+    """Hold the lock file `path`, yielding its descriptor; the kernel frees it however we end.
+
+    The guard of a killed supervisor holds it too until the children have ended: that is waited for.
+
+    Raises:
+        AlreadyRuns: a living process holds it.
+    """
+    with path.open("a+") as file:
+        deadline, said = time.monotonic() + LOCK_WAIT_S, False
+        while not _try_lock(file.fileno()):
+            file.seek(0)
+            pid = file.read().strip()
+            if _runs(pid) or time.monotonic() > deadline:
+                raise AlreadyRuns(pid or "unknown")
+            if not said:
+                say(f"waiting for what the killed `up` (pid {pid}) had started to end")
+                said = True
+            time.sleep(POLL_S)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield file.fileno()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _runs(pid: str) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return pid.isdigit() and is_alive(psutil.Process(int(pid)))
+    return False

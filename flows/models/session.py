@@ -1,7 +1,7 @@
 """The session: one goal pursued through planning, iterations, reflections and a report."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -117,6 +117,27 @@ BranchMode = Annotated[
 ]
 
 
+AwayMinutes = Annotated[
+    int,
+    Field(
+        ge=0,
+        title="Away for (minutes)",
+        description="How long nobody can be asked; told to the agent. 0: the user is there.",
+    ),
+]
+EvoSweep = Annotated[
+    bool,
+    Field(title="Evolutionary sweeps", description="Whether the agent may ask for them."),
+]
+SessionBudget = Annotated[
+    Budget, Field(title="Budget", description="Upper bounds; the session ends at the first.")
+]
+ChatSession = Annotated[
+    str | None,
+    Field(title="Chat session", description="Id by which another front end knows the session."),
+]
+
+
 class SessionSpec(BaseModel):
     """What a session is to do: the body of `POST /wild/v2/start`, the parameters of the loop."""
 
@@ -127,11 +148,24 @@ class SessionSpec(BaseModel):
     wait_seconds: WaitSeconds = 30.0
     iteration_timeout_seconds: IterationTimeout = 3600.0
     autonomy_level: AutonomyLevel = "balanced"
-    away_duration_minutes: int = Field(default=0, ge=0)
-    evo_sweep_enabled: bool = False
+    away_duration_minutes: AwayMinutes = 0
+    evo_sweep_enabled: EvoSweep = False
     branch: BranchMode = "new"
-    budget: Budget = Field(default_factory=Budget)
-    chat_session_id: str | None = None
+    budget: SessionBudget = Field(default_factory=Budget)
+    chat_session_id: ChatSession = None
+
+
+def described(name: str) -> Any:
+    """The default of a flow parameter, with title and description of a SessionSpec field.
+
+    Prefect builds the form of a deployment from these.
+    """
+    field = SessionSpec.model_fields[name]
+    return Field(
+        default=None if name == "budget" else field.default,
+        description=field.description,
+        json_schema_extra={"title": field.title or name},
+    )
 
 
 class SessionStart(BaseModel):
@@ -144,8 +178,8 @@ class SessionStart(BaseModel):
     wait_seconds: WaitSeconds = 30.0
     iteration_timeout_seconds: IterationTimeout = 3600.0
     autonomy_level: AutonomyLevel = "balanced"
-    away_duration_minutes: int = Field(default=0, ge=0)
-    evo_sweep_enabled: bool = False
+    away_duration_minutes: AwayMinutes = 0
+    evo_sweep_enabled: EvoSweep = False
     branch: BranchMode = "new"
     budget: Budget = Field(default_factory=Budget)
     chat_session_id: str | None = Field(default=None, min_length=1, max_length=200)
