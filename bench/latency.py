@@ -19,7 +19,7 @@ import httpx
 from shim.net import free_ports
 
 SERVED = """
-import subprocess, sys
+import subprocess
 from prefect import flow
 
 @flow(log_prints=False)
@@ -28,7 +28,7 @@ def served(command: str, output: str) -> None:
         subprocess.run(["bash", "-c", command], stdout=file, check=True)
 
 if __name__ == "__main__":
-    served.serve(name="bench", query_seconds=int(sys.argv[1]))
+    served.serve(name="bench")
 """
 COMMAND = "date +%s.%N"
 
@@ -66,7 +66,7 @@ def main() -> None:
     finally:
         up.terminate()
         up.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     print("| path | n | median (s) | min | max |\n| --- | ---: | ---: | ---: | ---: |")
     for name, values in (("wildloop: POST /runs", ours), ("flow.serve(), 10 s poll", plain)):
         print(
@@ -104,26 +104,26 @@ def served_latencies(
         "PREFECT_API_AUTH_STRING": f"wildloop:{token}",
         "PREFECT_HOME": str(folder / "prefect"),
     }
-    runner = subprocess.Popen(
-        [sys.executable, str(script), "10"],
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with (folder / "served.log").open("wb") as log:
+        runner = subprocess.Popen([sys.executable, str(script)], env=env, stdout=log, stderr=log)
     try:
-        return _served(folder, api, token, count)
+        return _served(folder, api, token, count, runner)
     finally:
         runner.terminate()
         runner.wait(30)
 
 
-def _served(folder: Path, api: str, token: str, count: int) -> list[float]:
+def _served(
+    folder: Path, api: str, token: str, count: int, runner: "subprocess.Popen[bytes]"
+) -> list[float]:
     found = []
     with httpx.Client(base_url=api, auth=("wildloop", token), timeout=60) as http:
         while True:
             answer = http.get("/deployments/name/served/bench")
             if answer.is_success:
                 break
+            if runner.poll() is not None:
+                sys.exit((folder / "served.log").read_text())
             time.sleep(0.5)
         deployment = answer.json()["id"]
         time.sleep(5)
