@@ -37,6 +37,7 @@ fix: $(VENV)/.installed-dev ## let ruff mend what it can
 
 bench: $(VENV)/.installed-dev ## latency benchmarks (by hand, idle machine)
 	$(BIN)/python -m bench.latency
+	$(BIN)/python -m bench.database
 
 clean: ## remove what make made
 	rm -rf $(VENV) .demo build dist *.egg-info

@@ -47,6 +47,7 @@ PLAN_KEY = "plan-"
 REPORT_KEY = "report-"
 EVENTS_KEY = "events-"
 STEER_KEY = "steer-"
+NAME_LENGTH = 80
 STEER_EVENT = "wildloop.session.steered"
 SESSIONS_RESOURCE = "wildloop.sessions"
 ALIVE = [
@@ -89,6 +90,7 @@ class SessionStore(Store):
             tags.append(f"chat:{spec.chat_session_id}")
         flow_run = await self.client.create_flow_run_from_deployment(
             await self.deployment_id(RESEARCH_LOOP),
+            name=" ".join(spec.goal.split())[:NAME_LENGTH],
             parameters=spec.model_dump(mode="json", exclude_none=True),
             tags=tags,
         )
