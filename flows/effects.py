@@ -1,11 +1,12 @@
 """What an agent's reply brings about: the plan, runs, the commit, the record."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect.logging import get_run_logger
 
 from flows import git
-from flows.models.run import RunCreate
+from flows.models.run import Run, RunCreate
 from flows.models.session import IterationRecord
 from flows.models.sweep import WildSweepCreate
 from flows.protocol.experiments import parse_experiments
@@ -92,10 +93,20 @@ async def close_turn(session: ResearchSession, turn: Turn, known_runs: set[str])
     session.record.attempt = 1
     await session.save()
     await session.save_plan()
-    for sweep_id in sorted({run.sweep_id for run in runs if run.sweep_id}):
-        await session.sweeps.refresh(sweep_id)
+    await refresh_sweeps(session, runs, since=session.last_look(record))
     for key in turn.steer_keys:
         await session.client.delete_flow_run_input(session.flow_run_id, key)
+
+
+async def refresh_sweeps(session: ResearchSession, runs: Sequence[Run], since: float) -> None:
+    """Write the tables of the sweeps that have runs under way, or ended after `since`, anew."""
+    moved = {
+        run.sweep_id
+        for run in runs
+        if run.sweep_id and (run.finished_at is None or run.finished_at >= since)
+    }
+    for sweep_id in sorted(moved):
+        await session.sweeps.refresh(sweep_id)
 
 
 def append_log(session: ResearchSession, record: IterationRecord) -> None:

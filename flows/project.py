@@ -1,14 +1,36 @@
 """wildloop.toml: what a project tells Wildloop about itself."""
 
 import tomllib
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from flows.errors import InvalidRequest
 
 FILE = "wildloop.toml"
+SHOWN_ERRORS = 10
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be blank")
+    if "\x00" in value:
+        raise ValueError("must not contain a NUL character")
+    return value.strip()
+
+
+def _inside(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError("must be a path or pattern inside the project, as 'eval.py' or 'data/**'")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+ProjectPath = Annotated[Text, AfterValidator(_inside)]
 
 
 class ProjectSection(BaseModel):
@@ -16,9 +38,14 @@ class ProjectSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = None
-    setup: list[str] = Field(default_factory=list, description="Shell commands run at preflight.")
-    protected: list[str] = Field(default_factory=list, description="Files an agent must not edit.")
+    name: Text | None = None
+    setup: list[Text] = Field(
+        default_factory=list, description="Shell commands run at preflight, in the project."
+    )
+    protected: list[ProjectPath] = Field(
+        default_factory=list,
+        description="Files and patterns that an agent must not edit, relative to the project.",
+    )
 
 
 class MetricConfig(BaseModel):
@@ -26,8 +53,16 @@ class MetricConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1)
+    name: Text
     direction: Literal["max", "min"] = "max"
+
+
+class BudgetConfig(BaseModel):
+    """[budget]: how many runs a session may take; the agent's own keys are accepted."""
+
+    model_config = ConfigDict(extra="allow")
+
+    runs: int | None = Field(default=None, ge=1, strict=True)
 
 
 class ProjectConfig(BaseModel):
@@ -40,23 +75,56 @@ class ProjectConfig(BaseModel):
     train: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Any] = Field(default_factory=dict)
     baseline: dict[str, Any] = Field(default_factory=dict)
-    budget: dict[str, Any] = Field(default_factory=dict)
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "": ProjectConfig,
+    "project": ProjectSection,
+    "metric": MetricConfig,
+}
 
 
 def load_project(workdir: Path) -> ProjectConfig | None:
     """Read `<workdir>/wildloop.toml`; None if there is none.
 
     Raises:
-        InvalidRequest: it is broken; the text names the place and the mend.
+        InvalidRequest: it is broken; the text names the file, the place and the mend.
     """
     path = workdir / FILE
     try:
-        return ProjectConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return ProjectConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         return None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{path} is not valid TOML: {error}; mend it") from error
+    except OSError as error:
+        raise InvalidRequest(
+            f"{path} cannot be read ({error.strerror}): make it a readable file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8") from error
+    except RecursionError as error:
+        raise InvalidRequest(f"{path} is nested too deeply: flatten it") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRequest(f"{path} is not valid TOML: {error}: mend that line") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(f"{path}: [{place}]: {first['msg']}; mend or remove it") from error
+        said = "; ".join(_told(one) for one in error.errors()[:SHOWN_ERRORS])
+        raise InvalidRequest(f"{path}: {said}") from error
+
+
+def _told(error: ErrorDetails) -> str:
+    """One fault with its place and its mend."""
+    place = error["loc"]
+    table = str(place[0]) if len(place) > 1 else ""
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(_TABLES[table].model_fields) if table in _TABLES else ""
+        word = "key" if table else "table"
+        return f"{_name(place)} is no known {word}: use one of {known}, or remove it"
+    if error["type"] == "missing":
+        return f"{_name(place)} is missing: give it"
+    return f"{_name(place)}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _name(place: Sequence[int | str]) -> str:
+    """[table] key, as a reader of the file looks for it."""
+    table, *keys = place
+    return " ".join([f"[{table}]", ".".join(str(key) for key in keys)]).strip()

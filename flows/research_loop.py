@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from blocks.agents.registry import load_agent
 from flows import git
 from flows.control import StopReason, StopRequested, current_control
+from flows.effects import refresh_sweeps
 from flows.errors import PreflightFailed, WildloopError
 from flows.iteration import next_iteration, rest
 from flows.models.session import (
@@ -208,6 +209,8 @@ async def finish(session: ResearchSession, reason: str, report: bool = True) -> 
         get_run_logger().warning("stopped %d runs that still waited", len(stopped))
     if report:
         await session.enter(Phase.REPORT)
+        since = session.record.iterations[-1].started_at if session.record.iterations else 0.0
+        await refresh_sweeps(session, await session.all_runs(), since)
         await write_report(session)
     await session.enter(Phase.ENDED)
 

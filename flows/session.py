@@ -19,6 +19,7 @@ from flows.models.session import IterationRecord, Phase, SessionRecord, SessionS
 from flows.paths import SessionPaths
 from flows.project import ProjectConfig
 from flows.protocol.plan import Plan, parse_plan
+from flows.protocol.tags import storable
 from flows.settings import (
     SERVER_URL_VARIABLE,
     TOKEN_VARIABLE,
@@ -79,10 +80,15 @@ class ResearchSession:
         """The project's folder."""
         return self.paths.workdir
 
+    def last_look(self, record: IterationRecord) -> float:
+        """When the call before this one began: what has ended since may not be told yet."""
+        others = [it.started_at for it in self.record.iterations if it is not record]
+        return others[-1] if others else 0.0
+
     def plan_text(self) -> str:
         """tasks.md as it stands; empty if there is none."""
         try:
-            return self.paths.tasks.read_text(encoding="utf-8", errors="replace")
+            return storable(self.paths.tasks.read_text(encoding="utf-8", errors="replace"))
         except FileNotFoundError:
             return ""
 

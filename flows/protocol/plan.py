@@ -2,22 +2,35 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
+from flows.errors import NotFound
 from flows.models.session import TaskProgress
+from flows.protocol.tags import fences, storable, unfenced
 
 ABORT_SENTINEL = "ABORT_EARLY_DOCS_CHECK_FAILED"
 PHASES = range(4, 7)
 TASKS_PER_PHASE = range(2, 7)
 TASKS = range(10, 26)
+LINE_LIMIT = 10_000
+# Quantifiers are possessive, so that no line makes them backtrack far.
 _TASK = re.compile(
-    r"^[ \t]*[-*+][ \t]*\[([ xX/\-]?)\][ \t]*(?:\*{0,2}\[?\s*(P\d+-T\d+)\s*\]?\*{0,2})?[ \t:]*(.*)$"
+    r"[ \t]*+(?:[-*+]|\d{1,4}[.)])[ \t]*+\[([ \t]*+([^\]\s]?)[ \t]*+)\](?!\()[ \t]*+(.*)", re.ASCII
 )
-_HEADING = re.compile(r"^\s{0,3}#{1,6}\s*(.+?)\s*#*\s*$")
-_PHASE = re.compile(r"^phase\s+(\d+)\s*[-\u2013\u2014:.]*\s*(.*)$", re.IGNORECASE)
-_ID = re.compile(r"^P\d+-T\d+$")
+_TASK_ID = re.compile(
+    r"[*_`]{0,3}(?:\[[ \t]*+P(\d{1,4})[ \t]*+-[ \t]*+T(\d{1,4})[ \t]*+\]|P(\d{1,4})-T(\d{1,4})\b)"
+    r"[*_`]{0,3}[ \t]*+:?[*_`]{0,3}[ \t]*+(.*)",
+    re.IGNORECASE | re.ASCII,
+)
+_HEADING = re.compile(r" {0,3}(#{1,6})(?![#!])(.+)")
+_LEAD = re.compile(r"[\W_]*+(?:\d{1,3}[.)][ \t]++[\W_]*+)?")
+_PHASE = re.compile(
+    r"phase[ \t]*+(\d{1,4})(?!\d)[\s*\-\u2013\u2014:.]*+(.*)", re.IGNORECASE | re.ASCII
+)
+_FIELDS = {"deliverable": "deliverable", "deliverables": "deliverable", "done-when": "done_when"}
 
 
 class TaskStatus(StrEnum):
@@ -31,7 +44,6 @@ class TaskStatus(StrEnum):
 
 BOXES = {
     "": TaskStatus.OPEN,
-    " ": TaskStatus.OPEN,
     "/": TaskStatus.IN_PROGRESS,
     "x": TaskStatus.DONE,
     "-": TaskStatus.CANCELLED,
@@ -56,7 +68,7 @@ class Task(BaseModel):
     @property
     def is_gate(self) -> bool:
         """Whether it is a reflection gate."""
-        return "reflection gate" in self.text.lower()
+        return "reflection gate" in " ".join(self.text.lower().split())
 
 
 class PlanPhase(BaseModel):
@@ -72,7 +84,12 @@ class Plan(BaseModel):
 
     phases: list[PlanPhase] = Field(default_factory=list)
     loose: list[Task] = Field(default_factory=list)
-    sections: dict[str, str] = Field(default_factory=dict, description="Text by lower-case title.")
+    sections: dict[str, str] = Field(
+        default_factory=dict, description="Text by lower-case title, with that of subsections."
+    )
+    odd_boxes: list[str] = Field(
+        default_factory=list, description="Tasks whose box is none of [ ] [/] [x] [-]."
+    )
 
     @property
     def tasks(self) -> list[Task]:
@@ -81,44 +98,97 @@ class Plan(BaseModel):
 
 
 def parse_plan(markdown: str) -> Plan:
-    """Read tasks.md; whatever is not understood is passed over."""
-    plan, phase, title = Plan(), None, ""
-    for line in markdown.replace("\r\n", "\n").split("\n"):
-        if heading := _HEADING.match(line):
-            title = heading[1].strip("* ").lower()
-            found = _PHASE.match(heading[1].strip("* "))
-            phase = PlanPhase(number=int(found[1]), title=found[2].strip()) if found else None
-            if phase is not None:
+    """Read tasks.md; whatever is not understood is passed over. Code blocks hold no tasks."""
+    plan, texts = Plan(), dict[str, list[str]]()
+    phase: PlanPhase | None = None
+    phase_level = 0
+    sections: list[tuple[int, str]] = []
+    last: Task | None = None
+    for line, quoted in _lines(unfenced(storable(markdown))):
+        if not quoted and (heading := _heading(line)):
+            level, title = heading
+            name = title.lower().replace("&", "and")
+            sections = [*(one for one in sections if one[0] < level), (level, name)]
+            texts.setdefault(name, [])
+            if found := _PHASE.match(title):
+                phase, phase_level = PlanPhase(number=int(found[1]), title=found[2].strip()), level
                 plan.phases.append(phase)
-            plan.sections.setdefault(title, "")
-        elif task := _task(line):
+            elif level <= phase_level:
+                phase, phase_level = None, 0
+            last = None
+        elif not quoted and (task := _task(line, plan.odd_boxes)):
             (phase.tasks if phase is not None else plan.loose).append(task)
-        elif title and line.strip():
-            plan.sections[title] += line.strip() + "\n"
+            last = task
+        elif line.strip():
+            if last is not None and not quoted and line[0] in " \t|":
+                _read_fields(last, line.strip().lstrip("-*+| \t").split("|"))
+            for _, name in sections:
+                texts[name].append(line.strip())
+        else:
+            last = None
+    plan.sections = {name: "\n".join(lines) for name, lines in texts.items()}
     return plan
 
 
-def _task(line: str) -> Task | None:
-    match = _TASK.match(line)
-    if match is None or len(line) > 10_000:
+def _lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Each line, and whether it belongs to a code block (one that is closed)."""
+    blocks = iter([(start, end) for _, start, end in fences(text) if end is not None])
+    start, end = next(blocks, (len(text) + 1, len(text) + 1))
+    position = 0
+    for line in text.split("\n"):
+        if position > end:
+            start, end = next(blocks, (len(text) + 1, len(text) + 1))
+        yield line, position >= start
+        position += len(line) + 1
+
+
+def _heading(line: str) -> tuple[int, str] | None:
+    """(level, title without its ornaments) of a heading."""
+    match = _HEADING.match(line) if len(line) <= LINE_LIMIT else None
+    if match is None:
         return None
-    parts = [part.strip() for part in match[3].split("|")]
-    fields = {"deliverable": None, "done-when": None}
-    text = [parts[0]]
-    for part in parts[1:]:
+    title = match[2].strip().rstrip("#").strip("*_: \t")
+    return len(match[1]), _LEAD.sub("", title, count=1)
+
+
+def _task(line: str, odd_boxes: list[str]) -> Task | None:
+    match = _TASK.match(line) if len(line) <= LINE_LIMIT else None
+    if match is None:
+        return None
+    id, rest = _split_id(match[3])
+    status = BOXES.get(match[2].lower())
+    if status is None:
+        # `- [a] text` may be anything; with an id it is a task with a box of its own making.
+        if id is None:
+            return None
+        odd_boxes.append(id)
+        status = TaskStatus.OPEN
+    parts = rest.split("|")
+    task = Task(id=id, status=status, text=parts[0].strip())
+    others = _read_fields(task, parts[1:])
+    task.text = " | ".join([task.text, *others])
+    return task
+
+
+def _split_id(text: str) -> tuple[str | None, str]:
+    match = _TASK_ID.match(text)
+    if match is None:
+        return None, text
+    return f"P{match[1] or match[3]}-T{match[2] or match[4]}", match[5]
+
+
+def _read_fields(task: Task, parts: list[str]) -> list[str]:
+    """Take deliverable and done-when out of `parts`; return what is neither."""
+    others = []
+    for part in parts:
         key, colon, value = part.partition(":")
-        name = key.strip().strip("*").lower().replace("_", "-").replace(" ", "-")
-        if colon and name in fields:
-            fields[name] = value.strip() or None  # type: ignore[assignment]
-        else:
-            text.append(part)
-    return Task(
-        id=match[2],
-        status=BOXES[match[1].lower()],
-        text=" | ".join(text),
-        deliverable=fields["deliverable"],
-        done_when=fields["done-when"],
-    )
+        name = _FIELDS.get(re.sub(r"[ _]", "-", key.strip(" \t*`_").lower()))
+        if colon and name is not None:
+            if getattr(task, name) is None:
+                setattr(task, name, value.strip(" \t*") or None)
+        elif part.strip():
+            others.append(part.strip())
+    return others
 
 
 def progress(plan: Plan) -> TaskProgress:
@@ -149,24 +219,26 @@ def closed_gates(plan: Plan) -> list[str]:
 
 def plan_faults(plan: Plan, markdown: str) -> list[str]:
     """What breaks the plan rules, as sentences for the agent; empty for a good plan."""
+    if not markdown.strip():
+        return ["tasks.md is empty."]
     faults = []
     if len(plan.phases) not in PHASES:
         faults.append(f"The plan has {len(plan.phases)} phases; it takes 4 to 6.")
     faults += [
         f"Phase {phase.number} has {len(phase.tasks)} tasks; a phase takes 2 to 6."
-        for phase in plan.phases
+        for phase in plan.phases[:25]
         if len(phase.tasks) not in TASKS_PER_PHASE
     ]
+    if plan.phases and plan.loose:
+        faults.append(f"Tasks outside any phase: {_named(plan.loose)}.")
     if len(plan.tasks) not in TASKS:
         faults.append(f"The plan has {len(plan.tasks)} tasks; it takes 10 to 25.")
     faults += _task_faults(plan.tasks)
-    gates = sum(task.is_gate for task in plan.tasks)
-    if gates < 2:
-        faults.append(
-            f"The plan has {gates} tasks named 'Reflection gate'; it takes one at the midpoint "
-            "and one at the end."
-        )
-    if not any("ablation" in task.text.lower() for task in plan.tasks):
+    if plan.odd_boxes:
+        shown = ", ".join(plan.odd_boxes[:10])
+        faults.append(f"Boxes are [ ], [/], [x] or [-]; read as open: {shown}.")
+    faults += _gate_faults(plan)
+    if not any("ablat" in task.text.lower() for task in plan.tasks):
         faults.append("No task is an ablation.")
     if not _section(plan, "shared metrics and analytics contract"):
         faults.append("The section 'Shared Metrics and Analytics Contract' is missing or empty.")
@@ -175,34 +247,57 @@ def plan_faults(plan: Plan, markdown: str) -> list[str]:
     return faults
 
 
+def _gate_faults(plan: Plan) -> list[str]:
+    """A midpoint gate stands before the last phase, the final one in it."""
+    faults = []
+    if not any(task.is_gate for phase in plan.phases[:-1] for task in phase.tasks):
+        faults.append("No task before the last phase is a 'Reflection gate' (the midpoint's).")
+    if not any(task.is_gate for phase in plan.phases[-1:] for task in phase.tasks):
+        faults.append("No task of the last phase is a 'Reflection gate' (the final one).")
+    return faults
+
+
 def _section(plan: Plan, title: str) -> str:
     return "".join(text for name, text in plan.sections.items() if name.startswith(title)).strip()
 
 
+def _named(tasks: list[Task]) -> str:
+    return ", ".join(task.id or f"'{task.text[:60]}'" for task in tasks[:10])
+
+
 def _task_faults(tasks: list[Task]) -> list[str]:
     faults = []
-    without = [task.text[:60] for task in tasks if not task.id or not _ID.match(task.id)]
-    if without:
-        faults.append(f"Tasks without an id of the form [P2-T3]: {'; '.join(without[:5])}.")
+    if without := [task for task in tasks if task.id is None]:
+        faults.append(f"Tasks without an id of the form [P2-T3]: {_named(without)}.")
     counts = Counter(task.id for task in tasks if task.id)
-    twice = sorted(id for id, count in counts.items() if count > 1)
-    if twice:
-        faults.append(f"Task ids that stand twice: {', '.join(twice)}.")
-    for field, name in (("deliverable", "deliverable"), ("done_when", "done-when")):
-        missing = [task.id or task.text[:40] for task in tasks if getattr(task, field) is None]
-        if missing:
-            faults.append(f"Tasks without '| {name}: ...': {', '.join(missing[:10])}.")
+    if twice := sorted(id for id, count in counts.items() if count > 1):
+        faults.append(f"Task ids that stand twice: {', '.join(twice[:10])}.")
+    if missing := [task for task in tasks if task.deliverable is None]:
+        faults.append(f"Tasks without '| deliverable: ...': {_named(missing)}.")
+    if missing := [task for task in tasks if task.done_when is None]:
+        faults.append(f"Tasks without '| done-when: ...': {_named(missing)}.")
     return faults
 
 
 def set_task_status(markdown: str, task_id: str, status: TaskStatus) -> str:
-    """tasks.md with the box of one task changed, all else as it was."""
-    lines = markdown.split("\n")
-    for number, line in enumerate(lines):
-        match = _TASK.match(line)
-        if match and match[2] == task_id:
-            start, end = match.span(1)
-            lines[number] = line[:start] + MARKS[status] + line[end:]
+    """tasks.md with the box of one task changed, all else as it was.
+
+    Raises:
+        NotFound: no task has this id.
+    """
+    lines: list[str] = []
+    places: dict[bool, list[tuple[int, int, int]]] = {False: [], True: []}
+    for line, quoted in _lines(markdown):
+        match = _TASK.match(line) if len(line) <= LINE_LIMIT else None
+        if match is not None and _split_id(match[3])[0] == task_id.upper():
+            places[quoted].append((len(lines), *match.span(1)))
+        lines.append(line)
+    # A plan that stands in a code block as a whole is read as well.
+    found = places[False] or places[True]
+    if not found:
+        raise NotFound("task", task_id)
+    for number, start, end in found:
+        lines[number] = lines[number][:start] + MARKS[status] + lines[number][end:]
     return "\n".join(lines)
 
 
@@ -224,7 +319,7 @@ def abort_checklist(goal: str, failed: list[str]) -> str:
         "",
         "## Failed checks",
         "",
-        *[f"- [ ] {check}" for check in failed],
+        *[f"- [ ] {' '.join(check.split())}" for check in failed],
         "",
         "Mend these, then start the session again.",
     ]

@@ -99,7 +99,7 @@ def test_experiments_block_becomes_runs_and_results(
     runs = server.get("/runs", chat_session_id=session["session_id"])
     assert {run["command"] for run in runs} >= {"echo score=1 --lr=0.1"}
     prompt = script.prompt(3)
-    assert "Experiment 2, command: Field required" in prompt
+    assert "Experiment 2, command: is required" in prompt
     assert "boom" in prompt
     assert "| finished | 0 |" in prompt
     assert "| failed | 4 |" in prompt

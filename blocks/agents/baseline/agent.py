@@ -99,8 +99,9 @@ def iterate(api: Api, project: ProjectFile, where: Surroundings) -> str:
     deliver(where, task, text)
     mark(where.tasks_path, task.id, "x")
     last = sum(one.is_open for one in tasks) == 1
+    found = headline(project, runs) or text.strip().splitlines()[-1].removeprefix("- ")
     return tags(
-        summary=f"{task.id}: {headline(project, runs) or text.strip().splitlines()[-1]}",
+        summary=f"{task.id}: {found}",
         promise="DONE" if last else None,
     )
 
@@ -162,7 +163,7 @@ def check_text(api: Api, project: ProjectFile) -> str:
     return (
         "# Check\n\n"
         f"- command of one run: `{project.train.command}` with flags\n"
-        f"- compute: {label}\n- Ready: {capacity['g']} slots, {capacity['r']} held."
+        f"- compute: {label}\n- capacity: {capacity['g']} slots, {capacity['r']} held"
     )
 
 
