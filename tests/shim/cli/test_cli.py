@@ -1,0 +1,161 @@
+"""The command line, as a subprocess."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.models.run import RunCounts
+from flows.models.session import BestResult, Phase, Session, SessionStatus
+from shim.cli.demo import verdict
+from shim.cli.view import best_text, change_line, summary_lines
+from shim.net import free_ports
+from tests.support.server import Server, command_environment
+
+
+def wildloop(
+    home: Path, *arguments: str, extra: dict[str, str] | None = None, cwd: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "shim.cli.main", *arguments],
+        env=command_environment(home) | (extra or {}),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys; import shim.cli.main; "
+        "print([m for m in ('prefect', 'fastapi', 'uvicorn', 'optuna') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_server_is_one_line_with_the_mend(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    done = wildloop(tmp_path, "status", extra={"WILDLOOP_SERVER_URL": f"http://127.0.0.1:{port}"})
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "start one with `wildloop up`" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["start", "", "--workdir", "."], "goal"),
+        (["start", "x", "--branch", "sideways"], "branch"),
+        (["stop", "--runs", "maybe"], "keep or stop"),
+        (["up", "--host", "0.0.0.0", "--no-token"], "without a token"),
+        (["up", "--workdir", "/no/such/folder"], "/no/such/folder"),
+        (["deploy"], "PREFECT_API_URL"),
+    ],
+)
+def test_bad_usage_is_refused_without_a_traceback(
+    tmp_path: Path, arguments: list[str], part: str
+) -> None:
+    done = wildloop(tmp_path, *arguments)
+    assert done.returncode != 0
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.e2e
+def test_taken_port_is_named_before_anything_starts(server: Server, tmp_path: Path) -> None:
+    done = wildloop(tmp_path / "other", "up", "--port", str(server.port))
+    assert done.returncode != 0
+    assert str(server.port) in done.stderr
+    assert "--port" in done.stderr
+    assert not (tmp_path / "other" / "postgres").exists()
+
+
+@pytest.mark.e2e
+def test_commands_find_the_running_server_by_themselves(server: Server) -> None:
+    run = server.ended(server.run("echo hello; echo 'score: 2'", name="cli-run")["id"])
+    listed = json.loads(wildloop(server.home, "runs", "--limit", "5", "--json").stdout)
+    assert run["id"] in [one["id"] for one in listed]
+    assert "cli-run" in wildloop(server.home, "runs").stdout
+    assert wildloop(server.home, "logs", run["id"][:13]).stdout == "hello\nscore: 2\n"
+    doctor = wildloop(server.home, "doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert server.token not in doctor.stdout
+    assert "2 slots" in doctor.stdout
+
+
+@pytest.mark.e2e
+def test_unknown_and_ambiguous_ids_are_told(server: Server) -> None:
+    done = wildloop(server.home, "logs", "zzz")
+    assert done.returncode == 1
+    assert "no run with an id that begins with 'zzz'" in done.stderr
+    wrong = wildloop(server.home, "runs", extra={"WILDLOOP_AUTH_TOKEN": "wrong"})
+    assert wrong.returncode == 1
+    assert "token" in wrong.stderr
+
+
+@pytest.mark.e2e
+def test_follow_prints_a_log_until_the_run_ends(server: Server) -> None:
+    run = server.run("for i in 1 2 3; do echo line $i; sleep 0.4; done")
+    done = wildloop(server.home, "logs", run["id"], "-f")
+    assert done.stdout == "line 1\nline 2\nline 3\n"
+
+
+def session(**changes: object) -> Session:
+    fields: dict[str, object] = {
+        "session_id": "s",
+        "goal": "g",
+        "workdir": "/w",
+        "agent": "baseline",
+        "status": SessionStatus.COMPLETED,
+        "phase": Phase.ENDED,
+        "is_active": False,
+        "iteration": 3,
+        "max_iterations": 9,
+        "session_dir": "/w/.wild",
+        "runs": RunCounts(total=14, completed=13, failed=1),
+        "best": result(0.97),
+        "baseline": result(0.9),
+        "report_path": __file__,
+    }
+    return Session.model_validate(fields | changes)
+
+
+def result(value: float, direction: str = "max") -> BestResult:
+    return BestResult.model_validate(
+        {"run_id": "r", "run_name": "n", "metric": "m", "value": value, "direction": direction}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({}, None),
+        ({"best": result(0.1, "min"), "baseline": result(0.2, "min")}, None),
+        ({"best": result(0.9)}, "does not beat"),
+        ({"best": None}, "no best"),
+        ({"runs": RunCounts(total=11, completed=11)}, "11 runs finished"),
+        ({"report_path": None}, "no report"),
+        ({"report_path": "/no/such/report.md"}, "no report"),
+        ({"status": SessionStatus.FAILED, "error": "boom"}, "boom"),
+        ({"is_active": True, "phase": Phase.WAITING}, "waiting"),
+    ],
+)
+def test_verdict_of_the_demo(changes: dict[str, object], fault: str | None) -> None:
+    faults = verdict(session(**changes))
+    if fault is None:
+        assert faults == []
+    else:
+        assert any(fault in text for text in faults)
+
+
+def test_views_show_what_matters() -> None:
+    text = "\n".join(summary_lines(session(error="it broke")))
+    for part in ("0.97", "0.9", "+0.07", "13 finished", "1 failed", "it broke", "3 of at most 9"):
+        assert part in text
+    assert "best 0.97" in change_line(session())
+    assert best_text(session(best=None)) == "none yet"
