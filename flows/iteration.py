@@ -14,6 +14,7 @@ from flows.session import ResearchSession, current_session
 from flows.turn import Turn, take_turn
 from flows.waiting import wait_for_change, wait_for_runs
 
+NO_EVO_SWEEP = "<evo_sweep> is not available in this version: list the trials in <experiments>."
 NOTHING_TO_WAIT_FOR = "WAITING was answered, but no run of this session is queued or running."
 
 
@@ -52,6 +53,8 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     write_plan(session, call, before)
+    if call.tags.evo_sweep_raw is not None:
+        call.record.faults.append(NO_EVO_SWEEP)
     started = await create_experiments(session, call)
     await _settle_promise(session, call)
     await close_turn(session, call, known)

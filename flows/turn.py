@@ -175,7 +175,7 @@ async def prompt_context(
         playbook_path=str(session.paths.playbook),
         server_url=session.settings.server_url,
         session_id=session.id,
-        steer_section=steer_section(steers),
+        steer_section=_steer_text(session, steers),
         struggle_section=struggle_section(_signs(session, runs)),
         api_catalog=await _catalog(session),
         auth_header=AUTH_HEADER,
@@ -216,6 +216,18 @@ def budget_used(session: ResearchSession, runs: Sequence[Run]) -> dict[str, floa
         "gpu_hours_used": gpu_seconds / 3600,
         "runs_used": len(runs),
     }
+
+
+def _steer_text(session: ResearchSession, steers: list[str]) -> str:
+    """What the user says, with the skill that tells how to take it up; empty without a steer."""
+    if not steers:
+        return ""
+    context = PromptContext(
+        goal=session.spec.goal,
+        tasks_path=str(session.paths.tasks),
+        steer_section=steer_section(steers),
+    )
+    return render_prompt(session.library, "wild_v2_steer", context)
 
 
 def _signs(session: ResearchSession, runs: Sequence[Run]) -> list[str]:

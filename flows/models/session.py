@@ -134,15 +134,19 @@ SessionBudget = Annotated[
 ]
 ChatSession = Annotated[
     str | None,
-    Field(title="Chat session", description="Id by which another front end knows the session."),
+    Field(
+        min_length=1,
+        max_length=200,
+        title="Chat session",
+        description="Id by which another front end knows the session.",
+    ),
 ]
 
 
-class SessionSpec(BaseModel):
-    """What a session is to do: the body of `POST /wild/v2/start`, the parameters of the loop."""
+class SessionOptions(BaseModel):
+    """What a session is to do, wherever its project lies."""
 
     goal: Goal
-    workdir: Workdir
     agent: AgentName = "baseline"
     max_iterations: MaxIterations = 25
     wait_seconds: WaitSeconds = 30.0
@@ -153,6 +157,18 @@ class SessionSpec(BaseModel):
     branch: BranchMode = "new"
     budget: SessionBudget = Field(default_factory=Budget)
     chat_session_id: ChatSession = None
+
+
+class SessionSpec(SessionOptions):
+    """The parameters of the research loop."""
+
+    workdir: Workdir
+
+
+class SessionStart(SessionOptions):
+    """Body of `POST /wild/v2/start`. `workdir` defaults to the server's --workdir."""
+
+    workdir: str | None = Field(default=None, min_length=1)
 
 
 def described(name: str) -> Any:
@@ -166,23 +182,6 @@ def described(name: str) -> Any:
         description=field.description,
         json_schema_extra={"title": field.title or name},
     )
-
-
-class SessionStart(BaseModel):
-    """Body of `POST /wild/v2/start`. `workdir` defaults to the server's --workdir."""
-
-    goal: Goal
-    workdir: str | None = Field(default=None, min_length=1)
-    agent: AgentName = "baseline"
-    max_iterations: MaxIterations = 25
-    wait_seconds: WaitSeconds = 30.0
-    iteration_timeout_seconds: IterationTimeout = 3600.0
-    autonomy_level: AutonomyLevel = "balanced"
-    away_duration_minutes: AwayMinutes = 0
-    evo_sweep_enabled: EvoSweep = False
-    branch: BranchMode = "new"
-    budget: Budget = Field(default_factory=Budget)
-    chat_session_id: str | None = Field(default=None, min_length=1, max_length=200)
 
 
 class IterationRecord(BaseModel):

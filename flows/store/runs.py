@@ -19,11 +19,11 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Cancelling, Scheduled
 from pydantic import BaseModel, Field
 
-from flows.errors import InvalidTransition
+from flows.errors import InvalidRequest, InvalidTransition
 from flows.metrics import run_metrics
 from flows.models.run import Run, RunCounts, RunCreate, RunFacts, RunSpec, RunStatus
 from flows.paths import RunPaths
-from flows.settings import CPU_QUEUE, RUNS_QUEUE
+from flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
 from flows.store.states import prefect_types, ready_state, run_status
 
@@ -53,7 +53,9 @@ class RunStore(Store):
 
         Raises:
             Unavailable: no experiment deployment is registered.
+            InvalidRequest: it asks for more slots than there are.
         """
+        await self._check_slots(body.gpus)
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
         if spec.workdir is None:
             spec.workdir = str(self.settings.workdir)
@@ -67,6 +69,16 @@ class RunStore(Store):
             idempotency_key=idempotency_key,
         )
         return to_run(flow_run)
+
+    async def _check_slots(self, gpus: int) -> None:
+        if gpus <= 1:
+            return
+        limit = (await self.client.read_work_queue_by_name(RUNS_QUEUE, POOL_NAME)).concurrency_limit
+        if limit is not None and gpus > limit:
+            raise InvalidRequest(
+                f"gpus: {gpus} slots are asked for, there are {limit}: ask for at most {limit}, or "
+                "start `wildloop up` with more --slots"
+            )
 
     async def get(self, run_id: str) -> Run:
         """Read one run, with its metrics as they stand.
@@ -89,8 +101,7 @@ class RunStore(Store):
                 limit=page,
                 offset=offset,
             )
-            found = map(to_run, flow_runs)
-            runs += [run for run in found if wanted.status in (None, run.status)]
+            runs += [run for run in map(to_run, flow_runs) if _matches(run, wanted)]
             offset += len(flow_runs)
             if len(flow_runs) < page:
                 break
@@ -292,6 +303,11 @@ async def with_live_metrics(runs: list[Run]) -> list[Run]:
         ]
 
     return await asyncio.to_thread(read)
+
+
+def _matches(run: Run, wanted: RunFilter) -> bool:
+    """What Prefect's query cannot tell: one of its states stands for several of our words."""
+    return wanted.status in (None, run.status) and wanted.archived in (None, run.is_archived)
 
 
 def _state_filter(types: list[StateType]) -> FlowRunFilterState:

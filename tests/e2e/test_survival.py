@@ -22,7 +22,7 @@ def test_killed_worker_is_replaced_and_its_run_adopted(own_server: Server) -> No
     waiting = server.run("echo next")
     server.child("flows.worker.main").kill()
     wait_for(
-        lambda: "worker ended with exit code" in (server.home / "up.log").read_text(),
+        lambda: "starting it again" in (server.home / "up.log").read_text(),
         "`up` notices",
     )
     wait_for(lambda: "adopting" in (server.home / "logs" / "worker.log").read_text(), "adopted")
