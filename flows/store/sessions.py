@@ -171,7 +171,8 @@ class SessionStore(Store):
         """Stop a session and its waiting runs; running ones too if `runs` is `stop`."""
         alive = {SessionStatus.QUEUED, SessionStatus.RUNNING, SessionStatus.PAUSED}
         flow_run = await self._in(session_id, alive, SessionStatus.STOPPED)
-        if session_status(flow_run.state) is SessionStatus.RUNNING:
+        if flow_run.state and not (flow_run.state.is_scheduled() or flow_run.state.is_paused()):
+            # A worker holds it, or is about to: only the worker can end it for good.
             await self.client.set_flow_run_state(
                 flow_run.id, Cancelling(message="Stopped by request.")
             )
