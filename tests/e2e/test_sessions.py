@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -400,3 +401,20 @@ def test_curl_lines_of_the_protocol_work_as_written(
     assert names == {"p2-lr-0.1-s0", "p2-lr-0.3-s0"}
     server.post("/wild/v2/stop", {"session_id": session_id, "runs": "stop"})
     server.session_ended(session_id, 30)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.4])
+def test_stop_right_after_start_takes_effect(
+    server: Server, project: Path, script: Script, delay: float
+) -> None:
+    """At each moment between created, claimed and running."""
+    script.reply(1, planned()).shell(2, "sleep 300")
+    session_id = server.start(project, script.agent)
+    time.sleep(delay)
+    server.post("/wild/v2/stop", {"session_id": session_id})
+    assert server.session_ended(session_id, 30)["status"] == "stopped"
+    run = server.run("sleep 300", name="stopped-soon")
+    time.sleep(delay)
+    server.post(f"/runs/{run['id']}/stop")
+    assert server.ended(run["id"], 30)["status"] == "stopped"
+    wait_for(lambda: not server.session(session_id)["is_active"], "it stays stopped")
