@@ -17,7 +17,7 @@ from blocks.cluster.detect import detect_cluster
 from flows.deployments import ensure_deployments
 from flows.settings import POOL_NAME
 from flows.store.cluster import publish_cluster
-from flows.worker.devices import DevicePool
+from flows.worker.devices import DevicePool, sharing_for
 from flows.worker.identity import worker_identity
 from flows.worker.worker import WildloopWorker
 
@@ -75,7 +75,8 @@ async def run_worker(
             name=f"wildloop-{worker_identity().host}",
             create_pool_if_not_found=False,
         )
-        worker.devices = DevicePool([str(gpu.index) for gpu in cluster.details.gpus])
+        devices = [gpu.device for gpu in cluster.details.gpus]
+        worker.devices = DevicePool(devices, sharing_for(slots, len(devices)))
         serving = asyncio.create_task(worker.start(printer=lambda *_: None))
         while not worker.is_setup and not serving.done():  # noqa: ASYNC110 - Prefect has no event
             await asyncio.sleep(0.02)

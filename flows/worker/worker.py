@@ -185,7 +185,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
 
     def _control(self, flow_run: FlowRun) -> RunControl:
         is_run = EXPERIMENT_TAG in flow_run.tags
-        devices = self.devices.take(str(flow_run.id), spec_of(flow_run).gpus) if is_run else None
+        grant = self.devices.take(str(flow_run.id), spec_of(flow_run).gpus) if is_run else None
+        devices = grant.visible if grant else () if is_run else None
         control = RunControl(devices, after=self._last_launch if is_run else None)
         if is_run:
             self._last_launch = control.launched
