@@ -25,6 +25,7 @@ from flows.manifest import Manifest, finish_manifest, write_manifest
 from flows.metrics import run_metrics
 from flows.models.run import RunFacts, RunSpec
 from flows.paths import RunPaths
+from flows.reservation import write_reservation
 from flows.settings import SERVER_URL_VARIABLE, TOKEN_VARIABLE, Settings
 from flows.store.runs import RunStore
 
@@ -101,6 +102,7 @@ async def _launch_or_attach(
     if not workdir.is_dir():
         raise LaunchFailed(f"workdir '{workdir}' does not exist on {socket.gethostname()}")
     paths.root.mkdir(parents=True, exist_ok=True)
+    write_reservation(paths, control.devices)
     await control.turn()
     return await launcher.launch(
         LaunchSpec(

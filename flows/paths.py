@@ -36,6 +36,11 @@ class RunPaths:
         return self.root / "exit_code"
 
     @property
+    def devices(self) -> Path:
+        """The devices given to the run, noted before its command starts."""
+        return self.root / "devices.json"
+
+    @property
     def patch(self) -> Path:
         """Uncommitted changes of the project at launch."""
         return self.root / "dirty.patch"

@@ -1,5 +1,6 @@
 """The run: one command, one configuration, one tracked outcome."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -166,14 +167,11 @@ class RunCounts(BaseModel):
     canceled: int = 0
 
     @classmethod
-    def of(cls, statuses: "list[RunStatus]") -> "RunCounts":
-        """Count `statuses`; finished counts as completed, stopped as canceled."""
+    def of(cls, numbers: Mapping[RunStatus, int]) -> "RunCounts":
+        """From numbers by status; finished counts as completed, stopped as canceled."""
         words = {RunStatus.FINISHED: "completed", RunStatus.STOPPED: "canceled"}
-        counts: dict[str, int] = {}
-        for status in statuses:
-            word = words.get(status, status.value)
-            counts[word] = counts.get(word, 0) + 1
-        return cls(total=len(statuses), **counts)
+        named = {words.get(status, status.value): count for status, count in numbers.items()}
+        return cls(total=sum(numbers.values()), **named)
 
 
 class MetricPoint(BaseModel):

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -28,7 +29,9 @@ from flows.store.states import cancel, prefect_types, ready_state, run_status
 
 LABEL_PREFIX = "wildloop."
 EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
+PRIORITY_TAG = "wildloop:priority"
 PAGE = 200
+ACTIVE = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
 class RunFilter(BaseModel):
@@ -122,38 +125,33 @@ class RunStore(Store):
     async def counts(
         self, *, sweep_id: str | None = None, chat_session_id: str | None = None
     ) -> RunCounts:
-        """How many runs of a sweep, of a session, or at all, have each status."""
-        wanted = RunFilter(sweep_id=sweep_id, chat_session_id=chat_session_id)
-        statuses: list[RunStatus] = []
-        offset = 0
-        while True:
-            flow_runs = await self.client.read_flow_runs(
-                flow_run_filter=self._filter(wanted),
-                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-                limit=PAGE,
-                offset=offset,
-            )
-            statuses += [to_run(flow_run).status for flow_run in flow_runs]
-            offset += len(flow_runs)
-            if len(flow_runs) < PAGE:
-                return RunCounts.of(statuses)
+        """How many runs of a sweep, of a session, or at all, have each status.
 
-    async def active(self) -> list[Run]:
-        """Every run that waits or holds a slot, oldest first."""
+        The ended ones are counted by the server, so this takes as long after 10,000 runs.
+        """
+        wanted = RunFilter(sweep_id=sweep_id, chat_session_id=chat_session_id)
+        still = [RunStatus.READY, RunStatus.FINISHED, RunStatus.FAILED, RunStatus.STOPPED]
+        active, numbers = await asyncio.gather(
+            self.active(wanted),
+            asyncio.gather(
+                *(
+                    self.client.count_flow_runs(
+                        flow_run_filter=self._filter(wanted.model_copy(update={"status": status}))
+                    )
+                    for status in still
+                )
+            ),
+        )
+        return RunCounts.of(
+            Counter(run.status for run in active) + Counter(dict(zip(still, numbers, strict=True)))
+        )
+
+    async def active(self, wanted: RunFilter | None = None) -> list[Run]:
+        """Every run that waits or holds a slot, oldest first; `wanted` names a sweep or session."""
         flow_runs: list[FlowRun] = []
         while True:
             page = await self.client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(
-                    tags=FlowRunFilterTags(all_=[EXPERIMENT_TAG]),
-                    state=_state_filter(
-                        [
-                            StateType.SCHEDULED,
-                            StateType.PENDING,
-                            StateType.RUNNING,
-                            StateType.CANCELLING,
-                        ]
-                    ),
-                ),
+                flow_run_filter=self._filter(wanted or RunFilter(), ACTIVE),
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
                 limit=PAGE,
                 offset=len(flow_runs),
@@ -202,15 +200,17 @@ class RunStore(Store):
         }
         await self.client.update_flow_run_labels(flow_run_id, labels)
 
-    def _filter(self, wanted: RunFilter) -> FlowRunFilter:
+    def _filter(self, wanted: RunFilter, types: Sequence[StateType] | None = None) -> FlowRunFilter:
         tags = [EXPERIMENT_TAG]
         if wanted.sweep_id is not None:
             tags.append(f"sweep:{wanted.sweep_id}")
         if wanted.chat_session_id is not None:
             tags.append(f"session:{wanted.chat_session_id}")
+        if types is None and wanted.status is not None:
+            types = prefect_types(wanted.status)
         return FlowRunFilter(
             tags=FlowRunFilterTags(all_=tags),
-            state=_state_filter(prefect_types(wanted.status)) if wanted.status else None,
+            state=_state_filter(list(types)) if types is not None else None,
         )
 
 
@@ -219,6 +219,8 @@ def run_tags(spec: RunSpec) -> list[str]:
     tags = [EXPERIMENT_TAG]
     if spec.gpus:
         tags.append("gpu")
+    if spec.priority:
+        tags.append(PRIORITY_TAG)
     if spec.sweep_id:
         tags.append(f"sweep:{spec.sweep_id}")
     if spec.chat_session_id:

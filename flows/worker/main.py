@@ -15,15 +15,18 @@ from prefect.settings import get_current_settings
 
 from blocks.cluster.detect import detect_cluster
 from flows.deployments import ensure_deployments
+from flows.models.cluster import HostRecord
 from flows.settings import POOL_NAME
-from flows.store.cluster import publish_cluster
-from flows.worker.devices import DevicePool, sharing_for
+from flows.store.cluster import WORKER_PREFIX, publish_host
+from flows.worker.host import HostCompute
 from flows.worker.identity import worker_identity
+from flows.worker.one_per_host import HostHold
 from flows.worker.patience import make_patient
 from flows.worker.worker import WildloopWorker
 
 CONNECT_SECONDS = 120.0
 EXIT_GRACE_SECONDS = 10.0
+STANDING_BY = "another worker of this pool runs on this host: this one stands by until it ends"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -71,19 +74,23 @@ async def run_worker(
     async with AsyncClientContext() as context:
         make_patient(context.client)
         await ensure_deployments(context.client)
-        await publish_cluster(context.client, cluster, slots)
+        hold = HostHold((await context.client.read_work_pool(POOL_NAME)).id)
+        await hold.take(lambda: say_ready(ready_file, STANDING_BY))
+        host = HostCompute(
+            HostRecord(host=worker_identity().host, cluster=cluster, slots_override=slots)
+        )
+        await publish_host(context.client, host.record)
         worker = WildloopWorker(
             work_pool_name=POOL_NAME,
-            name=f"wildloop-{worker_identity().host}",
+            name=WORKER_PREFIX + worker_identity().host,
             create_pool_if_not_found=False,
         )
-        devices = [gpu.device for gpu in cluster.details.gpus]
-        worker.devices = DevicePool(devices, sharing_for(slots, len(devices)))
+        worker.host = host
         serving = asyncio.create_task(worker.start(printer=lambda *_: None))
         while not worker.is_setup and not serving.done():  # noqa: ASYNC110 - Prefect has no event
             await asyncio.sleep(0.02)
-        if ready_file is not None and not serving.done():
-            ready_file.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        if not serving.done():
+            say_ready(ready_file, "")
         stopping = asyncio.create_task(asyncio.to_thread(stop.wait))
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -91,6 +98,12 @@ async def run_worker(
         await worker.let_go()
         done.set()
         await asyncio.sleep(EXIT_GRACE_SECONDS)
+
+
+def say_ready(ready_file: Path | None, note: str) -> None:
+    """Tell whoever started this worker that it is up; `note` is what a person should know."""
+    if ready_file is not None:
+        ready_file.write_text(note, encoding="utf-8")
 
 
 async def wait_for_api(stop: threading.Event) -> None:

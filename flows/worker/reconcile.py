@@ -29,12 +29,15 @@ async def active_runs(client: PrefectClient) -> list[FlowRun]:
     return await _active(client, [EXPERIMENT_TAG])
 
 
-async def orphans(
-    client: PrefectClient, held: Container[UUID], me: WorkerIdentity
-) -> list[FlowRun]:
+async def active(client: PrefectClient) -> list[FlowRun]:
+    """Every session and experiment that a worker has claimed and that has not ended."""
+    return await _active(client, [EXPERIMENT_TAG, f"wildloop:{RESEARCH_LOOP}"])
+
+
+def orphans(active: Sequence[FlowRun], held: Container[UUID], me: WorkerIdentity) -> list[FlowRun]:
     """The flow runs of this host that nobody drives: none of those in `held`."""
-    active = await _active(client, [EXPERIMENT_TAG, f"wildloop:{RESEARCH_LOOP}"])
-    return [run for run in active if run.id not in held and is_orphan(run, me, datetime.now(UTC))]
+    now = datetime.now(UTC)
+    return [run for run in active if run.id not in held and is_orphan(run, me, now)]
 
 
 def is_orphan(flow_run: FlowRun, me: WorkerIdentity, now: datetime) -> bool:

@@ -274,7 +274,7 @@ def prefect_server(plan: Plan, database_url: str | None, ready_file: Path | None
 def start_workers(supervisor: Supervisor, plan: Plan) -> None:
     """Start the worker and the API; both wait by themselves for the Prefect server."""
     environment = plan.environment()
-    ready_file = plan.home / "run" / f"worker-ready-{os.getpid()}"
+    ready_file = worker_ready_file(plan)
     arguments = ["--ready-file", str(ready_file)]
     if plan.slots is not None:
         arguments += ["--slots", str(plan.slots)]
@@ -303,7 +303,7 @@ def announce(plan: Plan) -> None:
     """Say that all is ready, and leave word for the other commands."""
     ui = os.environ.get("PREFECT_UI_URL") if plan.database is None else None
     ui = ui or plan.prefect_api_url.removesuffix("/api")
-    note = {
+    found = {
         "pid": os.getpid(),
         "server_url": plan.server_url,
         "prefect_api_url": plan.prefect_api_url,
@@ -311,12 +311,14 @@ def announce(plan: Plan) -> None:
     }
     path = note_path(plan.home)
     path.touch(mode=0o600)
-    path.write_text(json.dumps(note), encoding="utf-8")
+    path.write_text(json.dumps(found), encoding="utf-8")
     say(f"Prefect UI: {ui}")
     if plan.token:
         place = f"in ${TOKEN_VARIABLE}" if os.environ.get(TOKEN_VARIABLE) else plan.home / "token"
         hint = "; the Prefect UI asks for wildloop:<token>" if plan.database else ""
         say(f"Token: {place}{hint}")
+    if note := worker_ready_file(plan).read_text(encoding="utf-8").strip():
+        say(f"Note: {note}")
     say(f"Wildloop ready: http://{bracketed(plan.host)}:{plan.port}")
 
 
@@ -394,6 +396,11 @@ def stop_event() -> threading.Event:
 def record_of(home: Path) -> Path:
     """Where the children of `up` are written down."""
     return home / "run" / "children.json"
+
+
+def worker_ready_file(plan: Plan) -> Path:
+    """Written by the worker once it is up, with what a person should know of it."""
+    return plan.home / "run" / f"worker-ready-{os.getpid()}"
 
 
 def note_path(home: Path) -> Path:

@@ -13,6 +13,7 @@ import psutil
 
 from tests.support.server import Server, wait_for
 
+ROUNDS = 20
 MODULES = ("flows.worker.main", "shim.main", "shim.prefect_server")
 
 
@@ -71,7 +72,7 @@ def create_surely(server: Server, name: str, witness: Witness, seconds: float = 
 
 @dataclass
 class Killer:
-    """Kills with -9, every few seconds, one of the processes or all at once."""
+    """Kills with -9, every few seconds, one of the processes or all at once, `ROUNDS` times."""
 
     server: Server
     chance: random.Random
@@ -89,11 +90,13 @@ class Killer:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Kill until the block ends."""
+        """Kill while the block runs."""
         ended = threading.Event()
 
         def work() -> None:
-            while not ended.wait(self.chance.uniform(3.0, 8.0)):
+            for _ in range(ROUNDS):
+                if ended.wait(self.chance.uniform(3.0, 8.0)):
+                    return
                 everything = self.chance.random() < 0.2
                 self.kill(MODULES if everything else (self.chance.choice(MODULES),))
 
