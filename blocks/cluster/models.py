@@ -22,6 +22,8 @@ class GpuProcess(BaseModel):
     pid: int = Field(description="As NVML numbers it; 0 where memory is used by nobody it names.")
     memory_mib: float | None = None
     graphics: bool = Field(default=False, description="Draws only: a display, a renderer.")
+    name: str | None = Field(default=None, description="Of the program, where it was looked up.")
+    user: str | None = Field(default=None, description="Whose it is, where that was looked up.")
 
 
 class Gpu(BaseModel):
