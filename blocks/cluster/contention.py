@@ -23,7 +23,8 @@ from blocks.cluster.models import Gpu, GpuProcess
 DISPLAY_MIB = 200.0
 # Above what a desktop takes or older drivers reserve; a training process takes more.
 UNLISTED_MIB = 1024.0
-OCCUPANCY_SECONDS = 5.0
+# Without persistence mode the driver takes a second or so to wake each idle GPU.
+OCCUPANCY_SECONDS = 10.0
 # A run that others keep from its memory fails while it sets itself up.
 EARLY_SECONDS = 300.0
 # What CUDA itself may take beside the memory that old PyTorch messages tell.
