@@ -19,6 +19,7 @@ from flows.settings import POOL_NAME
 from flows.store.cluster import publish_cluster
 from flows.worker.devices import DevicePool, sharing_for
 from flows.worker.identity import worker_identity
+from flows.worker.patience import make_patient
 from flows.worker.worker import WildloopWorker
 
 CONNECT_SECONDS = 120.0
@@ -68,6 +69,7 @@ async def run_worker(
     cluster = await detect_cluster("local_gpu")
     await wait_for_api(stop)
     async with AsyncClientContext() as context:
+        make_patient(context.client)
         await ensure_deployments(context.client)
         await publish_cluster(context.client, cluster, slots)
         worker = WildloopWorker(

@@ -73,6 +73,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self._active: dict[UUID, RunControl] = {}
         self._last_launch: asyncio.Event | None = None
         self._dispatching = asyncio.Lock()
+        self._adopting = asyncio.Lock()
         self._look_is_due = False
         self._background: set[asyncio.Task[Any]] = set()
         self._stopping = False
@@ -92,17 +93,32 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self.slots = queue.concurrency_limit
         if not self._observing:
             self._observing = True
-            self._spawn(observe_flow_runs(self.work_pool.id, self._on_event, self.nudge))
+            self._spawn(observe_flow_runs(self.work_pool.id, self._on_event, self.resync))
         await self.adopt_orphans()
+
+    def resync(self) -> None:
+        """Read what events may have told while nobody heard them."""
+        self._spawn(self._read_held())
+        self.nudge()
+
+    async def _read_held(self) -> None:
+        for state in await reconcile.requests(self.client, list(self._active)):
+            await self._on_event(*state)
 
     async def adopt_orphans(self) -> None:
         """Drive the flow runs of this host that a dead worker has left behind."""
-        if self._stopping:
-            return
-        for flow_run in await reconcile.orphans(self.client, set(self._active), self.identity):
-            self._logger.info("adopting %s, left by %s", flow_run.id, flow_run.infrastructure_pid)
-            self.devices.hold(str(flow_run.id), (facts_of(flow_run).gpus or "").split(","))
-            self._start(flow_run, adopted=True)
+        async with self._adopting:
+            if self._stopping:
+                return
+            found = await reconcile.orphans(self.client, set(self._active), self.identity)
+            for stale in found:
+                # Read again: it may have been claimed, or have ended, since the list was asked for.
+                flow_run = await self.client.read_flow_run(stale.id)
+                if stale.id in self._active or flow_run.state_type not in reconcile.ACTIVE:
+                    continue
+                self._logger.info("adopting %s, left by %s", stale.id, stale.infrastructure_pid)
+                self.devices.hold(str(stale.id), (facts_of(flow_run).gpus or "").split(","))
+                self._start(flow_run, adopted=True)
 
     def nudge(self) -> None:
         """Look for work now; calls made while a look is due are folded into it."""
@@ -216,7 +232,10 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             )
             return
         try:
-            await self._run_flow(flow, flow_run, control)
+            state = await self._run_flow(flow, flow_run, control)
+            if not state.is_final():
+                # Its state was changed by someone else, perhaps before the event was here.
+                await self._read_request(flow_run.id, control)
         except (Abort, Pause) as left:
             logger.info("left as it is: %s", left)
         except Exception as error:
@@ -238,6 +257,11 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         assert isinstance(state, State)
         return state
 
+    async def _read_request(self, flow_run_id: UUID, control: RunControl) -> None:
+        state = (await self.client.read_flow_run(flow_run_id)).state
+        if state is not None and state.is_cancelling():
+            control.request(StopReason.CANCEL)
+
     async def _close_cancelled(self, flow_run_id: UUID) -> None:
         flow_run = await self.client.read_flow_run(flow_run_id)
         if flow_run.state is None or flow_run.state.type is not StateType.CANCELLED:
@@ -247,9 +271,15 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
 
     async def _on_event(self, flow_run_id: UUID, state_name: str) -> None:
         control = self._active.get(flow_run_id)
+        if state_name == "Cancelled" and control is not None:
+            # Set by hand past Cancelling: Prefect lets the engine run it all the same.
+            control.request(StopReason.CANCEL)
         if state_name == "Cancelling":
             if control is not None:
                 control.request(StopReason.CANCEL)
+            else:
+                # Left by a worker that is gone, or asked for in the moment of its end.
+                await self.adopt_orphans()
         elif state_name in ("Paused", "Suspended"):
             if control is not None:
                 await self._pause(flow_run_id, control)

@@ -12,7 +12,7 @@ from flows.metrics import downsample, last_values, parse_line, read_points, seri
 from flows.models.run import LogChunk, Run, RunCreate, RunStatus
 from flows.paths import RunPaths
 from flows.store.runs import RunFilter
-from shim.deps import Runs, Sweeps
+from shim.deps import IdempotencyKey, Runs, Sweeps
 from shim.errors import RESPONSES
 from shim.logs import LIMIT_BYTES, read_log
 from shim.models import Accepted, MetricEntries, MetricEntry, RunMetrics
@@ -21,13 +21,15 @@ router = APIRouter(prefix="/runs", tags=["runs"], responses=RESPONSES)
 
 
 @router.post("", summary="Create a run: `ready`, or queued with auto_start", status_code=201)
-async def create_run(body: RunCreate, runs: Runs, sweeps: Sweeps) -> Run:
+async def create_run(
+    body: RunCreate, runs: Runs, sweeps: Sweeps, idempotency_key: IdempotencyKey = None
+) -> Run:
     """One command, one configuration. A `ready` run waits for `/runs/{id}/start`."""
     if body.workdir is not None and not Path(body.workdir).is_dir():
         raise InvalidRequest(f"workdir '{body.workdir}' does not exist: create it or give another")
     if body.sweep_id is not None and not await sweeps.exists(body.sweep_id):
         raise NotFound("sweep", body.sweep_id)
-    return await runs.create(body)
+    return await runs.create(body, idempotency_key)
 
 
 @router.get("", summary="List runs, newest first")
