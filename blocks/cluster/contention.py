@@ -16,14 +16,15 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict, Field
 
-from blocks.cluster.gpu import read_gpus
+from blocks.cluster.gpu import GpuReader
 from blocks.cluster.models import Gpu, GpuProcess
 
 # A desktop's windows, a browser, a login screen: they leave a training run what it needs.
 DISPLAY_MIB = 200.0
 # Above what a desktop takes or older drivers reserve; a training process takes more.
 UNLISTED_MIB = 1024.0
-OCCUPANCY_SECONDS = 5.0
+# Without persistence mode the driver takes a second or so to wake each idle GPU.
+OCCUPANCY_SECONDS = 10.0
 # A run that others keep from its memory fails while it sets itself up.
 EARLY_SECONDS = 300.0
 # What CUDA itself may take beside the memory that old PyTorch messages tell.
@@ -68,7 +69,7 @@ class Occupancy(BaseModel):
 
 
 async def read_occupancy(
-    visible: str | None,
+    reader: GpuReader,
     own: Collection[int] = (),
     held: Collection[str] = (),
     timeout_seconds: float = OCCUPANCY_SECONDS,
@@ -79,12 +80,12 @@ async def read_occupancy(
     does not tell is not known: it does not mean that a device is free.
 
     Args:
-        visible: CUDA_VISIBLE_DEVICES of this process; None means all.
+        reader: kept by the caller from look to look.
         own: pids of all processes of our runs.
         held: devices that our runs hold.
         timeout_seconds: how long the driver may take.
     """
-    reading = await read_gpus(visible, timeout_seconds)
+    reading = await reader.read(timeout_seconds)
     pids_match = sees_host_pids()
     users = outside_users(reading.gpus, own, held, pids_match)
     if pids_match:

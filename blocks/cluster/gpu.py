@@ -1,4 +1,4 @@
-"""Local GPUs by NVML. Calls block, for ever if the driver hangs: `read_gpus` bounds them.
+"""Local GPUs by NVML. Calls block, for ever if the driver hangs: `GpuReader` bounds them.
 
 NVML numbers GPUs in PCI bus order and knows nothing of CUDA_VISIBLE_DEVICES. That variable is
 absolute: a child gets the numbers that NVML uses, whatever its parent's variable hides, provided
@@ -33,34 +33,57 @@ class GpuReading:
     broken: bool = False
 
 
-async def read_gpus(visible: str | None, timeout_seconds: float = NVML_SECONDS) -> GpuReading:
-    """The GPUs that this process may use.
+class GpuReader:
+    """Reads the GPUs again and again; a driver that hangs holds one thread, not one a look.
 
     Args:
         visible: CUDA_VISIBLE_DEVICES: indexes or UUIDs (or their beginnings); None means all.
-        timeout_seconds: a driver that takes longer counts as broken.
     """
-    answer: Future[GpuReading] = Future()
-    answer.set_running_or_notify_cancel()
 
-    def read() -> None:
+    def __init__(self, visible: str | None) -> None:
+        self.visible = visible
+        self._answer: Future[GpuReading] | None = None
+
+    async def read(self, timeout_seconds: float = NVML_SECONDS) -> GpuReading:
+        """The GPUs that this process may use.
+
+        Args:
+            timeout_seconds: a driver that takes longer counts as broken. The next call then waits
+                for the same answer.
+        """
+        if self._answer is None or self._answer.done():
+            self._answer = self._ask()
         try:
-            answer.set_result(read_gpus_now(visible))
-        except BaseException as error:  # noqa: BLE001 - raised again where the answer is awaited
-            answer.set_exception(error)
+            async with asyncio.timeout(timeout_seconds):
+                return await asyncio.wrap_future(self._answer)
+        except TimeoutError:
+            note = (
+                f"NVML did not answer within {timeout_seconds:g} s: see `nvidia-smi` and the driver"
+            )
+            return GpuReading(notes=[note], broken=True)
 
-    # A daemon thread of its own: one that hangs in the driver must not hold up the exit.
-    threading.Thread(target=read, name="wildloop-nvml", daemon=True).start()
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            return await asyncio.wrap_future(answer)
-    except TimeoutError:
-        note = f"NVML did not answer within {timeout_seconds:g} s: see `nvidia-smi` and the driver"
-        return GpuReading(notes=[note], broken=True)
+    def _ask(self) -> Future[GpuReading]:
+        answer: Future[GpuReading] = Future()
+        answer.set_running_or_notify_cancel()
+
+        def read() -> None:
+            try:
+                answer.set_result(read_gpus_now(self.visible))
+            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+                answer.set_exception(error)
+
+        # A daemon thread of its own: one that hangs in the driver must not hold up the exit.
+        threading.Thread(target=read, name="wildloop-nvml", daemon=True).start()
+        return answer
+
+
+async def read_gpus(visible: str | None, timeout_seconds: float = NVML_SECONDS) -> GpuReading:
+    """The GPUs that this process may use, read once: see `GpuReader`."""
+    return await GpuReader(visible).read(timeout_seconds)
 
 
 def read_gpus_now(visible: str | None) -> GpuReading:
-    """As `read_gpus`, blocking, without a time-out."""
+    """As `GpuReader.read`, blocking, without a time-out."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError_LibraryNotFound:

@@ -41,7 +41,10 @@ class Gpu(BaseModel):
 
     @property
     def device(self) -> str:
-        """The id that CUDA_VISIBLE_DEVICES takes: the index in bus order, or a MIG UUID."""
+        """The id that CUDA_VISIBLE_DEVICES takes: the index in bus order, or a MIG UUID.
+
+        CUDA takes the UUID of a whole GPU too, but DeepSpeed, vLLM and others want numbers.
+        """
         return str(self.index) if self.parent is None else self.uuid
 
 

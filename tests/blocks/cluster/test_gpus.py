@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.cluster.gpu import GpuReading, read_gpus, settled_gpus, visible_gpus
+from blocks.cluster.gpu import GpuReader, GpuReading, read_gpus, settled_gpus, visible_gpus
 from blocks.cluster.models import Gpu
 from tests.support.nvml import LIBRARY, FakeNvml, build_nvml, gpu_uuid, mig_uuid
 
@@ -32,6 +32,14 @@ for _ in sys.stdin:
     first = first or reading.gpus
     settled = [gpu.device for gpu in settled_gpus(first, reading.gpus)]
     print(*settled, reading.broken, reading.notes, sep="|", flush=True)
+"""
+
+# What each child sees that is given one of the devices.
+CHILDREN = """
+import os
+from blocks.cluster.gpu import read_gpus_now
+for gpu in read_gpus_now(os.environ.get("CUDA_VISIBLE_DEVICES")).gpus:
+    print(gpu.uuid, *[seen.uuid for seen in read_gpus_now(gpu.device).gpus])
 """
 
 
@@ -70,10 +78,8 @@ def test_gpus_are_read_with_memory_load_and_processes(nvml: FakeNvml) -> None:
     idle, busy = cluster["details"]["gpus"][:2]
     assert (idle["utilisation"], idle["processes"]) == (0, [])
     assert (busy["utilisation"], busy["memory_total_mib"]) == (90, 80 * 1024)
-    assert busy["processes"] == [
-        {"pid": 76, "memory_mib": None, "graphics": False},
-        {"pid": 77, "memory_mib": 60 * 1024, "graphics": False},
-    ]
+    processes = [(one["pid"], one["memory_mib"], one["graphics"]) for one in busy["processes"]]
+    assert processes == [(76, None, False), (77, 60 * 1024, False)]
     assert busy["uuid"] == gpu_uuid(1)
     assert cluster["details"]["notes"] == []
 
@@ -113,6 +119,26 @@ def test_cuda_visible_devices_is_respected(
     cluster = detect(nvml, CUDA_VISIBLE_DEVICES=visible)
     assert indexes(cluster) == expected and cluster["gpu_count"] == 2
     assert "2 of 4 GPUs visible" in notes(cluster)
+
+
+@pytest.mark.parametrize(
+    ("own", "devices"),
+    [
+        ({}, 5),
+        ({"CUDA_VISIBLE_DEVICES": "3,0"}, 2),
+        ({"CUDA_VISIBLE_DEVICES": f"{gpu_uuid(2)},1"}, 3),
+    ],
+)
+def test_device_ids_mean_the_same_gpu_to_a_child(
+    nvml: FakeNvml, own: dict[str, str], devices: int
+) -> None:
+    nvml.split(1, 2)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILDREN], env=host(nvml, **own), capture_output=True, text=True
+    )
+    seen = [line.split() for line in done.stdout.splitlines()]
+    assert len(seen) == devices, done.stderr
+    assert all(mine == childs for mine, childs in seen)
 
 
 def test_hidden_gpus_leave_the_cpu(nvml: FakeNvml) -> None:
@@ -248,6 +274,29 @@ async def test_hanging_driver_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
     finally:
         release.set()
     assert reading.broken and "did not answer" in reading.notes[0]
+
+
+async def test_driver_that_hangs_holds_one_thread_until_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release, calls = threading.Event(), list[str | None]()
+
+    def hang(visible: str | None) -> GpuReading:
+        calls.append(visible)
+        release.wait(60)
+        return GpuReading(notes=["answered"])
+
+    monkeypatch.setattr("blocks.cluster.gpu.read_gpus_now", hang)
+    reader = GpuReader("1")
+    try:
+        for _ in range(3):
+            assert (await reader.read(timeout_seconds=0.01)).broken
+        assert calls == ["1"]
+    finally:
+        release.set()
+    assert (await reader.read()).notes == ["answered"]
+    assert (await reader.read()).notes == ["answered"]
+    assert calls[:2] == ["1", "1"] and len(calls) <= 3
 
 
 async def test_unexpected_errors_are_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
