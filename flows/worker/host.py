@@ -11,6 +11,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from blocks.cluster.contention import Occupancy, read_occupancy
+from blocks.cluster.gpu import GpuReader, settled_gpus
 from blocks.cluster.models import Cluster, ClusterType, Gpu
 from blocks.launchers import processes
 from flows.models.cluster import HostRecord
@@ -38,6 +39,8 @@ class HostCompute:
         self.devices = DevicePool(
             gpus if local else None, sharing_for(record.slots_override, len(gpus))
         )
+        self._first = list(record.cluster.details.gpus)
+        self._reader = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"))
         self._occupancy: Occupancy | None = None
         self._read_at = 0.0
         self._user = getpass.getuser() if local else ""
@@ -54,8 +57,7 @@ class HostCompute:
         if self._occupancy is None or time.monotonic() - self._read_at > FRESH_SECONDS:
             own = await asyncio.to_thread(processes.launched_pids)
             held = {device for group in self.devices.held.values() for device in group}
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-            self._occupancy = await read_occupancy(visible, own, held)
+            self._occupancy = await read_occupancy(self._reader, own, held)
             self._read_at = time.monotonic()
             self._take_over(self._occupancy)
         return self._occupancy
@@ -115,16 +117,15 @@ class HostCompute:
         """Note GPUs that have vanished or come back; a broken driver tells nothing."""
         if seen.broken and not seen.gpus:
             return
-        self.devices.update(_devices(seen.gpus))
+        gpus = settled_gpus(self._first, seen.gpus)
+        self.devices.update(_devices(gpus))
         cluster = self.record.cluster
-        if cluster.source == "detected" and _devices(cluster.details.gpus) != _devices(seen.gpus):
-            details = cluster.details.model_copy(
-                update={"gpus": list(seen.gpus), "notes": list(seen.notes)}
-            )
+        if cluster.source == "detected" and _devices(cluster.details.gpus) != _devices(gpus):
+            details = cluster.details.model_copy(update={"gpus": gpus, "notes": list(seen.notes)})
             changed = cluster.model_copy(
                 update={
                     "details": details,
-                    "gpu_count": len(seen.gpus),
+                    "gpu_count": len(gpus),
                     "status": "degraded" if seen.broken else "healthy",
                     "last_detected_at": seen.taken_at,
                 }

@@ -23,7 +23,7 @@ async def test_second_worker_takes_over_when_the_first_is_killed(
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv("WILDLOOP_HOME", str(tmp_path))
     pool = uuid4()
-    script = f"import sys; sys.platform = '{platform}'; {HOLDER}"
+    script = HOLDER.replace("hold =", f"sys.platform = '{platform}'; hold =")
     first = subprocess.Popen(
         [sys.executable, "-c", script, str(pool)],
         stdin=subprocess.PIPE,
