@@ -29,11 +29,13 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 
 # Like the local launcher's wrapper: it handles signals, since the command would inherit ignored
 # ones, and writes each record by rename. Slurm signals every process of a job, so TERM is noted
-# and not passed on; the other signals go to the batch shell alone. The command runs beside the
-# shell, which could not answer signals otherwise; env gives it back the interrupts that bash takes
-# from such commands. An attempt that was signalled leaves no exit_code: Slurm may run it again.
+# and not passed on; the other signals go to the batch shell alone. A second shell waits for the
+# command and tells its code by a pipe: bash answers signals while it reads, but not while a command
+# runs, and its `wait` may forget a code when a signal comes at the end. env gives the command back
+# the interrupts that bash takes from such shells. An attempt that was signalled leaves no
+# exit_code: Slurm may run it again.
 _WRAPPER = r"""
-exec 9>&2 2>/dev/null
+exec 8>&1 9>&2 2>/dev/null
 tool() { PATH="$PATH:/usr/bin:/bin" "$@"; }
 say() { printf 'wildloop: %s\n' "$1" >&9; }
 publish() {
@@ -91,15 +93,19 @@ else
   if tool env --default-signal=INT true; then
     reset=("$(PATH="$PATH:/usr/bin:/bin" type -P env)" --default-signal=INT,QUIT)
   fi
-  (
-    trap - TERM INT HUP USR1 USR2
-    exec 2>&9 9>&-
-    exec "${reset[@]}" "$BASH" -c -- "$command"
-  ) < "$stdin" &
-  child=$!
-  while wait "$child"; kill -0 "$child"; do :; done
-  wait "$child"
-  code=$?
+  exec 6< <(
+    exec 7>&1 >&8 8>&-
+    trap : TERM INT HUP USR1 USR2
+    (
+      printf '%s\n' "$BASHPID" >&7
+      trap - TERM INT HUP USR1 USR2
+      exec 2>&9 7>&- 9>&- < "$stdin"
+      exec "${reset[@]}" "$BASH" -c -- "$command"
+    )
+    printf '%s\n' "$?" >&7
+  )
+  read -r child <&6
+  read -r code <&6 || code=137
 fi
 trap '' TERM INT HUP USR1 USR2
 case $(<"$folder/slurm_start.json") in
