@@ -12,6 +12,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from blocks.agents.baseline_block import BaselineAgent
 from blocks.agents.command import CommandAgent
+from blocks.launchers.slurm_compute import SlurmCompute
 from flows.experiment import experiment
 from flows.research_loop import research_loop
 from flows.settings import CPU_QUEUE, LOOPS_QUEUE, POOL_NAME, RUNS_QUEUE
@@ -89,8 +90,8 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
 
 
 async def register_blocks() -> None:
-    """Make the agents' block types known to the server, so that the UI has forms for them."""
-    for block in (BaselineAgent, CommandAgent):
+    """Make the types of our blocks known to the server, so that the UI has forms for them."""
+    for block in (BaselineAgent, CommandAgent, SlurmCompute):
         await block.register_type_and_schema()
 
 

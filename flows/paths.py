@@ -41,6 +41,11 @@ class RunPaths:
         return self.root / "devices.json"
 
     @property
+    def attempt(self) -> Path:
+        """Which attempt the run is at; there from the second one on."""
+        return self.root / "attempt.json"
+
+    @property
     def patch(self) -> Path:
         """Uncommitted changes of the project at launch."""
         return self.root / "dirty.patch"

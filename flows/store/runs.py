@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from prefect.client.schemas.filters import (
@@ -19,9 +20,19 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Scheduled
 from pydantic import BaseModel, Field
 
-from flows.errors import InvalidRequest, InvalidTransition
+from flows.errors import Conflict, InvalidRequest, InvalidTransition
 from flows.metrics import run_metrics
-from flows.models.run import Run, RunCounts, RunCreate, RunFacts, RunSpec, RunStatus
+from flows.models.run import (
+    Checkout,
+    Run,
+    RunCounts,
+    RunCreate,
+    RunFacts,
+    RunRerun,
+    RunSpec,
+    RunStatus,
+    RunUpdate,
+)
 from flows.paths import RunPaths
 from flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
@@ -193,6 +204,57 @@ class RunStore(Store):
         await cancel(self.client, flow_run.id, "Stopped by request.")
         return to_run(await self.client.read_flow_run(flow_run.id))
 
+    async def rerun(self, run_id: str, body: RunRerun | None = None) -> Run:
+        """Create a run that repeats another one: same command, parameters, seed and place.
+
+        Raises:
+            InvalidRequest: `exact`, and the run's commit is not known.
+        """
+        body = body or RunRerun()
+        flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
+        spec, run = spec_of(flow_run), to_run(flow_run)
+        changed: dict[str, Any] = {"parent_run_id": run_id, "origin_alert_id": body.origin_alert_id}
+        if body.command is not None:
+            changed["command"] = body.command
+        if body.exact and spec.checkout is None:
+            changed["checkout"] = exact_checkout(run)
+        copy = spec.model_copy(update=changed)
+        return await self.create(
+            RunCreate.model_validate(copy.model_dump() | {"auto_start": body.auto_start})
+        )
+
+    async def update(self, run_id: str, body: RunUpdate) -> Run:
+        """Change a run that was not yet launched; its name and priority at any time.
+
+        Raises:
+            Conflict: a field was given that can no longer be changed.
+        """
+        flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
+        run, spec = to_run(flow_run), spec_of(flow_run)
+        given = body.model_dump(exclude_none=True)
+        late = {"command", "timeout_seconds", "priority"} & set(given)
+        if late and run.status not in (RunStatus.READY, RunStatus.QUEUED):
+            raise Conflict(
+                f"run '{run_id}' is '{run.status}': {', '.join(sorted(late))} cannot be changed "
+                "once it is launched; use rerun"
+            )
+        changed = spec.model_copy(update=given)
+        # Prefect lets parameters of a flow run be changed only while it is scheduled or later by
+        # no rule at all: the worker reads them when it claims the run.
+        await self.client.update_flow_run(
+            flow_run.id,
+            name=changed.name,
+            parameters={"spec": changed.model_dump(mode="json", exclude_defaults=True)},
+            tags=sorted({*flow_run.tags} - {PRIORITY_TAG} | {*run_tags(changed)}),
+        )
+        return await self.get(run_id)
+
+    async def archive(self, run_id: str, archived: bool = True) -> Run:
+        """Hide a run from lists, or show it again; nothing of it is removed."""
+        flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
+        await self.write_facts(flow_run.id, RunFacts(archived=archived))
+        return await self.get(run_id)
+
     async def write_facts(self, flow_run_id: UUID, facts: RunFacts) -> None:
         """Add what execution found out to the run's labels."""
         labels = {
@@ -212,6 +274,21 @@ class RunStore(Store):
             tags=FlowRunFilterTags(all_=tags),
             state=_state_filter(list(types)) if types is not None else None,
         )
+
+
+def exact_checkout(run: Run) -> Checkout:
+    """The code that a run ran.
+
+    Raises:
+        InvalidRequest: it is not known.
+    """
+    if run.git_commit is None:
+        raise InvalidRequest(
+            f"exact: the commit of run '{run.id}' is not known: it was never launched, or its "
+            "workdir is no git repository"
+        )
+    patch = RunPaths(Path(run.run_dir)).patch
+    return Checkout(git_commit=run.git_commit, patch=str(patch) if patch.exists() else None)
 
 
 def run_tags(spec: RunSpec) -> list[str]:
@@ -247,7 +324,7 @@ def spec_of(flow_run: FlowRun) -> RunSpec:
 def to_run(flow_run: FlowRun) -> Run:
     """The run behind a flow run of the experiment deployment."""
     spec, facts, state = spec_of(flow_run), facts_of(flow_run), flow_run.state
-    status = run_status(state, launched=facts.started_at is not None)
+    status = run_status(state, launched=bool(facts.started_at))
     # When creation was asked for, which is also the order of the queue: the row itself may be
     # written a little later.
     asked = flow_run.expected_start_time or flow_run.created or datetime.now(UTC)
@@ -273,7 +350,7 @@ def to_run(flow_run: FlowRun) -> Run:
         timeout_seconds=spec.timeout_seconds,
         created_at=created,
         queued_at=queued_at,
-        started_at=facts.started_at,
+        started_at=facts.started_at or None,
         finished_at=facts.finished_at or ended,
         exit_code=facts.exit_code,
         error=state.message if state and status is RunStatus.FAILED else None,
@@ -283,6 +360,8 @@ def to_run(flow_run: FlowRun) -> Run:
         git_commit=facts.git_commit,
         is_archived=bool(facts.archived),
         attempt=facts.attempt or 0,
+        reason=(facts.reason or None) if not status.is_terminal else None,
+        job_id=facts.job_id,
         metrics=json.loads(facts.metrics) if facts.metrics else {},
         ui_url=flow_run_url(flow_run.id),
     )

@@ -6,6 +6,7 @@ this worker runs it as a coroutine in its own, warm event loop.
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 from uuid import UUID
@@ -24,7 +25,9 @@ from prefect.workers.base import (
     BaseWorkerResult,
 )
 
+from blocks.launchers.choice import Launchers
 from flows.control import RunControl, StopReason, enter_control
+from flows.environment import EnvironmentRecorder
 from flows.experiment import experiment
 from flows.research_loop import research_loop
 from flows.store.base import RESEARCH_LOOP
@@ -68,6 +71,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         super().__init__(*args, **kwargs)
         self.identity = worker_identity()
         self.host: HostCompute | None = None
+        self.launchers = Launchers()
+        self._environments = EnvironmentRecorder()
         self._active: dict[UUID, RunControl] = {}
         self._slots: dict[UUID, int] = {}
         self._last_launch: asyncio.Event | None = None
@@ -155,7 +160,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         found = [
             entry
             for entry in await super()._get_scheduled_flow_runs()
-            if entry.flow_run.id not in self._active
+            if entry.flow_run.id not in self._active and self._is_due(entry.flow_run)
         ]
         runs = [entry.flow_run for entry in found if EXPERIMENT_TAG in entry.flow_run.tags]
         loops = [entry for entry in found if EXPERIMENT_TAG not in entry.flow_run.tags]
@@ -170,6 +175,14 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             )
             for run in reserved
         ]
+
+    def _is_due(self, flow_run: FlowRun) -> bool:
+        """Whether a run may start now: claimed ahead of its time, it would hold its slot idle."""
+        due = flow_run.state.state_details.scheduled_time if flow_run.state else None
+        early = due.timestamp() - time.time() if due else 0.0
+        if early > 0:
+            asyncio.get_running_loop().call_later(early, self.nudge)
+        return early <= 0
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Claim a flow run and drive it to its end.
@@ -219,7 +232,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             grant = self.host.grant(str(flow_run.id), spec) if self.host else Grant((), False)
             if grant is None:
                 return None
-            control = RunControl(grant.visible, after=self._last_launch)
+            control = RunControl(
+                grant.visible, self.launchers, self._environments, after=self._last_launch
+            )
             self._last_launch = control.launched
             self._slots[flow_run.id] = spec.gpus
         self._active[flow_run.id] = control

@@ -64,6 +64,7 @@ class Plan:
     workdir: Path
     token: str
     slots: int | None = None
+    compute: str = "auto"
     database: DatabaseKind | None = None
     prefect_port: int = PREFECT_PORT
     worker: tuple[str, ...] = WORKER
@@ -125,6 +126,13 @@ def up(
     slots: Annotated[
         int | None, typer.Option(min=1, help="Runs at a time (default: one per GPU, else one).")
     ] = None,
+    compute: Annotated[
+        str,
+        typer.Option(
+            help="Where runs go: auto (Slurm where it is found), local, slurm, or a saved block "
+            "as wildloop-slurm-compute/<name>."
+        ),
+    ] = "auto",
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Do without a token (loopback only).")
     ] = False,
@@ -164,6 +172,7 @@ def up(
                 workdir=folder,
                 token="" if no_token else ensure_token(home).get_secret_value(),
                 slots=slots,
+                compute=compute,
                 database=choose_database(home, database) if embedded else None,
                 prefect_port=find_prefect_port(wanted, port) if embedded else PREFECT_PORT,
             )
@@ -275,7 +284,7 @@ def start_workers(supervisor: Supervisor, plan: Plan) -> None:
     """Start the worker and the API; both wait by themselves for the Prefect server."""
     environment = plan.environment()
     ready_file = worker_ready_file(plan)
-    arguments = ["--ready-file", str(ready_file)]
+    arguments = ["--ready-file", str(ready_file), "--compute", plan.compute]
     if plan.slots is not None:
         arguments += ["--slots", str(plan.slots)]
     supervisor.start(
