@@ -15,7 +15,7 @@ from flows.attempts import Attempt, Retry, current_attempt, log_tail, retry_afte
 from flows.control import RunControl, StopReason
 from flows.errors import WildloopError
 from flows.models.run import RunSpec
-from flows.paths import RunPaths
+from flows.paths import RunPaths, make_ignored
 from flows.reservation import write_reservation
 from flows.settings import SERVER_URL_VARIABLE, TOKEN_VARIABLE
 
@@ -61,7 +61,8 @@ class Execution:
             return status
         if not self.workdir.is_dir():
             raise LaunchFailed(f"workdir '{self.workdir}' does not exist on {socket.gethostname()}")
-        self.paths.root.mkdir(parents=True, exist_ok=True)
+        make_ignored(self.paths.root.parent)
+        self.paths.root.mkdir(exist_ok=True)
         cwd = self.workdir
         if self.spec.checkout is not None:
             folder = self.workdir / ".wild" / "worktrees" / self.run_id
