@@ -10,6 +10,7 @@ from blocks.launchers.slurm_commands import JobView, SlurmSilent
 POLL_SECONDS = 0.5
 QUIET_SECONDS = 5.0
 SILENT_SECONDS = 30.0
+PATIENCE_SECONDS = 2.0
 # Jobs that nobody has asked for this long are no longer asked about.
 FORGET_SECONDS = 90.0
 
@@ -57,7 +58,7 @@ class JobWatch:
             at_once: something is about to change: shorten the pause to POLL_SECONDS.
 
         Raises:
-            SlurmSilent: the last squeue got no answer.
+            SlurmSilent: the last squeue got no answer, or the first is still out.
         """
         self._wanted[job_id] = time.monotonic()
         while True:
@@ -72,7 +73,14 @@ class JobWatch:
                 if seen is not None:
                     return seen
             began = now
-            await self._poll()
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._poll()
+            except TimeoutError:
+                # The job's own files may tell meanwhile: a slow Slurm must not hold that up.
+                if seen is not None and self._silence is None:
+                    return seen
+                raise SlurmSilent("squeue has not answered yet") from None
             seen = self._seen.get(job_id)
             if self._silence is None and seen is not None and seen.asked_at >= began:
                 return seen
@@ -103,7 +111,9 @@ class JobWatch:
             self._silence = None
             changed = [self._note(job, views.get(job), began) for job in wanted]
             self._pause = POLL_SECONDS if any(changed) else min(self._pause * 1.3, QUIET_SECONDS)
-        self._next = time.monotonic() + self._pause
+        now = time.monotonic()
+        # A slurmctld that is slow to answer is not asked most of the time.
+        self._next = now + max(self._pause, now - began)
 
     def _note(self, job_id: str, view: JobView | None, now: float) -> bool:
         earlier = self._seen.get(job_id)
