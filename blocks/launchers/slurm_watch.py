@@ -41,8 +41,9 @@ class JobWatch:
     while nothing does, and to SILENT_SECONDS while Slurm does not answer. Used in one event loop.
     """
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
+        self._clock = clock
         self._seen: dict[str, Seen] = {}
         self._wanted: dict[str, float] = {}
         self._pause = POLL_SECONDS
@@ -60,9 +61,9 @@ class JobWatch:
         Raises:
             SlurmSilent: the last squeue got no answer, or the first is still out.
         """
-        self._wanted[job_id] = time.monotonic()
+        self._wanted[job_id] = self._clock()
         while True:
-            now = time.monotonic()
+            now = self._clock()
             if at_once and self._silence is None:
                 self._next = min(self._next, now + POLL_SECONDS)
                 self._pause = POLL_SECONDS
@@ -97,7 +98,7 @@ class JobWatch:
         self._asking = None
 
     async def _refresh(self) -> None:
-        began = time.monotonic()
+        began = self._clock()
         old = began - FORGET_SECONDS
         self._wanted = {job: asked for job, asked in self._wanted.items() if asked > old}
         self._seen = {job: seen for job, seen in self._seen.items() if job in self._wanted}
@@ -111,7 +112,7 @@ class JobWatch:
             self._silence = None
             changed = [self._note(job, views.get(job), began) for job in wanted]
             self._pause = POLL_SECONDS if any(changed) else min(self._pause * 1.3, QUIET_SECONDS)
-        now = time.monotonic()
+        now = self._clock()
         # A slurmctld that is slow to answer is not asked most of the time.
         self._next = now + max(self._pause, now - began)
 

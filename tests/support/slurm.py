@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,15 @@ class Slurm:
         return self.call("squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T").strip()
 
     def kill(self, daemon: str) -> None:
-        """KILL slurmctld or slurmd, and wait until it is dead."""
+        """KILL slurmctld or slurmd, and wait until it is dead.
+
+        slurmctld is let save its state first: it would come back with used job numbers, whose
+        jobs slurmd refuses.
+        """
+        if daemon == "slurmctld":
+            asked_at, saved = time.time(), self.folder / "state" / "job_state"
+            self.call("scontrol", "reconfigure")
+            wait_for(lambda: saved.stat().st_mtime >= asked_at, "slurmctld saves its state")
         pid = int((self.folder / "run" / f"{daemon}.pid").read_text())
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not alive(pid), f"{daemon} is dead")
@@ -56,17 +65,19 @@ class Slurm:
         node = ["-N", "n1"] if daemon == "slurmd" else []
         self.call(daemon, "-f", str(self.conf), *node)
 
-    def is_idle(self) -> bool:
-        """Whether slurmctld answers, and the node is free and well."""
+    def node(self) -> str:
+        """The node's state; empty while slurmctld does not answer."""
         env = dict(os.environ) | {"SLURM_CONF": str(self.conf)}
         command = ["sinfo", "-h", "-p", "gpu", "-o", "%T"]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
-        return done.stdout.strip() == "idle"
+        return done.stdout.strip()
 
     def calm(self) -> None:
         """Cancel every job, and wait for an idle node."""
         self.call("scancel", f"--user={os.getuid()}")
-        wait_for(self.is_idle, "the node is idle")
+        if "down" in self.node() or "drain" in self.node():
+            self.call("scontrol", "update", "nodename=n1", "state=resume")
+        wait_for(lambda: self.node() == "idle", "the node is idle")
 
 
 def install_slurm() -> None:
