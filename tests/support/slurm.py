@@ -93,6 +93,10 @@ def install_slurm() -> None:
     env = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode != 0:
+        # A fresh image has no package lists.
+        subprocess.run(["apt-get", "update", "-qq"], env=env, capture_output=True)
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode != 0:
         pytest.skip(f"slurm-wlm cannot be installed: {done.stderr.strip()[-200:]}")
 
 
