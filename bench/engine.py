@@ -25,7 +25,7 @@ from bench import history, measures
 from bench.figures import Facts, Failure, Figure, Measure, Report
 from bench.measures import CLIENTS
 from bench.prefect_subjects import ProcessWorkerSubject, ServeSubject
-from bench.processes import BenchError
+from bench.processes import BenchError, MachineWatch
 from bench.report import markdown
 from bench.subjects import PeerSubject, Subject, WildloopSubject
 
@@ -35,6 +35,7 @@ GROWING = (
     *(Measure.LIST, Measure.LIST_ONE, Measure.HEALTH),
 )
 SEED_SECONDS = 900.0
+INTERRUPTED = "interrupted: what follows was not measured"
 PEER_TOKEN = "BENCH_PEER_TOKEN"
 
 
@@ -80,9 +81,10 @@ class Plan(BaseModel):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what was asked for, print the report; 1 if a measure failed."""
+    """Measure what was asked for, print the report; 1 if a measure failed or was interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     plan = parse(given)
+    watch = MachineWatch()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     report = Report(
@@ -95,11 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for recorded in (size for size in plan.history if size):
                 measure_history(plan, report, recorded, Path(folder))
     except KeyboardInterrupt:
-        report.cuts.append("interrupted: what follows was not measured")
+        report.cuts.append(INTERRUPTED)
+    report.facts.others = watch.cores_of_others()
     if plan.json_file is not None:
         plan.json_file.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     print(markdown(report), end="")
-    return 1 if report.failures else 0
+    return 1 if report.failures or INTERRUPTED in report.cuts else 0
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -185,6 +188,7 @@ def take(
         done = "preparation"
         prepare()
         measures.warm_up(subject, folder)
+        measures.settle(subject)
     except (BenchError, httpx.HTTPError) as error:
         report.failures.append(failure(subject.name, done, recorded, error))
         subject.stop()

@@ -121,6 +121,9 @@ class Facts(BaseModel):
     platform: str
     date: str
     load_before: float = Field(description="1-minute load average before anything was started.")
+    others: float | None = Field(
+        default=None, description="Cores that processes beside the harness kept busy meanwhile."
+    )
 
 
 class Report(BaseModel):

@@ -25,6 +25,9 @@ CLIENTS = 8
 GAP_COMMAND_SECONDS = 0.3
 LOOK_SECONDS = 0.1
 SETTLE_SECONDS = 0.5
+QUIET_SECONDS = 45.0
+QUIET_LOOKS = 6
+QUIET_CPU = 0.15
 GOLDEN = 0.6180339887
 
 
@@ -59,6 +62,19 @@ def warm_up(subject: Subject, folder: Path, count: int = 2) -> None:
     for _ in range(count):
         probe = Probe(folder)
         await_end(subject, subject.submit(probe.command))
+
+
+def settle(subject: Subject, seconds: float = QUIET_SECONDS) -> None:
+    """Wait until the subject has finished what it does after a start, at most `seconds`."""
+    deadline, looks, spent = time.monotonic() + seconds, 0, _cpu_seconds(subject)
+    while looks < QUIET_LOOKS and time.monotonic() < deadline:
+        time.sleep(1.0)
+        before, spent = spent, _cpu_seconds(subject)
+        looks = looks + 1 if spent - before < QUIET_CPU else 0
+
+
+def _cpu_seconds(subject: Subject) -> float:
+    return sum(part.cpu_seconds for part in subject.parts())
 
 
 def await_end(subject: Subject, run_id: str, seconds: float = RUN_SECONDS) -> None:
@@ -163,11 +179,10 @@ def noted(subject: Subject, refused: int) -> str:
 
 
 def idle(subject: Subject, seconds: float) -> list[Figure]:
-    """CPU and memory with nothing to do, after the start has settled."""
+    """CPU and memory with nothing to do."""
     if not subject.parts():
         return []
-    time.sleep(min(10.0, seconds))
-    before, began = sum(p.cpu_seconds for p in subject.parts()), time.monotonic()
+    before, began = _cpu_seconds(subject), time.monotonic()
     time.sleep(seconds)
     parts = subject.parts()
     cpu = (sum(p.cpu_seconds for p in parts) - before) / (time.monotonic() - began)

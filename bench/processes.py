@@ -111,3 +111,26 @@ def usage(name: str, pids: Iterable[int]) -> PartUsage:
         rss_mb=rss / MEGABYTE,
         pss_mb=None if pss is None else pss / MEGABYTE,
     )
+
+
+class MachineWatch:
+    """How busy processes beside this one and its children kept the machine since it was made."""
+
+    def __init__(self) -> None:
+        self._busy, self._own, self._began = _busy_seconds(), _own_seconds(), time.monotonic()
+
+    def cores_of_others(self) -> float:
+        """In cores: figures taken with a large part of one in use are disturbed."""
+        others = _busy_seconds() - self._busy - (_own_seconds() - self._own)
+        return max(0.0, others / (time.monotonic() - self._began))
+
+
+def _busy_seconds() -> float:
+    """Of all cores together."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
+
+
+def _own_seconds() -> float:
+    """Of this process and all its ended children."""
+    return sum(os.times()[:4])

@@ -8,11 +8,12 @@ MISSING = "-"
 def markdown(report: Report) -> str:
     """The whole report."""
     facts = report.facts
+    others = "" if facts.others is None else f"; others kept {facts.others:.2f} cores busy"
     lines = [
         f"`{report.command}`",
         "",
         f"{facts.cores} cores, Python {facts.python}, Prefect {facts.prefect}, {facts.platform}, "
-        f"{facts.date}; load average before: {facts.load_before:.1f}.",
+        f"{facts.date}; load average before: {facts.load_before:.1f}{others}.",
         "Cells are median / p99 / max (number of values); one number where there is but one.",
         "",
         *side_by_side(report),

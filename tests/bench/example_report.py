@@ -14,6 +14,7 @@ def example_report() -> Report:
             platform="Linux",
             date="2026-11-21",
             load_before=0.25,
+            others=0.5,
         ),
         cuts=["--quick: runs 200 -> 20"],
         figures=[

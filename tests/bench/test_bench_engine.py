@@ -47,6 +47,13 @@ def test_a_peer_is_measured_by_its_base_url(peer: PeerSubject, tmp_path: Path) -
 
 
 @pytest.mark.server
+def test_ten_at_once_each_have_their_own_time(peer: PeerSubject, tmp_path: Path) -> None:
+    (figure,) = measures.burst(peer, tmp_path, 1)
+    assert len(figure.values) == 10
+    assert min(figure.values) > 0
+
+
+@pytest.mark.server
 def test_a_failing_command_is_told(peer: PeerSubject) -> None:
     with pytest.raises(BenchError, match="is failed: exit code 3"):
         measures.await_end(peer, peer.submit("exit 3"))
@@ -81,6 +88,7 @@ def test_the_command_prints_a_table_writes_json_and_leaves_nothing_behind(tmp_pa
     assert {(one.row, one.recorded) for one in report.figures} == {
         (row, size) for row in (Row.FIRST_BYTE, Row.LIST_ONE) for size in (0, 30)
     }
+    assert report.facts.others is not None
     assert "| request to first byte, idle (s) |" in done.stdout
     assert list(scratch.iterdir()) == []
 
@@ -93,7 +101,7 @@ def test_ctrl_c_ends_what_was_started_and_prints_what_there_is(tmp_path: Path) -
         lambda: found if len(found := family(process.pid)) > 4 else None, "children are started"
     )
     process.send_signal(signal.SIGINT)
-    process.wait(60)
+    assert process.wait(60) == 1
     wait_for(lambda: not any(alive(one.pid) for one in tree), "the children have ended")
     assert "**cut**: interrupted" in (tmp_path / "log").read_text()
 

@@ -40,6 +40,7 @@ def test_machine_and_command_are_said() -> None:
     text = markdown(example_report())
     assert text.startswith("`python -m bench.engine --quick`\n")
     assert "2 cores, Python 3.11.7, Prefect 3.8.8" in text
+    assert "load average before: 0.2; others kept 0.50 cores busy." in text
 
 
 @pytest.mark.parametrize(
