@@ -90,30 +90,58 @@ def first_byte(subject: Subject, folder: Path, count: int) -> list[Figure]:
         time.sleep(SETTLE_SECONDS + subject.poll_s * (number * GOLDEN % 1))
         probe, asked = Probe(folder), time.time()
         run_id = subject.submit(probe.command)
-        values.append(_first(probe) - asked)
+        values.append(_clock(probe, "start") - asked)
         await_end(subject, run_id)
     return [Figure(row=Row.FIRST_BYTE, subject=subject.name, values=values)]
 
 
 def burst(subject: Subject, folder: Path, rounds: int) -> list[Figure]:
-    """Ten requests at once: each one's own time from its request to its first byte."""
+    """Ten requests at once: each one's own time from its request to its first byte.
+
+    Raises:
+        BenchError: every request was refused.
+    """
     values: list[float] = []
-    refused = subject.refused
+    refused, failed = subject.refused, []
     with ThreadPoolExecutor(BURST) as pool:
         for _ in range(rounds):
             time.sleep(SETTLE_SECONDS)
-            probes = [Probe(folder) for _ in range(BURST)]
-
-            def ask(probe: Probe) -> tuple[float, str]:
-                asked = time.time()
-                return asked, subject.submit(probe.command)
-
-            asked = list(pool.map(ask, probes))
-            values += [_first(probe) - at for probe, (at, _) in zip(probes, asked, strict=True)]
-            for _, run_id in asked:
-                await_end(subject, run_id)
+            asked = list(pool.map(lambda probe: _ask(subject, probe), _probes(folder, BURST)))
+            taken = [one for one in asked if one.run_id is not None]
+            failed += [one.fault for one in asked if one.run_id is None]
+            values += [_clock(one.probe, "start") - one.at for one in taken]
+            for one in taken:
+                await_end(subject, one.run_id or "")
+    if not values:
+        raise BenchError(failed[0])
     note = noted(subject, refused)
-    return [Figure(row=Row.BURST, subject=subject.name, values=values, note=note)]
+    failures = len(failed)
+    return [
+        Figure(row=Row.BURST, subject=subject.name, values=values, failures=failures, note=note)
+    ]
+
+
+@dataclass
+class Asked:
+    """A request for a probe's command, made at `at`; `run_id` is None if it was refused."""
+
+    probe: Probe
+    at: float
+    run_id: str | None = None
+    fault: str = ""
+
+
+def _ask(subject: Subject, probe: Probe) -> Asked:
+    asked = Asked(probe, time.time())
+    try:
+        asked.run_id = subject.submit(probe.command)
+    except (BenchError, httpx.HTTPError) as error:
+        asked.fault = str(error) or type(error).__name__
+    return asked
+
+
+def _probes(folder: Path, count: int) -> list[Probe]:
+    return [Probe(folder) for _ in range(count)]
 
 
 def gap(subject: Subject, folder: Path, count: int) -> list[Figure]:
@@ -280,10 +308,6 @@ class Load:
 def _counted(words: Iterable[str]) -> str:
     found = list(words)
     return ", ".join(f"{found.count(word)} x {word}" for word in dict.fromkeys(found))
-
-
-def _first(probe: Probe) -> float:
-    return _clock(probe, "start")
 
 
 def _clock(probe: Probe, what: str) -> float:

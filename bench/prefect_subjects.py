@@ -1,5 +1,6 @@
 """Plain Prefect, as its documentation has it: a served flow, and the process worker."""
 
+import random
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,7 @@ class PrefectSubject(Subject):
                 break
             # As Prefect's own client does; SQLite with several writers at once leads to it.
             self.refused += 1
-            time.sleep(pause)
+            time.sleep(pause * random.uniform(0.8, 1.2))
             response = self.prefect.post(path, json=body)
         return str(answer(response)["id"])
 

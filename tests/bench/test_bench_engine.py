@@ -53,6 +53,26 @@ def test_ten_at_once_each_have_their_own_time(peer: PeerSubject, tmp_path: Path)
     assert min(figure.values) > 0
 
 
+class HalfRefusing(PeerSubject):
+    """Refuses every second request."""
+
+    asked = 0
+
+    def submit(self, command: str) -> str:
+        self.asked += 1
+        if self.asked % 2:
+            raise BenchError("503")
+        return super().submit(command)
+
+
+@pytest.mark.server
+def test_refused_requests_of_a_burst_are_counted(server: Server, tmp_path: Path) -> None:
+    subject = HalfRefusing(server.url, server.token)
+    subject.start(1)
+    (figure,) = measures.burst(subject, tmp_path, 1)
+    assert (len(figure.values), figure.failures) == (5, 5)
+
+
 @pytest.mark.server
 def test_a_failing_command_is_told(peer: PeerSubject) -> None:
     with pytest.raises(BenchError, match="is failed: exit code 3"):
