@@ -5,10 +5,10 @@
 
 from flows.metrics.jsonl import parse_line, read_points, read_series
 from flows.metrics.log import summary_from_log
-from flows.metrics.owner import claim_sources
 from flows.metrics.primary import contract_metric, primary_metric
 from flows.metrics.read import MetricsFollower, read_all, run_metrics
 from flows.metrics.series import best_value, downsample, last_values, number, series
+from flows.metrics.sources import claim_sources
 from flows.models.metrics import MetricSource, RunMetrics, SourceKind
 
 __all__ = [

@@ -39,6 +39,9 @@ class MlflowReader(MetricReader):
     def read(self) -> Iterator[Sample]:
         """The samples that have come since the last call."""
         self.problem = None
+        if any(file.was_replaced() for file in self._files.values()):
+            self._files = {}
+            self.restarts += 1
         for name, path in _metric_files(self.path / "metrics"):
             if name not in self._files:
                 if len(self._files) >= FILES:
@@ -49,7 +52,6 @@ class MlflowReader(MetricReader):
             yield from file.read()
             self.problem = self.problem or file.problem
         self.broken = sum(file.broken for file in self._files.values())
-        self.restarts = sum(file.restarts for file in self._files.values())
 
 
 class _MetricFile(FileReader):

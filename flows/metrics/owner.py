@@ -1,11 +1,10 @@
 """Which of the runs that share a working directory has written a file."""
 
-import json
 import math
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from blocks.launchers.processes import is_alive, members
 from blocks.launchers.record import ProcessRecord, read_exit_code, read_record
 from flows.manifest import read_manifest
 from flows.metrics import mlflow, wandb
-from flows.metrics.walk import Located
+from flows.metrics.walk import Located, is_tracker_file
 from flows.models.metrics import SourceKind
 from flows.paths import RunPaths
 
@@ -51,7 +50,7 @@ class Term(BaseModel):
 
 
 class Claims(BaseModel):
-    """sources.json of a run folder: files that its processes were seen to hold open."""
+    """sources.json of a run folder: files that its processes were seen to write."""
 
     files: list[str] = []
 
@@ -64,9 +63,10 @@ class Owners:
     once the run has ended); that no other run was under way when the file was made.
     """
 
-    def __init__(self, run: Term, rivals: Sequence[Term]) -> None:
+    def __init__(self, run: Term, rivals: Sequence[Term], candidates: Sequence[Located]) -> None:
         self._run = run
         self._rivals = rivals
+        self._candidates = candidates
 
     def owns(self, located: Located) -> bool | None:
         """Whether the run has written it; None if that cannot be told."""
@@ -120,35 +120,42 @@ class Owners:
     def _claimed(self) -> dict[str, frozenset[str]]:
         """The files by run id that are known to be a run's."""
         return {
-            term.run_id: frozenset(claim_sources(term.folder, term.host))
-            for term in [self._run, *self._rivals]
+            term.run_id: note_claims(term, self._candidates) for term in [self._run, *self._rivals]
         }
 
 
-def claim_sources(run_dir: Path, host: str | None) -> list[str]:
-    """The tracker files that the run's processes hold open, now or when asked before.
+def note_claims(run: Term, candidates: Iterable[Located]) -> frozenset[str]:
+    """The tracker files known to be a run's, now or when asked before.
 
-    They are noted in sources.json of the run folder. Worth calling now and then while several
-    runs share a working directory: once a run has ended, nothing else tells who wrote what.
+    Those that its live processes hold open, and those of `candidates` that name one of these
+    processes. They are noted in sources.json of the run folder.
     """
-    path = run_dir / CLAIMS
+    path = run.folder / CLAIMS
     try:
-        known = Claims.model_validate_json(path.read_bytes()).files
+        known = frozenset(Claims.model_validate_json(path.read_bytes()).files)
     except (OSError, ValidationError):
-        known = []
-    seen = set(known)
-    term = Term(folder=run_dir, started_at=0, host=host)
-    for process in _processes(term):
+        known = frozenset()
+    processes = _processes(run)
+    pids = {process.pid for process in processes}
+    seen = known | {str(one.path) for one in candidates if _writer(one) in pids}
+    for process in processes:
         with suppress(psutil.Error, OSError):
-            for file in process.open_files():
-                name = Path(file.path).name
-                if _EVENT_FILE.fullmatch(name) or name.endswith(".wandb"):
-                    seen.add(file.path)
-    if seen != set(known) and run_dir.is_dir():
+            seen |= {
+                file.path for file in process.open_files() if is_tracker_file(Path(file.path).name)
+            }
+    if seen != known:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({"files": sorted(seen)}) + "\n", encoding="utf-8")
+        temporary.write_text(Claims(files=sorted(seen)).model_dump_json() + "\n", encoding="utf-8")
         temporary.replace(path)
-    return sorted(seen)
+    return seen
+
+
+def _writer(located: Located) -> int | None:
+    """The process of this host that an event file names."""
+    named = _EVENT_FILE.fullmatch(located.path.name)
+    if named is None or not named[3] or named[2] != socket.gethostname():
+        return None
+    return int(named[3])
 
 
 def created_at(located: Located) -> float | None:

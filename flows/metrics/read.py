@@ -49,9 +49,7 @@ class _Source:
     def advance(self) -> None:
         """Read what has come since the last time."""
         for sample in self.reader.read():
-            if self.reader.restarts != self._restarts:
-                self._restarts = self.reader.restarts
-                self.series, self.points = {}, 0
+            self._notice_restart()
             self.points += 1
             grown = self.series.get(sample.name)
             if grown is None:
@@ -60,6 +58,13 @@ class _Source:
                     continue
                 grown = self._new(sample.name)
             grown.add(sample)
+
+        self._notice_restart()
+
+    def _notice_restart(self) -> None:
+        if self.reader.restarts != self._restarts:
+            self._restarts = self.reader.restarts
+            self.series, self.points, self.dropped = {}, 0, 0
 
     def _new(self, name: str) -> GrowingSeries:
         grown = self.series[name] = GrowingSeries(self._limit)

@@ -37,9 +37,11 @@ class MetricReader(ABC):
 class FileReader(MetricReader):
     """A reader of one file. With `tail_bytes`, no more than about its end is read."""
 
+    first_byte: ClassVar[int] = 0
+
     def __init__(self, path: Path, tail_bytes: int | None = None) -> None:
         super().__init__(path)
-        self.position = 0
+        self.position = self.first_byte
         self._tail_bytes = tail_bytes
         self._seen: tuple[int, int] | None = None
 
@@ -60,17 +62,24 @@ class FileReader(MetricReader):
         status = os.fstat(file.fileno())
         size = status.st_size
         if self._seen is None:
-            if self.position > size:
-                self.position = 0
+            if self.position > max(size, self.first_byte):
+                self.position = self.first_byte
             if self._tail_bytes is not None and size > self._tail_bytes:
                 self.position = self._start_after(file, size - self._tail_bytes, size)
-        elif self._seen[0] != status.st_ino or size < self._seen[1]:
-            self.position, self.broken = 0, 0
+        elif _is_another(status, self._seen):
+            self.position, self.broken = self.first_byte, 0
             self.finals = {}
             self.restarts += 1
             self._reset()
         self._seen = (status.st_ino, size)
         return size
+
+    def was_replaced(self) -> bool:
+        """Whether the next `read` will begin anew, since the file is another one or was cut."""
+        try:
+            return self._seen is not None and _is_another(self.path.stat(), self._seen)
+        except OSError:
+            return False
 
     def _reset(self) -> None:
         """Forget what was understood of the old file; most readers keep nothing."""
@@ -82,3 +91,7 @@ class FileReader(MetricReader):
     @abstractmethod
     def _samples(self, file: BinaryIO, size: int) -> Iterator[Sample]:
         """Read from `self.position` to `size`, and move it along."""
+
+
+def _is_another(status: os.stat_result, seen: tuple[int, int]) -> bool:
+    return status.st_ino != seen[0] or status.st_size < seen[1]

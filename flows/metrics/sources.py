@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.metrics.owner import Owners, Term, rivals
+from flows.metrics.owner import Owners, Term, note_claims, rivals, term_of
 from flows.metrics.walk import PROJECT_FOLDER, Located, walk
 from flows.paths import RunPaths
 
@@ -36,7 +36,8 @@ def find_sources(run: Term, workdir: Path | None) -> Sources:
         notes.append(_cut_short(workdir))
     if not outside.located:
         return Sources(located=inside.located, notes=notes)
-    owners = Owners(run, rivals(run, _run_folders(run, workdir, outside.projects)))
+    others = rivals(run, _run_folders(run, workdir, outside.projects))
+    owners = Owners(run, others, outside.located)
     mine, unclear = [], []
     inner = set(inside.located)
     for located in outside.located:
@@ -50,6 +51,16 @@ def find_sources(run: Term, workdir: Path | None) -> Sources:
     if unclear:
         notes.append(_ambiguous(unclear, workdir))
     return Sources(located=[*inside.located, *mine], notes=notes)
+
+
+def claim_sources(run_dir: Path, workdir: Path) -> list[str]:
+    """Note the tracker files in `workdir` that the live processes of a run write; all so far.
+
+    Worth calling now and then while several runs share a working directory: once a run has ended,
+    a file that names none of them can no longer be assigned. Reading the metrics does it too.
+    """
+    term = term_of(run_dir)
+    return sorted(note_claims(term, walk(workdir).located)) if term is not None else []
 
 
 def _run_folders(run: Term, workdir: Path, inner: Sequence[Path]) -> list[Path]:

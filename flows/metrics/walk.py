@@ -52,10 +52,10 @@ def walk(top: Path, entries: int = ENTRIES) -> Walk:
                 return found
             path = folder / entry.name
             if entry.is_file(follow_symlinks=False):
-                if entry.name.startswith(_EVENTS):
-                    found.located.append(Located(SourceKind.TENSORBOARD, path))
-                elif entry.name.startswith("run-") and entry.name.endswith(".wandb"):
-                    found.located.append(Located(SourceKind.WANDB, path))
+                if is_tracker_file(entry.name):
+                    of_wandb = entry.name.endswith(".wandb")
+                    kind = SourceKind.WANDB if of_wandb else SourceKind.TENSORBOARD
+                    found.located.append(Located(kind, path))
             elif entry.is_dir(follow_symlinks=False):
                 if entry.name == PROJECT_FOLDER:
                     found.projects.append(path)
@@ -67,6 +67,11 @@ def walk(top: Path, entries: int = ENTRIES) -> Walk:
                     else:
                         found.is_complete = False
     return found
+
+
+def is_tracker_file(name: str) -> bool:
+    """Whether a file is one of TensorBoard's or W&B's, by its name."""
+    return name.startswith(_EVENTS) or (name.startswith("run-") and name.endswith(".wandb"))
 
 
 def _is_read(name: str, path: Path) -> bool:

@@ -44,14 +44,14 @@ class WandbReader(FileReader):
     """
 
     kind = SourceKind.WANDB
+    first_byte = HEADER
 
     def __init__(self, path: Path, tail_bytes: int | None = None) -> None:
         super().__init__(path, tail_bytes)
-        self.position = HEADER
         self._orphans = False
 
     def _reset(self) -> None:
-        self.position, self._orphans = HEADER, False
+        self._orphans = False
 
     def _start_after(self, file: BinaryIO, offset: int, size: int) -> int:
         # Blocks are aligned; a record that began in an earlier one is passed over.
