@@ -25,7 +25,7 @@ from flows.paths import RunPaths
 SERIES_POINTS = 20_000
 RUN_POINTS = 1_000_000
 NAMES = 2_000
-TAIL_BYTES = 16 * 1024 * 1024
+TAIL_BYTES = 4 * 1024 * 1024
 SEARCH_SECONDS = 5.0
 _READERS: dict[SourceKind, type[WandbReader | TensorboardReader | MlflowReader]] = {
     SourceKind.WANDB: WandbReader,
@@ -253,7 +253,7 @@ def read_all(
 def run_metrics(run_dir: Path) -> dict[str, float]:
     """The last values of a run, as `read_all` finds them; where it worked is in its manifest.
 
-    Of a file over 16 MiB, and of run.log over 64 KiB, only the end is read.
+    Of a file over 4 MiB, and of run.log over 64 KiB, only the end is read.
     """
     follower = MetricsFollower(run_dir, workdir_of(run_dir), tail_bytes=TAIL_BYTES)
     term = term_of(run_dir)
