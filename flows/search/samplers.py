@@ -46,6 +46,8 @@ def propose(
             sampler = EvolutionSampler(
                 spec, number // spec.population_size, np.random.default_rng([seed, number])
             )
+            # All that it looks at; a study of every trial would make long sweeps slow.
+            trials = parents_of(spec, trials)
     return _by_optuna(spec, sampler, trials, is_new)
 
 
@@ -83,6 +85,25 @@ def fitness(spec: EvoSweepSpec, trials: Sequence[Trial]) -> dict[int, float]:
         elif one.status.is_terminal:
             found[one.number] = worst
     return found
+
+
+def ranked(
+    spec: EvoSweepSpec, trials: Sequence[Trial], status: TrialStatus = TrialStatus.FINISHED
+) -> list[Trial]:
+    """The trials of a status that have a value, best first; the earlier of equals first."""
+    sign = -1 if spec.fitness_direction == "max" else 1
+    scored = [
+        (sign * one.value, one.number, one)
+        for one in trials
+        if one.status is status and one.value is not None
+    ]
+    return [one for _, _, one in sorted(scored)]
+
+
+def parents_of(spec: EvoSweepSpec, trials: Sequence[Trial]) -> list[Trial]:
+    """The `top_k` best finished trials, best first; while there are none, of the pruned ones."""
+    found = ranked(spec, trials) or ranked(spec, trials, TrialStatus.PRUNED)
+    return found[: spec.top_k]
 
 
 def optuna_study(

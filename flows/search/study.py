@@ -16,7 +16,7 @@ from flows.models.evo import (
 )
 from flows.models.run import MetricPoint
 from flows.search.prune import Curve, curve_of, halving_stops, median_stops
-from flows.search.samplers import propose, uniform
+from flows.search.samplers import propose, ranked, uniform
 from flows.search.space import Parameters, Space, key_of_parameters
 
 ENUMERATED = 100_000
@@ -150,10 +150,8 @@ class Study:
 
     def leaders(self, count: int | None = None) -> list[Trial]:
         """The best finished trials, best first (default: `top_k` of them)."""
-        sign = -1 if self.spec.fitness_direction == "max" else 1
-        finished = [one for one in self._trials if one.status is TrialStatus.FINISHED]
-        ranked = sorted(finished, key=lambda one: (sign * (one.value or 0.0), one.number))
-        return ranked[: self.spec.top_k if count is None else count]
+        found = ranked(self.spec, self._trials)
+        return found[: self.spec.top_k if count is None else count]
 
     def should_prune(
         self, trial: Trial, series: Sequence[MetricPoint], others: Sequence[Sequence[MetricPoint]]
