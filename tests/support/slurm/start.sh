@@ -42,7 +42,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
-DefMemPerCPU=100
+DefMemPerCPU=500
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
