@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from prefect.client.schemas.filters import (
@@ -16,7 +15,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.states import Cancelled, Cancelling, Scheduled
+from prefect.states import Scheduled
 from pydantic import BaseModel, Field
 
 from flows.errors import InvalidRequest, InvalidTransition
@@ -25,7 +24,7 @@ from flows.models.run import Run, RunCounts, RunCreate, RunFacts, RunSpec, RunSt
 from flows.paths import RunPaths
 from flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
-from flows.store.states import prefect_types, ready_state, run_status
+from flows.store.states import cancel, prefect_types, ready_state, run_status
 
 LABEL_PREFIX = "wildloop."
 EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
@@ -193,11 +192,7 @@ class RunStore(Store):
         run = to_run(flow_run)
         if run.status.is_terminal:
             raise InvalidTransition("run", run_id, run.status, RunStatus.STOPPED)
-        if run.status.is_active:
-            state: Any = Cancelling(message="Stop requested.")
-        else:
-            state = Cancelled(message="Stopped before it was launched.")
-        await self.client.set_flow_run_state(flow_run.id, state, force=not run.status.is_active)
+        await cancel(self.client, flow_run.id, "Stopped by request.")
         return to_run(await self.client.read_flow_run(flow_run.id))
 
     async def write_facts(self, flow_run_id: UUID, facts: RunFacts) -> None:

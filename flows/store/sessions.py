@@ -16,7 +16,6 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
-from prefect.states import Cancelled, Cancelling
 from pydantic import BaseModel, Field
 
 from flows import git
@@ -39,7 +38,7 @@ from flows.results import best_result
 from flows.store import artifacts
 from flows.store.base import RESEARCH_LOOP, Store, flow_run_url
 from flows.store.runs import RunStore
-from flows.store.states import session_status, suspended_state
+from flows.store.states import cancel, session_status, suspended_state
 
 LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
 LOG_KEY = "iteration-log-"
@@ -171,15 +170,7 @@ class SessionStore(Store):
         """Stop a session and its waiting runs; running ones too if `runs` is `stop`."""
         alive = {SessionStatus.QUEUED, SessionStatus.RUNNING, SessionStatus.PAUSED}
         flow_run = await self._in(session_id, alive, SessionStatus.STOPPED)
-        if flow_run.state and not (flow_run.state.is_scheduled() or flow_run.state.is_paused()):
-            # A worker holds it, or is about to: only the worker can end it for good.
-            await self.client.set_flow_run_state(
-                flow_run.id, Cancelling(message="Stopped by request.")
-            )
-        else:
-            await self.client.set_flow_run_state(
-                flow_run.id, Cancelled(message="Stopped by request."), force=True
-            )
+        await cancel(self.client, flow_run.id, "Stopped by request.")
         await stop_runs(RunStore(self.client, self.settings), session_id, running=runs == "stop")
         return await self.get(session_id)
 

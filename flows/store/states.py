@@ -1,8 +1,11 @@
 """Prefect states and Wildloop's status words, translated in one place."""
 
 from typing import Any
+from uuid import UUID
 
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State, StateDetails, StateType
+from prefect.states import Cancelling
 
 from flows.models.run import RunStatus
 from flows.models.session import SessionStatus
@@ -32,6 +35,16 @@ def suspended_state(message: str) -> State[Any]:
         message=message,
         state_details=StateDetails(pause_reschedule=True),
     )
+
+
+async def cancel(client: PrefectClient, flow_run_id: UUID, message: str) -> None:
+    """Ask for a flow run's end, whoever holds it.
+
+    The server decides in one step: Cancelled at once where no worker has claimed it, else
+    Cancelling, and its worker ends it. Forcing Cancelled after a look would lose against a worker
+    that claims it in between: Prefect lets a cancelled flow run become Running.
+    """
+    await client.set_flow_run_state(flow_run_id, Cancelling(message=message))
 
 
 def run_status(state: State[Any] | None, launched: bool) -> RunStatus:

@@ -215,7 +215,10 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             )
             return
         try:
-            await self._run_flow(flow, flow_run, control)
+            state = await self._run_flow(flow, flow_run, control)
+            if not state.is_final():
+                # Its state was changed by someone else, perhaps before the event was here.
+                await self._read_request(flow_run.id, control)
         except (Abort, Pause) as left:
             logger.info("left as it is: %s", left)
         except Exception as error:
@@ -237,6 +240,11 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         assert isinstance(state, State)
         return state
 
+    async def _read_request(self, flow_run_id: UUID, control: RunControl) -> None:
+        state = (await self.client.read_flow_run(flow_run_id)).state
+        if state is not None and state.is_cancelling():
+            control.request(StopReason.CANCEL)
+
     async def _close_cancelled(self, flow_run_id: UUID) -> None:
         flow_run = await self.client.read_flow_run(flow_run_id)
         if flow_run.state is None or flow_run.state.type is not StateType.CANCELLED:
@@ -246,6 +254,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
 
     async def _on_event(self, flow_run_id: UUID, state_name: str) -> None:
         control = self._active.get(flow_run_id)
+        if state_name == "Cancelled" and control is not None:
+            # Set by hand past Cancelling: Prefect lets the engine run it all the same.
+            control.request(StopReason.CANCEL)
         if state_name == "Cancelling":
             if control is not None:
                 control.request(StopReason.CANCEL)

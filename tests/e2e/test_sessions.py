@@ -403,7 +403,7 @@ def test_curl_lines_of_the_protocol_work_as_written(
     server.session_ended(session_id, 30)
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.4])
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.4])
 def test_stop_right_after_start_takes_effect(
     server: Server, project: Path, script: Script, delay: float
 ) -> None:
