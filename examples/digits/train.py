@@ -16,12 +16,18 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from sklearn.datasets import load_digits
 
 SPLIT_SEED = 20_240_101
 TRAINING_SHARE = 0.7
+DIVERGED = 3
+# Ten times the loss of guessing; also what NaN is not below.
+HOPELESS_LOSS = 10 * math.log(10)
+
+Weights = list[np.ndarray]
 
 
 def main() -> int:
@@ -31,18 +37,16 @@ def main() -> int:
     rng = np.random.default_rng(args.seed)
     model = initial_weights(rng, train_x.shape[1], args.hidden, 10)
     velocity = [np.zeros_like(part) for part in model]
-    metrics = metrics_file()
     accuracy = 0.0
-    with metrics.open("a", encoding="utf-8") as file:
+    with open_metrics() as file:
         for epoch in range(1, args.epochs + 1):
             loss = train_epoch(model, velocity, train_x, train_y, rng, args)
+            if not loss <= HOPELESS_LOSS:
+                record(file, {"step": epoch, "train_loss": loss})
+                print(f"diverged in epoch {epoch}: train_loss {loss:.4g}; lower --lr or --momentum")
+                return DIVERGED
             accuracy = float((forward(model, val_x)[1].argmax(axis=1) == val_y).mean())
-            if not math.isfinite(loss):
-                print(f"diverged in epoch {epoch}: the loss is {loss}; use a smaller --lr")
-                return 3
-            entry = {"step": epoch, "train_loss": loss, "val_accuracy": accuracy}
-            file.write(json.dumps(entry) + "\n")
-            file.flush()
+            record(file, {"step": epoch, "train_loss": loss, "val_accuracy": accuracy})
             print(f"epoch {epoch:3d}  train_loss {loss:.4f}  val_accuracy {accuracy:.4f}")
     print(f"val_accuracy: {accuracy:.6f}")
     return 0
@@ -56,13 +60,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--momentum", type=float, default=0.0, help="0 up to below 1")
     parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if not 0 <= args.momentum < 1:
         parser.error("--momentum must be at least 0 and below 1")
+    if not 0 <= args.weight_decay < math.inf:
+        parser.error("--weight-decay must be at least 0 and finite")
     if min(args.hidden, args.batch_size, args.epochs) < 1:
         parser.error("--hidden, --batch-size and --epochs must be at least 1")
+    if args.seed < 0:
+        parser.error("--seed must be at least 0")
     return args
 
 
@@ -83,7 +91,7 @@ def load_data() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return images[:cut], targets[:cut], images[cut:], targets[cut:]
 
 
-def initial_weights(rng: np.random.Generator, inputs: int, hidden: int, outputs: int) -> list:
+def initial_weights(rng: np.random.Generator, inputs: int, hidden: int, outputs: int) -> Weights:
     """[w1 (inputs, hidden), b1, w2 (hidden, outputs), b2], He initialisation."""
     return [
         rng.normal(0, math.sqrt(2 / inputs), (inputs, hidden)),
@@ -93,7 +101,7 @@ def initial_weights(rng: np.random.Generator, inputs: int, hidden: int, outputs:
     ]
 
 
-def forward(model: list, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def forward(model: Weights, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(activations of the hidden layer, class probabilities)."""
     hidden = np.maximum(0, x @ model[0] + model[1])
     logits = hidden @ model[2] + model[3]
@@ -103,8 +111,8 @@ def forward(model: list, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train_epoch(
-    model: list,
-    velocity: list,
+    model: Weights,
+    velocity: Weights,
     x: np.ndarray,
     y: np.ndarray,
     rng: np.random.Generator,
@@ -130,10 +138,17 @@ def train_epoch(
     return total / len(y)
 
 
-def metrics_file() -> Path:
-    """Where Wildloop reads metrics; the current folder when run by hand."""
-    folder = Path(os.environ.get("WILDLOOP_RUN_DIR", "."))
-    return folder / "metrics.jsonl"
+def open_metrics() -> TextIO:
+    """Where Wildloop reads metrics; run by hand, a new file in the current folder."""
+    folder = os.environ.get("WILDLOOP_RUN_DIR")
+    # Under Wildloop others may have written to the file, so it is appended to.
+    return Path(folder or ".", "metrics.jsonl").open("a" if folder else "w", encoding="utf-8")
+
+
+def record(file: TextIO, entry: dict[str, float]) -> None:
+    """Append one line, at once readable."""
+    file.write(json.dumps(entry) + "\n")
+    file.flush()
 
 
 if __name__ == "__main__":

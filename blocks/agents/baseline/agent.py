@@ -1,18 +1,15 @@
 """One call of the agent: find out where the session stands, do the next thing, answer in tags."""
 
-import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
 
-from blocks.agents.baseline.analysis import (
-    baseline_group,
-    gain,
-    groups,
-    holds,
-    table,
-)
+from blocks.agents.baseline import writing
+from blocks.agents.baseline.analysis import failures, groups
 from blocks.agents.baseline.api import Api, ApiError, RunView
+from blocks.agents.baseline.check import check_faults, check_text
 from blocks.agents.baseline.config import (
     ConfigError,
     ProjectFile,
@@ -20,232 +17,257 @@ from blocks.agents.baseline.config import (
     read_project,
     read_surroundings,
 )
-from blocks.agents.baseline.plan import TaskLine, current_task, mark, plan_markdown, read_tasks
-from blocks.agents.baseline.stages import STAGES, best_group, create_missing, trials
+from blocks.agents.baseline.ledger import Ledger, read_ledger, write_ledger
+from blocks.agents.baseline.plan import abort_markdown, plan_markdown, playbook_markdown
+from blocks.agents.baseline.reply import tags
+from blocks.agents.baseline.stages import (
+    STAGES,
+    Sights,
+    ablated,
+    create_missing,
+    next_batch,
+    runs_of,
+)
+from blocks.agents.baseline.tasks import (
+    TaskLine,
+    current_task,
+    goal_section,
+    mark,
+    read_tasks,
+    write_whole,
+)
 
-_GOAL = re.compile(r"^## Goal\s*\n+(.*?)(?=\n## |\n\{|\Z)", re.MULTILINE | re.DOTALL)
+PROBES = (
+    "/health",
+    "/prompt-skills/wild_v2_execution_ops_protocol",
+    "/wild/v2/system-health",
+    "/cluster",
+)
+CHECK, MIDPOINT, ANALYSIS, VERDICT = "P1-T1", "P2-T2", "P5-T1", "P5-T2"
+STEER_HEADING = "## The user says"
+STEER_NOTE = (
+    " The user's words cannot be followed by an agent without an LLM: edit tasks.md or "
+    "wildloop.toml instead."
+)
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Read the prompt, act, print the reply; return the exit code."""
+    if list(arguments) == ["--check"]:
+        return check()
+    if arguments:
+        sys.stderr.write("usage: python -m blocks.agents.baseline [--check] < prompt\n")
+        return 2
     prompt = sys.stdin.read()
     try:
         where = read_surroundings()
-        project = read_project(where.project)
-        api = Api(where.server_url, where.token, where.session_id)
-        if where.phase == "planning":
-            reply = plan(api, project, where, prompt)
-        elif where.phase == "iteration":
-            reply = iterate(api, project, where)
-        else:
-            reply = reflect(api, project, where)
+        project = read_project(where.project).bounded(prompt)
+        reply = act(Api(where.server_url, where.token, where.session_id), project, where, prompt)
     except (ConfigError, ApiError) as error:
-        sys.stdout.write(tags(summary=f"Stopped by a fault: {error}"))
-        sys.stderr.write(f"{error}\n")
+        sys.stdout.write(tags({"summary": f"Stopped by a fault: {error}"}))
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
         return 1
-    sys.stdout.write(reply)
+    sys.stdout.write(tags(reply))
     return 0
 
 
-def tags(**contents: str | None) -> str:
-    """The reply: one tag for each content that is not None."""
-    return (
-        "\n".join(
-            f"<{name}>\n{text.strip()}\n</{name}>" if "\n" in text else f"<{name}>{text}</{name}>"
-            for name, text in contents.items()
-            if text is not None
-        )
-        + "\n"
-    )
+def check() -> int:
+    """`--check`: say in one line whether the agent's libraries are there."""
+    try:
+        import httpx
+        import optuna
+    except ImportError as error:
+        sys.stderr.write(f"the baseline agent cannot run: {error}\n")
+        return 1
+    sys.stdout.write(f"baseline agent: httpx {httpx.__version__}, optuna {optuna.__version__}\n")
+    return 0
 
 
-def plan(api: Api, project: ProjectFile, where: Surroundings, prompt: str) -> str:
+def act(api: Api, project: ProjectFile, where: Surroundings, prompt: str) -> dict[str, str | None]:
+    """The reply to one call."""
+    if where.phase == "planning":
+        return plan(api, project, where, prompt)
+    try:
+        text = where.tasks_path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no plan at {where.tasks_path}: planning comes first"
+        ) from error
+    if where.phase == "reflection":
+        return reflect(api, project, where, text)
+    reply = iterate(api, project, where, text)
+    if STEER_HEADING in prompt:
+        reply["summary"] = f"{reply['summary']}{STEER_NOTE}"
+    return reply
+
+
+def plan(api: Api, project: ProjectFile, where: Surroundings, prompt: str) -> dict[str, str | None]:
     """Probe the API, then write plan and playbook."""
-    for path in ("/health", "/wild/v2/system-health"):
-        api.get(path)
-    api.get("/prompt-skills/wild_v2_execution_ops_protocol")
-    found = _GOAL.search(prompt)
-    goal = found[1].strip() if found else f"Improve {project.metric.name}"
-    text = plan_markdown(goal.split("\n\n")[0], project, where)
-    where.session_dir.mkdir(parents=True, exist_ok=True)
-    where.tasks_path.write_text(text, encoding="utf-8")
-    (where.session_dir / "prompt_skill_playbook.md").write_text(
-        "# Playbook\n\n- Every run: skill `wild_v2_execution_ops_protocol`, sections 3 to 5.\n"
-        f"- One run: `{project.train.command} --name=value ...`.\n"
-        "- Stages are sweeps named by their task id; runs are named `<phase>-<stage>-<number>`.\n",
-        encoding="utf-8",
-    )
-    return tags(
-        summary=f"Planned {len(read_tasks(text))} tasks in 5 phases for {project.metric.name} "
+    fallback = goal_section(prompt) or f"Improve {project.metric.name}"
+    for path in PROBES:
+        try:
+            api.probe(path)
+        except ApiError as error:
+            write_whole(where.tasks_path, abort_markdown(fallback, [str(error)]))
+            return {"summary": f"Preflight failed, nothing was spent: {error}", "promise": "DONE"}
+    text = plan_markdown(api.goal(), project, where)
+    write_whole(where.tasks_path, text)
+    write_whole(where.session_dir / "prompt_skill_playbook.md", playbook_markdown(project))
+    summary = (
+        f"Planned {len(read_tasks(text))} tasks for {project.metric.name} "
         f"({project.metric.direction}) over {', '.join(project.search)}, "
-        f"{project.budget.runs} runs in all.",
-        plan=text,
+        f"{project.budget.runs} runs in all."
     )
+    return {"summary": summary, "plan": text}
 
 
-def iterate(api: Api, project: ProjectFile, where: Surroundings) -> str:
+def iterate(
+    api: Api, project: ProjectFile, where: Surroundings, plan_text: str
+) -> dict[str, str | None]:
     """Carry out the current task."""
-    tasks = read_tasks(where.tasks_path.read_text(encoding="utf-8"))
+    tasks = read_tasks(plan_text)
     task = current_task(tasks)
     if task is None:
-        return tags(summary="Every task is closed.", promise="DONE")
-    runs = api.runs()
+        return {"summary": "Every task is closed.", "promise": "DONE"}
     if task.id in STAGES:
-        return run_stage(api, project, where, task, runs)
-    if task.id == "P1-T1":
-        text = check_text(api, project)
+        said = run_stage(api, project, where, task)
+    elif task.id in (CHECK, MIDPOINT, ANALYSIS, VERDICT):
+        said = write_up(api, project, where, task, goal_section(plan_text))
     else:
-        text = analysis_text(project, runs, task.text.split(" | ")[0])
-    deliver(where, task, text)
-    mark(where.tasks_path, task.id, "x")
+        mark(where.tasks_path, task.id, "-")
+        said = Said(f"cancelled: this agent has no LLM and cannot do '{task.text[:200]}'.")
     last = sum(one.is_open for one in tasks) == 1
-    found = headline(project, runs) or text.strip().splitlines()[-1].removeprefix("- ")
-    return tags(
-        summary=f"{task.id}: {found}",
-        promise="DONE" if last else None,
+    promise = "WAITING" if said.waiting else "DONE" if last else None
+    return {"summary": f"{task.id}: {said.text}", "promise": promise}
+
+
+class Said(NamedTuple):
+    """What came of a task: a sentence, and whether runs are waited for."""
+
+    text: str
+    waiting: bool = False
+
+
+def run_stage(api: Api, project: ProjectFile, where: Surroundings, task: TaskLine) -> Said:
+    """Create a stage's next runs, wait for them, or close the task when all have ended."""
+    stage, ledger, runs = STAGES[task.id], read_ledger(where, STAGES[task.id].prefix), api.runs()
+    sights = Sights(
+        project=project, runs=runs, session_id=where.session_id, slots=api.cluster().slots
     )
-
-
-def run_stage(
-    api: Api, project: ProjectFile, where: Surroundings, task: TaskLine, runs: Sequence[RunView]
-) -> str:
-    """Create a stage's runs, wait for them, or close the task when they have ended."""
-    stage = STAGES[task.id]
-    mine = [run for run in runs if run.name.startswith(f"{stage.prefix}-")]
-    others = [run for run in runs if run not in mine]
-    if task.box == " " or not mine:
-        wanted = trials(stage, project, others)
-        if not wanted:
-            mark(where.tasks_path, task.id, "-")
-            return tags(summary=f"{task.id}: cancelled, no run has finished to build upon.")
-        made = create_missing(api, stage, project, where, wanted)
-        mark(where.tasks_path, task.id, "/")
-        return tags(
-            summary=f"{task.id}: {len(made)} runs queued ({stage.prefix}).", promise="WAITING"
-        )
+    mine = runs_of(ledger, runs)
+    if not ledger.complete and len(mine) == len(ledger.trials) and all(run.ended for run in mine):
+        ledger = next_batch(task.id, ledger, sights)
+        write_ledger(where, stage.prefix, ledger)
+        mine = runs_of(ledger, runs)
+    made, dropped = create_missing(api, task.id, ledger, sights, where)
+    cut = f" {dropped} were left out: the budget is {project.budget.runs} runs." if dropped else ""
     active = [run for run in mine if not run.ended]
-    if active:
-        return tags(
-            summary=f"{task.id}: {len(active)} of {len(mine)} runs have not ended.",
-            promise="WAITING",
+    if made or active:
+        mark(where.tasks_path, task.id, "/")
+        total = len(ledger.trials)
+        queued = f"{len(made)} of {total} runs queued now ({stage.prefix})."
+        return Said(
+            f"{queued}{cut}" if made else f"{len(active)} of {total} runs have not ended.",
+            waiting=True,
         )
-    text = f"# {stage.goal}\n\n{table(mine, project)}\n\n{headline(project, runs)}\n"
+    return close_stage(project, where, task, ledger, runs, cut)
+
+
+def close_stage(
+    project: ProjectFile,
+    where: Surroundings,
+    task: TaskLine,
+    ledger: Ledger,
+    runs: Sequence[RunView],
+    cut: str,
+) -> Said:
+    """All runs of a stage have ended: write what they say."""
+    stage, mine = STAGES[task.id], runs_of(ledger, runs)
+    if not mine:
+        mark(where.tasks_path, task.id, "-")
+        why = "nothing better than the baseline" if groups(runs, project) else "no result"
+        return Said(f"cancelled.{cut}" if cut else f"cancelled: there is {why} to build upon.")
+    text = writing.stage_text(stage.goal, mine, runs, project)
+    if stage.kind == "ablate":
+        lines = writing.ablation_lines(runs, ablated(where, runs), project)
+        text += "\n\n## Effects\n\n" + "\n".join(lines)
     deliver(where, task, text)
     mark(where.tasks_path, task.id, "x")
-    failed = sum(run.status != "finished" for run in mine)
-    return tags(
-        summary=f"{task.id}: {len(mine) - failed} runs finished"
-        + (f", {failed} did not" if failed else "")
-        + f". {headline(project, runs)}"
+    failed = sum(map(len, failures(mine, project).values()))
+    return Said(
+        f"{len(mine) - failed} runs with a result"
+        + (f", {failed} without ({'; '.join(failures(mine, project))})" if failed else "")
+        + f". {writing.headline(runs, project)}{cut}"
     )
 
 
-def headline(project: ProjectFile, runs: Sequence[RunView]) -> str:
-    """Best against baseline in one line."""
-    found = groups(runs, project)
-    base, best = baseline_group(found, project), best_group(project, runs)
-    if base is None:
-        return "The baseline has no finished run." if runs else ""
-    if best is None:
-        return f"Baseline {project.metric.name} {base.text()}."
-    return (
-        f"Best {project.metric.name} {best.text()} with "
-        f"{', '.join(f'{name}={value}' for name, value in best.configuration.items())}; "
-        f"baseline {base.text()}; gain {gain(best, base, project):+.4f}, "
-        + ("more than the spread." if holds(best, base, project) else "within the spread.")
-    )
+def write_up(
+    api: Api, project: ProjectFile, where: Surroundings, task: TaskLine, goal: str
+) -> Said:
+    """A task that creates no runs."""
+    if task.id == CHECK:
+        faults = check_faults(project, where.project)
+        text = check_text(project, where.project, api.cluster())
+        sentence = f"{len(faults)} faults: {'; '.join(faults)}" if faults else "no fault found."
+    else:
+        runs = api.runs()
+        sentence = writing.headline(runs, project)
+        if task.id == MIDPOINT:
+            text = writing.midpoint_text(task.text, runs, project)
+        elif task.id == ANALYSIS:
+            text = writing.final_text(task.text, runs, ablated(where, runs), project)
+            write_whole(
+                deliverable(where, task).with_name("runs.csv"), writing.runs_csv(runs, project)
+            )
+        else:
+            verdict = writing.goal_verdict(goal, runs, project)
+            text = f"# {task.text}\n\n{verdict}\n\n{sentence}"
+            sentence = f"{verdict} {sentence}"
+    deliver(where, task, text)
+    mark(where.tasks_path, task.id, "x")
+    return Said(sentence)
 
 
-def check_text(api: Api, project: ProjectFile) -> str:
-    """What the first task finds."""
-    view = api.get("/cluster")
-    capacity, label = view["capacity"], view["cluster"]["label"]
-    return (
-        "# Check\n\n"
-        f"- command of one run: `{project.train.command}` with flags\n"
-        f"- compute: {label}\n- capacity: {capacity['g']} slots, {capacity['r']} held"
-    )
-
-
-def analysis_text(project: ProjectFile, runs: Sequence[RunView], title: str) -> str:
-    """What the runs say so far."""
-    found = groups(runs, project)
-    lines = [f"# {title}", "", headline(project, runs), "", "| configuration | result | runs |"]
-    lines.append("| --- | --- | --- |")
-    for group in found:
-        values = ", ".join(f"{name}={value}" for name, value in group.configuration.items())
-        lines.append(f"| {values} | {group.text()} | {', '.join(r.name for r in group.runs)} |")
-    lines += ["", "## Ablation", "", *ablation_lines(project, runs), "", "## Failures", ""]
-    failed = [run for run in runs if run.ended and run.status != "finished"]
-    lines += [f"- {run.name}: {run.error or run.status}" for run in failed] or ["None."]
-    return "\n".join(lines) + "\n"
-
-
-def ablation_lines(project: ProjectFile, runs: Sequence[RunView]) -> list[str]:
-    """The effect of each change of the best."""
-    best = best_group(project, runs)
-    ablated = [run for run in runs if run.name.startswith("p4-ablate-") and run.ended]
-    if best is None or not ablated:
-        return ["Not done yet."]
-    lines = []
-    for run in ablated:
-        undone = [
-            name for name, value in best.configuration.items() if run.parameters.get(name) != value
-        ]
-        value = run.metrics.get(project.metric.name)
-        effect = f"{value - best.mean:+.4f}" if value is not None else f"no result ({run.error})"
-        lines.append(
-            f"- {', '.join(undone) or 'nothing'} back to the baseline: {effect} ({run.id})"
-        )
-    return lines
+def deliverable(where: Surroundings, task: TaskLine) -> Path:
+    """The task's file; a path that leaves the project is not followed."""
+    if task.deliverable:
+        path = (where.project / task.deliverable).resolve()
+        if path.is_relative_to(where.project.resolve()):
+            return path
+    return where.experiments / f"{task.id}.md"
 
 
 def deliver(where: Surroundings, task: TaskLine, text: str) -> None:
     """Write the task's deliverable."""
-    found = re.search(r"\| deliverable: (\S+)", task.text)
-    path = where.project / found[1] if found else where.experiments / f"{task.id}.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    path.write_text(f"{text.rstrip()}\n\n_{task.id}, {stamp}_\n", encoding="utf-8")
+    foot = f"_{task.id}, iteration {where.iteration}, {stamp}_"
+    write_whole(deliverable(where, task), f"{text.rstrip()}\n\n{foot}\n")
 
 
-def reflect(api: Api, project: ProjectFile, where: Surroundings) -> str:
-    """Weigh the evidence; go on while tasks are open."""
-    runs = api.runs()
-    tasks = read_tasks(where.tasks_path.read_text(encoding="utf-8"))
-    left = [task.id for task in tasks if task.is_open]
-    failed = [run for run in runs if run.ended and run.status != "finished"]
-    text = [headline(project, runs)]
-    text.append(f"{len(failed)} of {len(runs)} runs have no result.")
-    text += ["Ablation:", *ablation_lines(project, runs)] if not left else []
-    text.append(f"Open: {', '.join(left)}: go on." if left else "Nothing is open: stop.")
-    return tags(
-        reflection="\n".join(text),
-        **{"continue": "yes" if left else "no"},
-        memories="\n".join(lessons(project, runs)) or None if not left else None,
-        summary=f"Reflected. {headline(project, runs)}",
-    )
-
-
-def lessons(project: ProjectFile, runs: Sequence[RunView]) -> list[str]:
-    """What a later session should know, with the numbers."""
-    found = groups(runs, project)
-    base, best = baseline_group(found, project), best_group(project, runs)
-    if base is None or best is None:
-        return []
-    values = ", ".join(f"{name}={value}" for name, value in best.configuration.items())
-    lines = [
-        f"- [lesson] {values} reached {project.metric.name} {best.text()}, the baseline "
-        f"{base.text()}."
-    ]
-    lines += [f"- [lesson] Ablation: {line[2:]}" for line in ablation_lines(project, runs)[:4]]
-    lines += _failure_lessons(runs)
-    return lines
-
-
-def _failure_lessons(runs: Sequence[RunView]) -> list[str]:
-    causes: dict[str, list[str]] = {}
-    for run in runs:
-        if run.status == "failed":
-            causes.setdefault((run.error or "unknown")[:100], []).append(run.name)
-    return [f"- [gotcha] {len(names)} runs failed: {cause}" for cause, names in causes.items()]
+def reflect(
+    api: Api, project: ProjectFile, where: Surroundings, plan_text: str
+) -> dict[str, str | None]:
+    """Weigh the evidence; go on while tasks are open and something can come of them."""
+    runs, undone = api.runs(), None
+    left = [task.id for task in read_tasks(plan_text) if task.is_open]
+    hopeless = bool(runs) and all(run.ended for run in runs) and not groups(runs, project)
+    lines = [writing.headline(runs, project)]
+    lines.append("Without a result:\n" + writing.failures_text(runs, project))
+    going_on = bool(left) and not hopeless
+    if going_on:
+        lines.append(f"Open: {', '.join(left)}. The search goes on.")
+    else:
+        undone = ablated(where, runs)
+        lines.append("Ablation:\n" + "\n".join(writing.ablation_lines(runs, undone, project)))
+        lines.append(writing.goal_verdict(goal_section(plan_text), runs, project))
+        lines.append(
+            "No run has a result: going on would repeat the fault. Stop."
+            if left
+            else "Nothing is open: stop."
+        )
+    return {
+        "reflection": "\n\n".join(lines),
+        "continue": "yes" if going_on else "no",
+        "memories": "\n".join(writing.lessons(runs, undone, project)) or None if undone else None,
+        "summary": f"Reflected. {writing.headline(runs, project)}",
+    }

@@ -1,22 +1,35 @@
-"""What the runs say: means over seeds, the best, what is a gain."""
+"""What the runs say: means over seeds, the best, what counts as a gain, why runs failed."""
 
+import math
+import re
 import statistics
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from blocks.agents.baseline.api import RunView
 from blocks.agents.baseline.config import ProjectFile
-from blocks.agents.baseline.search import key_of
+from blocks.agents.baseline.search import Configuration, key_of
+
+SEARCH_SEED = 0
+CAUSE_LENGTH = 160
+_ABOVE = r"above|over|beyond|more than|higher than|exceed(?:s|ing)?|at least|>=|≥|>"
+_BELOW = r"below|under|beneath|less than|lower than|at most|<=|≤|<"
+_INCLUSIVE = frozenset({"at least", "at most", ">=", "<=", "≥", "≤"})
 
 
 class Group(BaseModel):
-    """All finished runs of one configuration."""
+    """All finished runs of one configuration, by seed; of a seed that was run twice, the latest."""
 
     configuration: dict[str, Any]
-    values: list[float]
+    by_seed: dict[int, float]
     runs: list[RunView]
+
+    @property
+    def values(self) -> list[float]:
+        """The metric of each seed."""
+        return list(self.by_seed.values())
 
     @property
     def mean(self) -> float:
@@ -28,60 +41,165 @@ class Group(BaseModel):
         """Standard deviation over seeds; None for one seed."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
+    @property
+    def unseen_mean(self) -> float | None:
+        """Mean over the seeds that the search has not seen, so free of its luck; None if none."""
+        unseen = [value for seed, value in self.by_seed.items() if seed != SEARCH_SEED]
+        return statistics.fmean(unseen) if unseen else None
+
     def text(self) -> str:
-        """`0.9412 ± 0.004 (n=3)`"""
+        """`0.9412 ± 0.0040 (n=3)`"""
         spread = f" ± {self.spread:.4f}" if self.spread is not None else ""
         return f"{self.mean:.5g}{spread} (n={len(self.values)})"
 
 
-def configuration_of(run: RunView, project: ProjectFile) -> dict[str, Any]:
+class Effect(BaseModel):
+    """What undoing one change of the best does, at the search's seed."""
+
+    run: RunView
+    undone: dict[str, Any]
+    reference: float
+    value: float | None
+
+
+def configuration_of(run: RunView, project: ProjectFile) -> Configuration:
     """The searched parameters of a run."""
     return {name: run.parameters[name] for name in project.search if name in run.parameters}
 
 
+def result_of(run: RunView, project: ProjectFile) -> float | None:
+    """The run's metric; None unless it has finished with one."""
+    return run.metrics.get(project.metric.name) if run.status == "finished" else None
+
+
 def groups(runs: Sequence[RunView], project: ProjectFile) -> list[Group]:
-    """The finished runs with the metric, by configuration, best mean first."""
+    """The runs with a result, by configuration, best mean first."""
     found: dict[str, Group] = {}
-    for run in runs:
-        value = run.metrics.get(project.metric.name)
-        if run.status != "finished" or value is None:
+    for run in sorted(runs, key=lambda run: run.created_at):
+        value, configuration = result_of(run, project), configuration_of(run, project)
+        if value is None or len(configuration) < len(project.search):
             continue
-        configuration = configuration_of(run, project)
-        group = found.setdefault(
-            key_of(configuration), Group(configuration=configuration, values=[], runs=[])
-        )
-        group.values.append(value)
+        empty = Group(configuration=configuration, by_seed={}, runs=[])
+        group = found.setdefault(key_of(configuration), empty)
+        group.by_seed[SEARCH_SEED if run.seed is None else run.seed] = value
         group.runs.append(run)
     highest_first = project.metric.direction == "max"
     return sorted(found.values(), key=lambda group: group.mean, reverse=highest_first)
 
 
-def baseline_group(found: Sequence[Group], project: ProjectFile) -> Group | None:
-    """The baseline's runs."""
-    wanted = key_of({name: project.baseline[name] for name in project.search})
+def group_of(
+    runs: Sequence[RunView], project: ProjectFile, configuration: Configuration
+) -> Group | None:
+    """The runs with a result of one configuration."""
+    wanted = key_of(configuration)
+    found = groups(runs, project)
     return next((group for group in found if key_of(group.configuration) == wanted), None)
 
 
+def baseline_group(runs: Sequence[RunView], project: ProjectFile) -> Group | None:
+    """The baseline's runs."""
+    return group_of(runs, project, project.base())
+
+
+def best_group(runs: Sequence[RunView], project: ProjectFile) -> Group | None:
+    """The best configuration that is not the baseline; confirmed ones first.
+
+    A single lucky seed must not outrank a mean: once a configuration has several seeds, only
+    those with as many count.
+    """
+    base = key_of(project.base())
+    rivals = [group for group in groups(runs, project) if key_of(group.configuration) != base]
+    most = max((len(group.values) for group in rivals), default=0)
+    return next((group for group in rivals if len(group.values) == most), None)
+
+
 def gain(best: Group, base: Group, project: ProjectFile) -> float:
-    """How much better `best` is; above 0 is better in either direction."""
-    difference = best.mean - base.mean
-    return difference if project.metric.direction == "max" else -difference
+    """How much better `best` is by the means; above 0 is better in either direction."""
+    return project.metric.better_by(best.mean, base.mean)
 
 
-def holds(best: Group, base: Group, project: ProjectFile) -> bool:
-    """Whether the gain exceeds the spread of both."""
-    return gain(best, base, project) > max(base.spread or 0.0, best.spread or 0.0)
+def holds(best: Group, base: Group, project: ProjectFile) -> bool | None:
+    """Whether the gain exceeds the spread of both; None while one of them has a single seed."""
+    if best.spread is None or base.spread is None:
+        return None
+    return gain(best, base, project) > max(best.spread, base.spread)
 
 
-def table(runs: Sequence[RunView], project: ProjectFile) -> str:
-    """Runs as a Markdown table."""
-    names = list(project.search)
-    header = ["run", "id", "status", "seed", *names, project.metric.name]
-    rows = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+def pooled_spread(found: Sequence[Group | None]) -> float:
+    """The root mean square of the groups' spreads over seeds; 0 where none is known."""
+    spreads = [group.spread for group in found if group is not None and group.spread is not None]
+    return math.sqrt(statistics.fmean(spread**2 for spread in spreads)) if spreads else 0.0
+
+
+def failures(runs: Sequence[RunView], project: ProjectFile) -> dict[str, list[RunView]]:
+    """The runs that have ended without a result, by cause."""
+    found: dict[str, list[RunView]] = {}
     for run in runs:
-        value = run.metrics.get(project.metric.name)
-        cells = [run.name, run.id, run.status, str(run.seed)]
-        cells += [str(run.parameters.get(name, "")) for name in names]
-        cells.append(f"{value:.5g}" if value is not None else (run.error or "")[:60])
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+        if not run.ended or result_of(run, project) is not None:
+            continue
+        if run.status == "finished":
+            cause = f"finished without a value of {project.metric.name}"
+        elif run.status == "stopped":
+            cause = "stopped"
+        elif run.error:
+            cause = " ".join(run.error.split())[:CAUSE_LENGTH]
+        else:
+            cause = f"exit code {run.exit_code}"
+        found.setdefault(cause, []).append(run)
+    return found
+
+
+def effects(
+    ablated: Sequence[RunView],
+    runs: Sequence[RunView],
+    project: ProjectFile,
+    reference: Configuration,
+) -> list[Effect]:
+    """The effect of each undone change of `reference`; empty if that has no result itself."""
+    group = group_of(runs, project, reference)
+    if group is None:
+        return []
+    found = []
+    for run in ablated:
+        mine = configuration_of(run, project)
+        undone = {name: mine.get(name) for name in reference if mine.get(name) != reference[name]}
+        found.append(
+            Effect(
+                run=run,
+                undone=undone,
+                # The same seed on both sides; their mean only where the best has no such run.
+                reference=group.by_seed.get(SEARCH_SEED, group.mean),
+                value=result_of(run, project),
+            )
+        )
+    return found
+
+
+class Target(BaseModel):
+    """What the goal asks of the metric."""
+
+    value: float
+    direction: Literal["max", "min"]
+    inclusive: bool
+
+    def met_by(self, value: float) -> bool:
+        """Whether `value` reaches the target."""
+        if value == self.value:
+            return self.inclusive
+        return value > self.value if self.direction == "max" else value < self.value
+
+
+def target_of(goal: str, project: ProjectFile) -> Target | None:
+    """The one number that the goal sets for the metric; None if it cannot be told for sure."""
+    direction = project.metric.direction
+    words = _ABOVE if direction == "max" else _BELOW
+    pattern = rf"({words})\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.]*\w)\s*(%?)"
+    found = re.findall(pattern, goal, re.IGNORECASE)
+    if len(found) != 1:
+        return None
+    word, number, percent = found[0]
+    return Target(
+        value=float(number) / (100 if percent else 1),
+        direction=direction,
+        inclusive=word.lower() in _INCLUSIVE,
+    )

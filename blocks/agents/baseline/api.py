@@ -1,20 +1,25 @@
 """The HTTP API, as this agent uses it: with bounded retries, and nothing created twice."""
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import httpx
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-TRIES = 6
+TRIES = 5
 FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
 RETRIED = frozenset({429, 500, 502, 503, 504})
 PAGE = 1000
+SHOWN = 500
 ENDED = frozenset({"finished", "failed", "stopped"})
+
+Found = TypeVar("Found")
 
 
 class ApiError(Exception):
-    """The API refused or does not answer."""
+    """The API refused, does not answer, or answers with something else."""
 
 
 class RunView(BaseModel):
@@ -29,7 +34,7 @@ class RunView(BaseModel):
     created_at: float = 0.0
     exit_code: int | None = None
     error: str | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, float | None] = Field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -45,83 +50,160 @@ class SweepView(BaseModel):
     chat_session_id: str | None = None
 
 
+class ClusterView(BaseModel):
+    """What this agent reads of the compute."""
+
+    label: str
+    slots: int
+    held: int
+
+
+class SessionView(BaseModel):
+    """What this agent reads of its session."""
+
+    goal: str
+
+
 class Api:
     """A client for one session."""
 
     def __init__(self, server_url: str, token: str | None, session_id: str) -> None:
         headers = {"X-Auth-Token": token} if token else {}
-        self._http = httpx.Client(base_url=server_url, headers=headers, timeout=30)
+        self._http = httpx.Client(base_url=server_url.rstrip("/"), headers=headers, timeout=30)
         self._session_id = session_id
 
-    def get(self, path: str, **params: Any) -> Any:
-        """GET, as JSON."""
-        return self._call("GET", path, params=params)
+    def probe(self, path: str) -> None:
+        """GET `path` for its being there.
+
+        Raises:
+            ApiError: it does not answer, or not with 200.
+        """
+        self._call("GET", path)
+
+    def goal(self) -> str:
+        """The session's goal, in the user's words."""
+        answer = self._call("GET", "/wild/v2/status", params={"chat_session_id": self._session_id})
+        return _read(TypeAdapter(SessionView), answer).goal
+
+    def cluster(self) -> ClusterView:
+        """The compute and its slots."""
+        answer = self._call("GET", "/cluster")
+        try:
+            body, capacity = answer.json(), answer.json()["capacity"]
+            label = body["cluster"].get("label") or body["cluster"]["type"]
+            return ClusterView(label=label, slots=capacity["g"], held=capacity["r"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ApiError(f"GET /cluster answered without {error}") from error
 
     def runs(self) -> list[RunView]:
         """Every run of the session, oldest first."""
-        found: list[RunView] = []
+        found: dict[str, RunView] = {}
+        offset = 0
         while True:
-            page = TypeAdapter(list[RunView]).validate_python(
-                self.get("/runs", chat_session_id=self._session_id, limit=PAGE, offset=len(found))
-            )
-            found += page
+            params = {"chat_session_id": self._session_id, "limit": PAGE, "offset": offset}
+            page = _read(TypeAdapter(list[RunView]), self._call("GET", "/runs", params=params))
+            # A run created between two pages shifts the second: the last of the first comes again.
+            found |= {run.id: run for run in page}
+            offset += len(page)
             if len(page) < PAGE:
-                return sorted(found, key=lambda run: run.created_at)
+                return sorted(found.values(), key=lambda run: run.created_at)
 
     def sweep(self, name: str, goal: str) -> str:
         """The id of this session's sweep `name`, created if it is not there."""
-        known = TypeAdapter(list[SweepView]).validate_python(self.get("/sweeps", limit=200))
-        for sweep in known:
-            if sweep.name == name and sweep.chat_session_id == self._session_id:
-                return sweep.id
+
+        def known() -> SweepView | None:
+            answer = self._call("GET", "/sweeps", params={"limit": PAGE})
+            sweeps = _read(TypeAdapter(list[SweepView]), answer)
+            mine = (one for one in sweeps if one.chat_session_id == self._session_id)
+            return next((one for one in mine if one.name == name), None)
+
         body = {"name": name, "goal": goal, "chat_session_id": self._session_id}
-        return SweepView.model_validate(self._call("POST", "/sweeps/wild", json=body)).id
+        found = known()
+        return (found or self._create("/sweeps/wild", body, TypeAdapter(SweepView), known)).id
 
     def create_run(self, **body: Any) -> RunView:
         """Create a queued run; after a lost answer, look for it by name before trying again."""
 
-        def created() -> RunView | None:
+        def known() -> RunView | None:
             return next((run for run in self.runs() if run.name == body["name"]), None)
 
         full = {"chat_session_id": self._session_id, "auto_start": True, **body}
-        pause = FIRST_PAUSE_S
-        for attempt in range(TRIES):
-            if attempt:
-                time.sleep(pause)
-                pause *= 2
-                if (run := created()) is not None:
-                    return run
-            try:
-                response = self._http.post("/runs", json=full)
-            except httpx.TransportError as error:
-                last = str(error)
-                continue
+        return self._create("/runs", full, TypeAdapter(RunView), known)
+
+    def _create(
+        self,
+        path: str,
+        body: dict[str, Any],
+        shape: TypeAdapter[Found],
+        known: Callable[[], Found | None],
+    ) -> Found:
+        """POST; before every further try look whether the one before has been carried out."""
+        attempt = _Attempt(f"POST {path}")
+        while True:
+            if attempt.pause() and (found := known()) is not None:
+                return found
+            response = attempt.take(lambda: self._http.post(path, json=body))
+            if response is not None:
+                return _read(shape, response)
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        attempt = _Attempt(f"{method} {path}")
+        while True:
+            attempt.pause()
+            response = attempt.take(lambda: self._http.request(method, path, **options))
+            if response is not None:
+                return response
+
+
+class _Attempt:
+    """Tries of one request: growing pauses between them, and an end."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._tries = 0
+        self._wanted_pause = 0.0
+
+    def pause(self) -> bool:
+        """Wait before a further try; False before the first."""
+        if self._tries == 0:
+            return False
+        pause = FIRST_PAUSE_S * 2 ** (self._tries - 1)
+        time.sleep(min(LONGEST_PAUSE_S, max(pause, self._wanted_pause)))
+        return True
+
+    def take(self, send: Callable[[], httpx.Response]) -> httpx.Response | None:
+        """The answer; None if it is worth another try.
+
+        Raises:
+            ApiError: the request was refused, or this was the last try.
+        """
+        self._tries += 1
+        try:
+            response = send()
+        except httpx.TransportError as error:
+            fault = f"no answer ({type(error).__name__}: {error})"
+        except httpx.InvalidURL as error:
+            raise ApiError(f"{self._what}: WILDLOOP_SERVER_URL is no URL: {error}") from error
+        else:
+            if not response.is_error:
+                return response
+            fault = f"answered {response.status_code}: {response.text[:SHOWN]}"
             if response.status_code not in RETRIED:
-                return RunView.model_validate(_checked(response))
-            last = f"{response.status_code}"
-        raise ApiError(f"POST /runs failed {TRIES} times: {last}")
-
-    def _call(self, method: str, path: str, **options: Any) -> Any:
-        pause, last = FIRST_PAUSE_S, ""
-        for attempt in range(TRIES):
-            if attempt:
-                time.sleep(pause)
-                pause *= 2
-            try:
-                response = self._http.request(method, path, **options)
-            except httpx.TransportError as error:
-                last = repr(error)
-                continue
-            if response.status_code not in RETRIED:
-                return _checked(response)
-            last = f"{response.status_code}"
-        raise ApiError(f"{method} {path} failed {TRIES} times: {last}")
+                raise ApiError(f"{self._what} {fault}")
+            wanted = response.headers.get("Retry-After", "")
+            self._wanted_pause = float(wanted) if wanted.isdigit() else 0.0
+        if self._tries == TRIES:
+            raise ApiError(f"{self._what} failed {TRIES} times: {fault}")
+        return None
 
 
-def _checked(response: httpx.Response) -> Any:
-    if response.is_error:
+def _read(shape: TypeAdapter[Found], response: httpx.Response) -> Found:
+    try:
+        return shape.validate_json(response.content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        request = response.request
         raise ApiError(
-            f"{response.request.method} {response.request.url.path} answered "
-            f"{response.status_code}: {response.text[:500]}"
-        )
-    return response.json()
+            f"{request.method} {request.url.path} answered in another shape: {place} {first['msg']}"
+        ) from error

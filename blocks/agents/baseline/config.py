@@ -1,17 +1,45 @@
 """What the agent reads: wildloop.toml and its environment."""
 
+import math
 import os
+import re
+import shlex
 import shutil
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FILE = "wildloop.toml"
+FEWEST_RUNS = 8
+SHOWN_ERRORS = 5
+VARIABLES = {
+    "phase": "WILDLOOP_PHASE",
+    "session_id": "WILDLOOP_SESSION_ID",
+    "server_url": "WILDLOOP_SERVER_URL",
+    "tasks_path": "WILDLOOP_TASKS_PATH",
+    "session_dir": "WILDLOOP_SESSION_DIR",
+}
+# The session's own bound, as the prompt's budget section states it.
+_SESSION_RUNS = re.compile(r"^- runs: \d+ used of ([0-9.e+]+)\s*$", re.MULTILINE)
 
 
 class ConfigError(Exception):
-    """wildloop.toml does not say what is needed; the text has the mend."""
+    """wildloop.toml or the environment does not say what is needed; the text has the mend."""
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be finite")
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError("must be a number, a text, true or false")
+    return value
+
+
+Scalar = Annotated[Any, AfterValidator(_scalar)]
+Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Dimension(BaseModel):
@@ -19,15 +47,19 @@ class Dimension(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    values: list[Any] | None = None
-    low: float | None = None
-    high: float | None = None
+    values: list[Scalar] | None = None
+    low: Bound | None = None
+    high: Bound | None = None
     log: bool = False
     int: bool = False
 
     @model_validator(mode="after")
     def _values_or_range(self) -> "Dimension":
-        if self.values:
+        if self.values is not None:
+            if self.low is not None or self.high is not None:
+                raise ValueError("give either values = [...] or low and high, not both")
+            if not self.values or len(set(map(repr, self.values))) < len(self.values):
+                raise ValueError("values must have at least one value, and none twice")
             return self
         if self.low is None or self.high is None:
             raise ValueError("give either values = [...] or low and high")
@@ -35,31 +67,65 @@ class Dimension(BaseModel):
             raise ValueError("low must be below high")
         if self.log and self.low <= 0:
             raise ValueError("a logarithmic range needs low above 0")
+        if self.int and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError("an integer range needs whole numbers for low and high")
         return self
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """(low, high) of a dimension that is a range."""
+        assert self.low is not None and self.high is not None
+        return self.low, self.high
+
+    def has(self, value: Any) -> bool:
+        """Whether `value` lies in this dimension."""
+        if self.values is not None:
+            return value in self.values
+        low, high = self.range
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and low <= value <= high
+
+    def text(self) -> str:
+        """`0.001 to 1 (log)`"""
+        if self.values is not None:
+            return f"one of {', '.join(map(str, self.values))}"
+        low, high = self.range
+        kinds = [word for word, on in (("log", self.log), ("integer", self.int)) if on]
+        return f"{low:g} to {high:g}" + (f" ({', '.join(kinds)})" if kinds else "")
 
 
 class Metric(BaseModel):
     """[metric]"""
 
-    name: str
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1)
     direction: Literal["max", "min"] = "max"
+
+    def better_by(self, value: float, other: float) -> float:
+        """How much better `value` is than `other`; above 0 is better in either direction."""
+        return value - other if self.direction == "max" else other - value
 
 
 class Train(BaseModel):
-    """[train]"""
+    """[train]: `workdir` is relative to the project; `gpus` is the slots that one run takes."""
 
-    command: str = Field(min_length=1)
-    workdir: str | None = None
-    timeout_seconds: float = Field(default=3600.0, gt=0)
+    model_config = ConfigDict(extra="forbid")
+
+    command: str = Field(min_length=1, pattern=r"\S")
+    workdir: str = "."
+    timeout_seconds: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
+    gpus: int | None = Field(default=None, ge=0)
 
 
 class BudgetTable(BaseModel):
-    """[budget]: runs in all, and seeds for the baseline and for the best."""
+    """[budget]: runs in all, seeds of baseline and best, configurations asked of TPE at once."""
 
     model_config = ConfigDict(extra="allow")
 
-    runs: int = Field(default=20, ge=8)
-    seeds: int = Field(default=3, ge=1)
+    runs: int = Field(default=20, ge=FEWEST_RUNS)
+    seeds: int = Field(default=3, ge=2)
+    parallel: int | None = Field(default=None, ge=1)
 
 
 class ProjectFile(BaseModel):
@@ -68,23 +134,46 @@ class ProjectFile(BaseModel):
     train: Train
     metric: Metric
     search: dict[str, Dimension] = Field(min_length=1)
-    baseline: dict[str, Any] = Field(default_factory=dict)
+    baseline: dict[str, Scalar] = Field(default_factory=dict)
     budget: BudgetTable = Field(default_factory=BudgetTable)
 
     @model_validator(mode="after")
     def _baseline_is_complete(self) -> "ProjectFile":
         missing = [name for name in self.search if name not in self.baseline]
         if missing:
-            raise ValueError(f"[baseline] has no value for {', '.join(missing)}")
+            raise ValueError(f"[baseline] has no value for {', '.join(missing)}: add it")
+        if "seed" in self.baseline:
+            raise ValueError("[search] and [baseline] take no `seed`: the agent sets --seed itself")
         return self
+
+    def base(self) -> dict[str, Any]:
+        """The baseline's values of the searched parameters."""
+        return {name: self.baseline[name] for name in self.search}
+
+    def bounded(self, prompt: str) -> "ProjectFile":
+        """This file with the session's budget of runs, where the prompt states a lower one.
+
+        Raises:
+            ConfigError: the session's budget is too small for this agent.
+        """
+        found = _SESSION_RUNS.search(prompt)
+        runs = int(float(found[1])) if found else self.budget.runs
+        if runs < FEWEST_RUNS:
+            raise ConfigError(
+                f"the session's budget of {runs} runs is too small: the baseline agent needs at "
+                f"least {FEWEST_RUNS} (baseline, search, confirmation, ablation)"
+            )
+        least = min(runs, self.budget.runs)
+        return self.model_copy(update={"budget": self.budget.model_copy(update={"runs": least})})
 
 
 class Surroundings(BaseModel):
     """Where the agent is, told by its environment."""
 
     phase: Literal["planning", "iteration", "reflection"]
-    session_id: str
-    server_url: str
+    iteration: int = 0
+    session_id: str = Field(min_length=1)
+    server_url: str = Field(min_length=1)
     token: str | None
     tasks_path: Path
     session_dir: Path
@@ -92,9 +181,9 @@ class Surroundings(BaseModel):
 
     @property
     def experiments(self) -> Path:
-        """Folder of the deliverables."""
+        """Folder of the deliverables: this session's own, also where sessions share `exp`."""
         if (self.project / "exp").is_dir():
-            return self.project / "exp"
+            return self.project / "exp" / self.session_id
         return self.project / ".wild" / "experiments" / self.session_id
 
 
@@ -102,25 +191,22 @@ def read_surroundings() -> Surroundings:
     """Read the environment.
 
     Raises:
-        ConfigError: a variable is missing.
+        ConfigError: a variable is missing or not usable.
     """
+    missing = [variable for variable in VARIABLES.values() if not os.environ.get(variable)]
+    if missing:
+        raise ConfigError(f"not started by Wildloop: {', '.join(missing)} not set")
     try:
         return Surroundings.model_validate(
-            {
-                "phase": os.environ["WILDLOOP_PHASE"],
-                "session_id": os.environ["WILDLOOP_SESSION_ID"],
-                "server_url": os.environ["WILDLOOP_SERVER_URL"].rstrip("/"),
+            {name: os.environ[variable] for name, variable in VARIABLES.items()}
+            | {
+                "iteration": os.environ.get("WILDLOOP_ITERATION") or 0,
                 "token": os.environ.get("WILDLOOP_AUTH_TOKEN") or None,
-                "tasks_path": os.environ["WILDLOOP_TASKS_PATH"],
-                "session_dir": os.environ["WILDLOOP_SESSION_DIR"],
                 "project": Path.cwd(),
             }
         )
-    except (KeyError, ValidationError) as error:
-        raise ConfigError(
-            f"not started by Wildloop: {error} (WILDLOOP_PHASE, WILDLOOP_SESSION_ID, "
-            "WILDLOOP_SERVER_URL, WILDLOOP_TASKS_PATH and WILDLOOP_SESSION_DIR are needed)"
-        ) from error
+    except ValidationError as error:
+        raise ConfigError(f"not usable: {_told(error, 'WILDLOOP_')}") from error
 
 
 def read_project(folder: Path) -> ProjectFile:
@@ -129,25 +215,33 @@ def read_project(folder: Path) -> ProjectFile:
     Raises:
         ConfigError: it is missing or broken.
     """
-    path = folder / "wildloop.toml"
+    path = folder / FILE
     try:
-        return ProjectFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return ProjectFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path} is missing: it must have [train] command, [metric] name, [search] and "
-            "[baseline]"
+            f"{path} is missing: write one with [train] command, [metric] name, [search.NAME] and "
+            "[baseline], as examples/digits has it"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ConfigError(f"{path}: {place}: {first['msg']}") from error
+        raise ConfigError(f"{path}: {_told(error)}") from error
+
+
+def _told(error: ValidationError, prefix: str = "") -> str:
+    return "; ".join(
+        f"{prefix}{'.'.join(map(str, one['loc']))}: ".removeprefix(": ")
+        + one["msg"].removeprefix("Value error, ")
+        for one in error.errors()[:SHOWN_ERRORS]
+    )
 
 
 def runnable(command: str) -> str:
     """The command, with this interpreter where there is no `python` on PATH."""
-    first, space, rest = command.partition(" ")
+    first, space, rest = command.strip().partition(" ")
     if first == "python" and shutil.which("python") is None:
-        return f"{sys.executable}{space}{rest}"
-    return command
+        return f"{shlex.quote(sys.executable)}{space}{rest}"
+    return command.strip()

@@ -1,20 +1,25 @@
-"""The tasks that create runs: what each stage tries."""
+"""The tasks that create runs: what each stage tries, in batches."""
 
 import shlex
-from collections.abc import Callable, Sequence
-from typing import Any
+import zlib
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from blocks.agents.baseline.analysis import (
+    SEARCH_SEED,
     Group,
     baseline_group,
+    best_group,
     configuration_of,
+    gain,
     groups,
+    result_of,
 )
 from blocks.agents.baseline.api import Api, RunView
 from blocks.agents.baseline.config import ProjectFile, Surroundings, runnable
-from blocks.agents.baseline.plan import shares
+from blocks.agents.baseline.ledger import Ledger, Trial, read_ledger, write_ledger
 from blocks.agents.baseline.search import (
     Configuration,
     key_of,
@@ -22,150 +27,194 @@ from blocks.agents.baseline.search import (
     tpe_configurations,
 )
 
-BROAD_SEED = 11
-
-
-class Trial(BaseModel):
-    """One run to be made."""
-
-    model_config = ConfigDict(frozen=True)
-
-    configuration: dict[str, Any]
-    seed: int
-    note: str = ""
+SMALLEST_BATCH = 2
 
 
 class Stage(BaseModel):
     """A task's runs: they are named `<prefix>-00`, `<prefix>-01`..."""
 
-    task_id: str
+    model_config = ConfigDict(frozen=True)
+
     prefix: str
     goal: str
+    kind: Literal["baseline", "broad", "guided", "confirm", "ablate"]
 
 
+ABLATION = "p4-ablate"
 STAGES = {
-    "P1-T2": Stage(task_id="P1-T2", prefix="p1-baseline", goal="How good is the baseline?"),
-    "P2-T1": Stage(task_id="P2-T1", prefix="p2-broad", goal="Where in the space is it good?"),
-    "P3-T1": Stage(task_id="P3-T1", prefix="p3-tpe-a", goal="What does TPE find?"),
-    "P3-T2": Stage(task_id="P3-T2", prefix="p3-tpe-b", goal="What does TPE find, told of all?"),
-    "P4-T1": Stage(task_id="P4-T1", prefix="p4-confirm", goal="Does the best hold over seeds?"),
-    "P4-T2": Stage(task_id="P4-T2", prefix="p4-ablate", goal="Which change of the best matters?"),
+    "P1-T2": Stage(prefix="p1-baseline", goal="How good is the baseline?", kind="baseline"),
+    "P2-T1": Stage(prefix="p2-broad", goal="Where in the space is it good?", kind="broad"),
+    "P3-T1": Stage(prefix="p3-tpe-a", goal="What does TPE find?", kind="guided"),
+    "P3-T2": Stage(prefix="p3-tpe-b", goal="What does TPE find, told of all?", kind="guided"),
+    "P4-T1": Stage(prefix="p4-confirm", goal="Does the best hold over seeds?", kind="confirm"),
+    "P4-T2": Stage(prefix=ABLATION, goal="Which change of the best matters?", kind="ablate"),
 }
 
 
-def trials(stage: Stage, project: ProjectFile, runs: Sequence[RunView]) -> list[Trial]:
-    """What a stage tries, given the session's earlier runs."""
-    share = shares(project)
-    makers: dict[str, Callable[[], list[Trial]]] = {
-        "P1-T2": lambda: [
-            Trial(configuration=base(project), seed=seed) for seed in range(share.baseline)
-        ],
-        "P2-T1": lambda: [
-            Trial(configuration=one, seed=0)
-            for one in random_configurations(project, share.broad, BROAD_SEED)
-        ],
-        "P3-T1": lambda: _guided(project, runs, share.guided[0], 1),
-        "P3-T2": lambda: _guided(project, runs, share.guided[1], 2),
-        "P4-T1": lambda: _confirm(project, runs, share.confirm),
-        "P4-T2": lambda: _ablate(project, runs, share.ablation),
-    }
-    return makers[stage.task_id]()
+class RunShares(BaseModel):
+    """How the budget of runs is divided."""
+
+    baseline: int
+    broad: int
+    guided: tuple[int, int]
+    confirm: int
+    ablation: int
+
+    def of(self, task_id: str) -> int:
+        """How many runs a task may create."""
+        return {
+            "P1-T2": self.baseline,
+            "P2-T1": self.broad,
+            "P3-T1": self.guided[0],
+            "P3-T2": self.guided[1],
+            "P4-T1": self.confirm,
+            "P4-T2": self.ablation,
+        }[task_id]
 
 
-def base(project: ProjectFile) -> Configuration:
-    """The baseline's values of the searched parameters."""
-    return {name: project.baseline[name] for name in project.search}
+def shares(project: ProjectFile) -> RunShares:
+    """Divide the budget: seeds of the baseline and of the best, ablation, and search the rest."""
+    runs = project.budget.runs
+    seeds = min(project.budget.seeds, max(2, (runs - 4) // 3))
+    ablation = min(len(project.search), max(1, runs // 5))
+    left = runs - seeds - (seeds - 1) - ablation
+    broad = max(2, left * 4 // 10)
+    first = (left - broad + 1) // 2
+    return RunShares(
+        baseline=seeds,
+        broad=broad,
+        guided=(first, left - broad - first),
+        confirm=seeds - 1,
+        ablation=ablation,
+    )
 
 
-def best_group(project: ProjectFile, runs: Sequence[RunView]) -> Group | None:
-    """The best configuration that is not the baseline; confirmed ones first.
+class Sights(BaseModel):
+    """What a stage decides upon."""
 
-    A single lucky seed must not outrank a mean: once a configuration has several seeds, only
-    those with as many count.
-    """
-    found = groups(runs, project)
-    base_runs = baseline_group(found, project)
-    rivals = [group for group in found if group is not base_runs]
-    if not rivals:
-        return None
-    most = max(len(group.values) for group in rivals)
-    return next(group for group in rivals if len(group.values) == most)
+    project: ProjectFile
+    runs: list[RunView]
+    session_id: str
+    slots: int
 
 
-def _guided(project: ProjectFile, runs: Sequence[RunView], count: int, seed: int) -> list[Trial]:
-    by_configuration: dict[str, tuple[Configuration, list[float]]] = {}
-    for run in runs:
-        configuration = configuration_of(run, project)
-        values = by_configuration.setdefault(key_of(configuration), (configuration, []))[1]
-        value = run.metrics.get(project.metric.name)
-        if run.status == "finished" and value is not None:
-            values.append(value)
-    tried = [
-        (configuration, sum(values) / len(values) if values else None)
-        for configuration, values in by_configuration.values()
-        if _in_space(configuration, project)
-    ]
-    return [
-        Trial(configuration=one, seed=0) for one in tpe_configurations(project, tried, count, seed)
-    ]
-
-
-def _in_space(configuration: Configuration, project: ProjectFile) -> bool:
-    """Whether Optuna takes it: the baseline may lie outside the searched ranges."""
-    for name, dimension in project.search.items():
-        value = configuration.get(name)
-        if dimension.values:
-            if value not in dimension.values:
-                return False
-        elif value is None or not (dimension.low or 0) <= value <= (dimension.high or 0):
-            return False
-    return True
-
-
-def _confirm(project: ProjectFile, runs: Sequence[RunView], count: int) -> list[Trial]:
-    best = best_group(project, runs)
-    if best is None:
-        return []
-    return [Trial(configuration=best.configuration, seed=seed) for seed in range(1, count + 1)]
-
-
-def _ablate(project: ProjectFile, runs: Sequence[RunView], count: int) -> list[Trial]:
-    best = best_group(project, runs)
-    if best is None:
-        return []
-    changed = [
-        name for name in project.search if best.configuration.get(name) != project.baseline[name]
-    ]
-    return [
+def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
+    """The ledger with the stage's next batch of trials added; `complete` if it was the last."""
+    stage, project, runs = STAGES[task_id], sights.project, sights.runs
+    count, start = shares(project).of(task_id), len(ledger.trials)
+    wanted: list[tuple[Configuration, int]] = []
+    reference, complete = ledger.reference, True
+    match stage.kind:
+        case "baseline":
+            wanted = [(project.base(), seed) for seed in range(count)]
+        case "broad":
+            seen = [project.base()]
+            # Two sessions of one project look at different points of the space.
+            draw = zlib.crc32(sights.session_id.encode())
+            wanted = [
+                (one, SEARCH_SEED) for one in random_configurations(project, seen, count, draw)
+            ]
+        case "guided":
+            batch = project.budget.parallel or max(SMALLEST_BATCH, sights.slots)
+            # Where nothing has a result yet, more of the same would spend the budget for nothing.
+            asked = min(batch, count - start) if groups(runs, project) else 0
+            found = tpe_configurations(project, _tried(runs, project), asked, seed=len(runs))
+            wanted = [(one, SEARCH_SEED) for one in found]
+            complete = len(found) < max(1, asked) or start + len(found) == count
+        case "confirm":
+            best = promising(runs, project)
+            seeds = [seed for seed in range(count + 1) if best and seed not in best.by_seed]
+            wanted = [(best.configuration, seed) for seed in seeds[:count]] if best else []
+        case "ablate":
+            best = promising(runs, project)
+            reference = best.configuration if best else None
+            wanted = [(one, SEARCH_SEED) for one in _undone(reference or {}, project)][:count]
+    made = {_identity(run, project): run.name for run in runs if _worth_reuse(run, project)}
+    trials = [
         Trial(
-            configuration=best.configuration | {name: project.baseline[name]},
-            seed=0,
-            note=f"{name} back to {project.baseline[name]}",
+            name=made.get((key_of(configuration), seed), f"{stage.prefix}-{number:02d}"),
+            configuration=configuration,
+            seed=seed,
         )
-        for name in changed[:count]
+        for number, (configuration, seed) in enumerate(wanted, start=start)
     ]
+    return Ledger(trials=[*ledger.trials, *trials], reference=reference, complete=complete)
+
+
+def promising(runs: Sequence[RunView], project: ProjectFile) -> Group | None:
+    """The best, if it is better than the baseline by what is known so far."""
+    best, base = best_group(runs, project), baseline_group(runs, project)
+    if best is None or base is None:
+        return best
+    return best if gain(best, base, project) > 0 else None
+
+
+def _tried(
+    runs: Sequence[RunView], project: ProjectFile
+) -> list[tuple[Configuration, float | None]]:
+    """Every configuration so far with its mean; None where no run of it has a result."""
+    means = {key_of(group.configuration): group.mean for group in groups(runs, project)}
+    configurations = {
+        key_of(one): one for one in (configuration_of(run, project) for run in runs) if one
+    }
+    return [(one, means.get(key)) for key, one in configurations.items()]
+
+
+def _undone(best: Configuration, project: ProjectFile) -> list[Configuration]:
+    """`best` with one change taken back to the baseline's value, for each change."""
+    base = project.base()
+    return [best | {name: base[name]} for name in best if best[name] != base[name]]
+
+
+def _identity(run: RunView, project: ProjectFile) -> tuple[str, int | None]:
+    return key_of(configuration_of(run, project)), run.seed
+
+
+def _worth_reuse(run: RunView, project: ProjectFile) -> bool:
+    return result_of(run, project) is not None
 
 
 def create_missing(
-    api: Api, stage: Stage, project: ProjectFile, where: Surroundings, wanted: Sequence[Trial]
-) -> list[RunView]:
-    """Create the runs of a stage that are not there yet; return all of them."""
-    sweep = api.sweep(f"{stage.task_id} {stage.prefix}", stage.goal)
-    there = {run.name: run for run in api.runs()}
-    made = []
-    for number, trial in enumerate(wanted):
-        name = f"{stage.prefix}-{number:02d}"
-        run = there.get(name) or api.create_run(
-            name=name,
+    api: Api,
+    task_id: str,
+    ledger: Ledger,
+    sights: Sights,
+    where: Surroundings,
+) -> tuple[list[RunView], int]:
+    """Create the runs of a ledger that are not there yet, as far as the budget goes.
+
+    Returns:
+        the runs created, and how many trials were dropped for want of budget (they are taken
+        off the ledger, which is then complete).
+    """
+    stage, project = STAGES[task_id], sights.project
+    there = {run.name for run in sights.runs}
+    missing = [trial for trial in ledger.trials if trial.name not in there]
+    room = max(0, project.budget.runs - len(sights.runs))
+    kept, dropped = missing[:room], missing[room:]
+    if dropped:
+        names = {trial.name for trial in dropped}
+        ledger.trials = [trial for trial in ledger.trials if trial.name not in names]
+        ledger.complete = True
+        write_ledger(where, stage.prefix, ledger)
+    if not kept:
+        return [], len(dropped)
+    sweep = api.sweep(f"{task_id} {stage.prefix}", stage.goal)
+    gpus = {} if project.train.gpus is None else {"gpus": project.train.gpus}
+    made = [
+        api.create_run(
+            name=trial.name,
             command=command_line(project, trial),
-            workdir=str(where.project / (project.train.workdir or ".")),
+            workdir=str((where.project / project.train.workdir).resolve()),
             sweep_id=sweep,
-            parameters=trial.configuration,
+            parameters=project.baseline | trial.configuration,
             seed=trial.seed,
             timeout_seconds=project.train.timeout_seconds,
+            **gpus,
         )
-        made.append(run)
-    return made
+        for trial in kept
+    ]
+    return made, len(dropped)
 
 
 def command_line(project: ProjectFile, trial: Trial) -> str:
@@ -173,3 +222,15 @@ def command_line(project: ProjectFile, trial: Trial) -> str:
     values = project.baseline | trial.configuration | {"seed": trial.seed}
     flags = [shlex.quote(f"--{name}={value}") for name, value in values.items()]
     return " ".join([runnable(project.train.command), *flags])
+
+
+def runs_of(ledger: Ledger, runs: Sequence[RunView]) -> list[RunView]:
+    """The runs of a ledger that are there; of two with one name, the newer."""
+    by_name = {run.name: run for run in sorted(runs, key=lambda run: run.created_at)}
+    return [by_name[trial.name] for trial in ledger.trials if trial.name in by_name]
+
+
+def ablated(where: Surroundings, runs: Sequence[RunView]) -> tuple[list[RunView], Configuration]:
+    """The ended runs of the ablation, and the configuration whose changes they undo."""
+    ledger = read_ledger(where, ABLATION)
+    return [run for run in runs_of(ledger, runs) if run.ended], ledger.reference or {}

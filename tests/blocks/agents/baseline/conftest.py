@@ -1,0 +1,21 @@
+"""A server in memory, and a caller of the agent."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from agent_calls import Caller, write_project
+from memory_api import MemoryApi, serving
+
+
+@pytest.fixture
+def api() -> Iterator[MemoryApi]:
+    """The API, answering on the loopback."""
+    with serving(MemoryApi()) as found:
+        yield found
+
+
+@pytest.fixture
+def toy(tmp_path: Path, api: MemoryApi) -> Caller:
+    """The agent in a project with two parameters."""
+    return Caller(write_project(tmp_path / "toy"), api)
