@@ -10,8 +10,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
-from blocks.agents.baseline_block import BaselineAgent
-from blocks.agents.command import CommandAgent
+from blocks.agents.registry import AGENT_BLOCKS
 from flows.experiment import experiment
 from flows.research_loop import research_loop
 from flows.settings import CPU_QUEUE, LOOPS_QUEUE, POOL_NAME, RUNS_QUEUE
@@ -90,7 +89,7 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
 
 async def register_blocks() -> None:
     """Make the agents' block types known to the server, so that the UI has forms for them."""
-    for block in (BaselineAgent, CommandAgent):
+    for block in AGENT_BLOCKS:
         await block.register_type_and_schema()
 
 
