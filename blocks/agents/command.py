@@ -289,7 +289,7 @@ def outcome(status: ProcessStatus, request: AgentRequest) -> tuple[ExitReason, s
         case "silent":
             return "timeout", "the agent said nothing for too long and was ended"
         case "runaway":
-            return "failed", "the agent went round in circles without an answer and was ended"
+            return "unreachable", "the model's answers came cut off, again and again: it was ended"
     if status.state is not ProcessState.EXITED:
         return "interrupted", "the agent's process is gone and left no exit code"
     if status.exit_code == 0:

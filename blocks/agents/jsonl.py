@@ -55,7 +55,8 @@ class EventReader:
         if not line.strip():
             return
         try:
-            event = json.loads(line)
+            # A cut string may begin in the middle of a character.
+            event = json.loads(line.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             event = None
         if isinstance(event, dict):
@@ -81,8 +82,7 @@ class _LongLine:
     def __init__(self, string_limit: int, line_limit: int) -> None:
         self._string_limit = string_limit
         self._line_limit = line_limit
-        self._kept: list[bytes] = []
-        self._size = 0
+        self._kept = bytearray()
         self._string: deque[bytes] | None = None
         self._string_size = 0
         self._left_out = 0
@@ -91,19 +91,19 @@ class _LongLine:
     def feed(self, data: bytes) -> None:
         data, self._open_escape = self._open_escape + data, b""
         at = 0
-        while at < len(data) and self._size <= self._line_limit:
+        while at < len(data) and len(self._kept) <= self._line_limit:
             at = self._outside(data, at) if self._string is None else self._inside(data, at)
 
     def close(self) -> bytes:
         """The line, valid JSON if it was; of one beyond all measure only the beginning."""
-        if self._size > self._line_limit:
-            return self._kept[0][:STRAY_CHARACTERS]
-        return b"".join([*self._kept, *(self._string or ()), self._open_escape])
+        if len(self._kept) > self._line_limit:
+            return bytes(self._kept[:STRAY_CHARACTERS])
+        return b"".join([self._kept, *(self._string or ()), self._open_escape])
 
     def _outside(self, data: bytes, at: int) -> int:
         quote = data.find(b'"', at)
         end = len(data) if quote < 0 else quote + 1
-        self._keep(data[at:end])
+        self._kept += data[at:end]
         if quote >= 0:
             self._string, self._string_size, self._left_out = deque(), 0, 0
         return end
@@ -139,15 +139,11 @@ class _LongLine:
     def _end_string(self) -> None:
         assert self._string is not None
         if self._left_out:
-            self._keep(b"[the first %d bytes were left out]\\n" % self._left_out)
+            self._kept += b"[the first %d bytes were left out]\\n" % self._left_out
         for piece in self._string:
-            self._keep(piece)
-        self._keep(b'"')
+            self._kept += piece
+        self._kept += b'"'
         self._string = None
-
-    def _keep(self, piece: bytes) -> None:
-        self._kept.append(piece)
-        self._size += len(piece)
 
 
 def read_chunks(path: Path, start: int = 0) -> Iterator[bytes]:

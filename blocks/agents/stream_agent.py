@@ -374,8 +374,6 @@ def _verdict(
         return plain.exit_reason, plain.error, None
     if plain.exit_reason == "finished" and reading.complete and reading.error is None:
         return "finished", None, None
-    if reading.is_runaway:
-        return "failed", plain.error, None
     message = reading.error or plain.error or "the tool ended without an answer"
     match classify(message, reading.status):
         case Trouble.RATE_LIMIT:

@@ -52,9 +52,7 @@ def _install(npm: str, package: str, folder: Path) -> None:
 def _run(command: list[str], seconds: float) -> None:
     """Run a command of the installation; skip the test if it fails."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         pytest.skip(f"`{' '.join(command)}` took longer than {seconds:g} s")
     if done.returncode != 0:

@@ -169,7 +169,8 @@ class Responses(Wire):
         item: Body = {"type": "message", "role": "assistant", "id": "msg_stub", "content": []}
         yield self._event("response.created", response={"id": "resp_stub"})
         yield self._event("response.output_item.added", output_index=0, item=item)
-        for piece in texts(step):
+        # Codex looks at all text so far with every piece: a bulk comes in one.
+        for piece in texts(step) if isinstance(step, Say) else ():
             yield self._event(
                 "response.output_text.delta", item_id="msg_stub", content_index=0, delta=piece
             )
