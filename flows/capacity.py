@@ -24,12 +24,17 @@ class Capacity(BaseModel):
 
 
 class Waiting(BaseModel):
-    """A queued run as admission sees it: `gpus` is the slots it takes. Times are Unix seconds."""
+    """A queued run as admission sees it. Times are Unix seconds.
+
+    `gpus` is the slots that it takes; `left_alone` how many of the free ones it may not have, since
+    others use their devices.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     gpus: int = Field(default=1, ge=0)
+    left_alone: int = Field(default=0, ge=0)
     priority: int = 0
     queued_at: float = 0.0
     created_at: float = 0.0
@@ -92,7 +97,7 @@ def admit(g: int, active: Sequence[int], waiting: Sequence[Waiting]) -> list[str
         if run.gpus == 0:
             chosen.append(run.id)
         elif run.gpus <= g and not blocked:
-            blocked = run.gpus > free
+            blocked = run.gpus > free - run.left_alone
             if not blocked:
                 free -= run.gpus
                 chosen.append(run.id)

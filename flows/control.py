@@ -6,6 +6,9 @@ from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from blocks.launchers.choice import Launchers
+from flows.environment import EnvironmentRecorder
+
 T = TypeVar("T")
 
 
@@ -31,14 +34,22 @@ class RunControl:
     Args:
         devices: ids of the GPUs given to the run, for CUDA_VISIBLE_DEVICES; None leaves the
             variable as the worker has it.
+        launchers: how commands are started.
+        environments: records what their Python has installed.
         after: set when the run before this one has been launched, so that runs claimed together
             still start in their order.
     """
 
     def __init__(
-        self, devices: tuple[str, ...] | None = None, after: asyncio.Event | None = None
+        self,
+        devices: tuple[str, ...] | None = None,
+        launchers: Launchers | None = None,
+        environments: EnvironmentRecorder | None = None,
+        after: asyncio.Event | None = None,
     ) -> None:
         self.devices = devices
+        self.launchers = launchers or Launchers()
+        self.environments = environments or EnvironmentRecorder()
         self.launched = asyncio.Event()
         self.activity = asyncio.Event()
         self._after = after

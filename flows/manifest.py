@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 
 from blocks.launchers.base import ProcessStatus
 from flows import git
-from flows.models.run import RunSpec
+from flows.environment import EnvironmentNote
+from flows.execution import Execution
 from flows.paths import RunPaths
 
 
@@ -28,52 +29,63 @@ class Manifest(BaseModel):
     git_commit: str | None = None
     dirty: bool = False
     patch: str | None = Field(default=None, description="File with the uncommitted changes.")
+    attempt: int = 0
     host: str
     devices: list[str] = Field(default_factory=list)
     pid: int | None = None
-    python: str
+    job_id: str | None = Field(default=None, description="Slurm's number of the job.")
+    python: str = Field(description="Version of Wildloop's own Python.")
     platform: str
+    environment: EnvironmentNote = Field(default_factory=EnvironmentNote)
     started_at: float
     finished_at: float | None = None
     exit_code: int | None = None
     status: str = "running"
 
 
-async def write_manifest(
-    paths: RunPaths,
-    spec: RunSpec,
-    run_id: str,
-    workdir: Path,
-    devices: tuple[str, ...] | None,
-    status: ProcessStatus,
-) -> Manifest:
+async def write_manifest(execution: Execution, status: ProcessStatus) -> Manifest:
     """Write manifest.json and the patch of uncommitted changes; keep what is there already."""
+    paths, spec, workdir = execution.paths, execution.spec, execution.workdir
     if paths.manifest.exists():
         return read_manifest(paths)
-    commit, patch = None, ""
-    if await git.is_repository(workdir):
-        commit, patch = await asyncio.gather(git.head_commit(workdir), git.diff_patch(workdir))
+    commit, patch = await _code(execution)
     if patch:
         paths.patch.write_text(patch, encoding="utf-8", errors="surrogateescape")
+    control = execution.control
+    environment = await control.environments.record(workdir, execution.environment())
     manifest = Manifest(
-        run_id=run_id,
+        run_id=execution.run_id,
         name=spec.name,
         command=spec.command,
         workdir=str(workdir),
         parameters=spec.parameters,
         seed=spec.seed,
+        attempt=execution.attempt.number,
         git_commit=commit,
         dirty=bool(patch),
         patch=paths.patch.name if patch else None,
-        host=socket.gethostname(),
-        devices=list(devices or ()),
+        host=status.host or socket.gethostname(),
+        devices=list(status.devices or control.devices or ()),
         pid=status.pid,
+        job_id=status.job_id,
         python=sys.version.split()[0],
         platform=platform.platform(),
+        environment=environment,
         started_at=status.started_at or datetime.now(UTC).timestamp(),
     )
     _save(paths, manifest)
     return manifest
+
+
+async def _code(execution: Execution) -> tuple[str | None, str]:
+    """Commit and uncommitted changes of the code that runs."""
+    checkout, workdir = execution.spec.checkout, execution.workdir
+    if checkout is not None:
+        patch = Path(checkout.patch).read_text("utf-8", "surrogateescape") if checkout.patch else ""
+        return checkout.git_commit, patch
+    if not await git.is_repository(workdir):
+        return None, ""
+    return await asyncio.gather(git.head_commit(workdir), git.diff_patch(workdir))
 
 
 def read_manifest(paths: RunPaths) -> Manifest:

@@ -4,6 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def make_ignored(folder: Path) -> None:
+    """Create a folder whose contents git does not see, whatever the project's own rules."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rule = folder / ".gitignore"
+    if not rule.exists():
+        rule.write_text("*\n", encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """Files of one run: `<workdir>/.wild/runs/<run_id>/`."""
@@ -34,6 +42,16 @@ class RunPaths:
     def exit_code(self) -> Path:
         """The command's exit code, renamed into place at its end."""
         return self.root / "exit_code"
+
+    @property
+    def devices(self) -> Path:
+        """The devices given to the run, noted before its command starts."""
+        return self.root / "devices.json"
+
+    @property
+    def attempt(self) -> Path:
+        """Which attempt the run is at; there from the second one on."""
+        return self.root / "attempt.json"
 
     @property
     def patch(self) -> Path:

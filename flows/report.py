@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,7 +86,7 @@ def _facts(session: ResearchSession, runs: Sequence[Run]) -> str:
     record = session.record
     started = record.iterations[0].started_at if record.iterations else None
     seconds = datetime.now(UTC).timestamp() - started if started else 0.0
-    counts = RunCounts.of([run.status for run in runs])
+    counts = RunCounts.of(Counter(run.status for run in runs))
     slot_hours = sum(
         run.gpus_requested * (run.finished_at - run.started_at) / 3600
         for run in runs

@@ -115,6 +115,12 @@ class Child:
             return f"was killed by {signal.Signals(-code).name}"
         return f"ended with exit code {code}"
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether someone else has ended it: the user, or the kernel for want of memory."""
+        code = self.process.poll() if self.process else None
+        return code in (-signal.SIGKILL, -signal.SIGTERM)
+
     def log_tail(self) -> str:
         """The last lines that it has logged since its first start."""
         with contextlib.suppress(FileNotFoundError), self.log.open("rb") as file:
@@ -189,8 +195,8 @@ class Supervisor:
         """Start children again that have ended, each after a wait that grows.
 
         Raises:
-            ChildFailed: one has ended more than five times in a minute, or more than twice before
-                it answered at all.
+            ChildFailed: one has ended by itself more than five times in a minute, or has ended more
+                than twice before it answered at all. One that is killed is started for ever.
         """
         for child in self.children:
             if child.running:
@@ -206,7 +212,9 @@ class Supervisor:
         """Seconds to wait before an ended child is started again."""
         child.ends = [at for at in child.ends if now - at < RESTART_WINDOW_S] + [now]
         count = len(child.ends)
-        if count > (RESTARTS if child.was_ready else RESTARTS_AT_START):
+        limit = RESTARTS if child.was_ready else RESTARTS_AT_START
+        # A night's runs must not be left alone because something out there kills.
+        if count > limit and not (child.was_ready and child.was_killed):
             when = "in a minute" if child.was_ready else "at start"
             raise ChildFailed(f"{child.name} {child.end()}, {count} times {when}; {_log_of(child)}")
         self._say(f"{child.name} {child.end()}: starting it again")

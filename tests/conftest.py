@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.nvml import FakeNvml, build_nvml
 from tests.support.project import make_project
 from tests.support.server import Server, start_server
+
+pytest_plugins = ["tests.support.slurm"]
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +44,15 @@ def repository(tmp_path: Path) -> Path:
     folder.mkdir()
     subprocess.run(["git", "init", "-q", "-b", "main", str(folder)], check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a stand-in NVML library."""
+    return build_nvml(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def nvml(nvml_library: Path, tmp_path: Path) -> FakeNvml:
+    """Four made-up GPUs, for processes that are given `nvml.environment`."""
+    return FakeNvml(nvml_library, tmp_path / "nvml-state")

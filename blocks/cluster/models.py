@@ -19,12 +19,15 @@ class ClusterType(StrEnum):
 class GpuProcess(BaseModel):
     """A process that uses a GPU."""
 
-    pid: int
+    pid: int = Field(description="As NVML numbers it; 0 where memory is used by nobody it names.")
     memory_mib: float | None = None
+    graphics: bool = Field(default=False, description="Draws only: a display, a renderer.")
+    name: str | None = Field(default=None, description="Of the program, where it was looked up.")
+    user: str | None = Field(default=None, description="Whose it is, where that was looked up.")
 
 
 class Gpu(BaseModel):
-    """One GPU; memory in MiB, utilisation in percent."""
+    """One GPU, or one instance of a GPU in MIG mode; memory in MiB, utilisation in percent."""
 
     index: int
     uuid: str
@@ -34,6 +37,15 @@ class Gpu(BaseModel):
     utilisation: int | None = None
     processes: list[GpuProcess] = Field(default_factory=list)
     mig: bool = False
+    parent: str | None = Field(default=None, description="UUID of the GPU that it is a part of.")
+
+    @property
+    def device(self) -> str:
+        """The id that CUDA_VISIBLE_DEVICES takes: the index in bus order, or a MIG UUID.
+
+        CUDA takes the UUID of a whole GPU too, but DeepSpeed, vLLM and others want numbers.
+        """
+        return str(self.index) if self.parent is None else self.uuid
 
 
 class Partition(BaseModel):

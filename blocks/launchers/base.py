@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from blocks.launchers.slurm_options import SlurmOverride
 
 
 class LaunchFailed(Exception):
@@ -16,7 +18,10 @@ class LaunchSpec(BaseModel):
 
     `folder` is the record folder: the process record and `exit_code` live there. `env` is the
     complete environment. stdout goes to `log` (appended), and stderr too unless `stderr` is set;
-    stdin is empty unless `stdin` names a file.
+    stdin is empty unless `stdin` names a file. `name` is for people; `run_id` finds the launch
+    again where the launcher hands it to a scheduler. A scheduler gives `gpus` devices on one host
+    and may end the command after `timeout_seconds`; the local launcher leaves both to its caller.
+    `slurm` replaces options of the Slurm launcher for this one launch.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,16 +33,22 @@ class LaunchSpec(BaseModel):
     log: Path
     stderr: Path | None = None
     stdin: Path | None = None
+    name: str = ""
+    run_id: str = ""
+    gpus: int = Field(default=0, ge=0)
+    timeout_seconds: float | None = Field(default=None, gt=0)
+    slurm: SlurmOverride | None = None
 
 
 class ProcessState(StrEnum):
     """What is known of a launched command.
 
-    EXITED: it left an exit code. LOST: it is gone and left none (killed with its wrapper, or the
-    machine was restarted); never a success.
+    PENDING: accepted by a scheduler, waits for resources. EXITED: it left an exit code. LOST: it
+    is gone and left none (killed with its wrapper, or the machine was restarted); never a success.
     """
 
     ABSENT = "absent"
+    PENDING = "pending"
     RUNNING = "running"
     EXITED = "exited"
     LOST = "lost"
@@ -47,6 +58,9 @@ class ProcessStatus(BaseModel):
     """State of a launched command; times are Unix seconds.
 
     `exit_code` is there when EXITED: 128+n after signal n, 127 for a command that was not found.
+    `reason` is a scheduler's word for why it waits or why it was ended ("TIMEOUT",
+    "OUT_OF_MEMORY", "NODE_FAIL"): a command that was ended may still have chosen its exit code,
+    0 as well. `devices` are the GPUs it was given, `job_id` the scheduler's number.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,6 +70,10 @@ class ProcessStatus(BaseModel):
     pid: int | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    reason: str | None = None
+    host: str | None = None
+    devices: tuple[str, ...] = ()
+    job_id: str | None = None
 
 
 class Launcher(ABC):
@@ -85,9 +103,21 @@ class Launcher(ABC):
             LaunchFailed: it was launched where this launcher cannot see it.
         """
 
+    async def begun(self, folder: Path) -> ProcessStatus:
+        """Wait while the command is PENDING; return its first other status.
+
+        A launcher that starts commands at once has nothing to wait for.
+
+        Raises:
+            LaunchFailed: as `status`.
+        """
+        return await self.status(folder)
+
     @abstractmethod
     async def wait(self, folder: Path, timeout_seconds: float | None = None) -> ProcessStatus:
-        """Wait for the end; RUNNING is returned when `timeout_seconds` have passed (None: never).
+        """Wait for the end.
+
+        When `timeout_seconds` have passed (None: never), RUNNING or PENDING is returned.
 
         Raises:
             LaunchFailed: as `status`.

@@ -82,6 +82,16 @@ def members(record: ProcessRecord) -> list[psutil.Process]:
     return list(found.values())
 
 
+def launched_pids() -> frozenset[int]:
+    """The pids of every process of this host that stems from a launch and can be seen."""
+    found = set()
+    for process in psutil.process_iter():
+        with suppress(*_NOT_OURS, OSError):
+            if MARKER in process.environ():
+                found.add(process.pid)
+    return frozenset(found)
+
+
 def _find(record: ProcessRecord) -> bool | None:
     """True: alive; False: a zombie; None: gone, or another process has the number."""
     if record.boot != boot_id():

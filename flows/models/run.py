@@ -1,9 +1,12 @@
 """The run: one command, one configuration, one tracked outcome."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from blocks.launchers.slurm_options import SlurmOverride
 
 
 class RunStatus(StrEnum):
@@ -44,13 +47,25 @@ _TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
 
 
 class GpuWrapConfig(BaseModel):
-    """How a run behaves beside GPU users outside Wildloop."""
+    """How a run behaves beside GPU users outside Wildloop.
+
+    `enabled` true leaves alone every device that outside processes use, false none; by default
+    those that other users' processes use. A run that died for want of a GPU that others use is
+    tried `retries` more times, each after `retry_delay_seconds` (default: 30).
+    """
 
     model_config = ConfigDict(extra="allow")
 
     enabled: bool | None = None
     retries: int | None = Field(default=None, ge=0)
     retry_delay_seconds: float | None = Field(default=None, ge=0)
+
+
+class Checkout(BaseModel):
+    """The exact code of a run: a commit of its repository, and changes on top of it."""
+
+    git_commit: str = Field(pattern=r"^[0-9a-fA-F]{7,64}$")
+    patch: str | None = Field(default=None, description="File with the changes, for `git apply`.")
 
 
 class RunSpec(BaseModel):
@@ -85,6 +100,14 @@ class RunSpec(BaseModel):
     parent_run_id: str | None = Field(default=None, description="Run that this one repeats.")
     origin_alert_id: str | None = Field(default=None, description="Alert that led to this run.")
     gpuwrap_config: GpuWrapConfig | None = None
+    retries: int = Field(default=0, ge=0, le=100, description="More attempts after a failure.")
+    retry_delay_seconds: float = Field(default=0.0, ge=0, le=86_400 * 7)
+    slurm: SlurmOverride | None = Field(
+        default=None, description="Slurm options of this run, instead of the compute block's."
+    )
+    checkout: Checkout | None = Field(
+        default=None, description="Run this code in a worktree of its own, not what is there."
+    )
 
     @field_validator("name", "command")
     @classmethod
@@ -102,6 +125,35 @@ class RunCreate(RunSpec):
     auto_start: bool = Field(
         default=False, description="Queue at once; otherwise the run is `ready` until started."
     )
+
+
+class RunRerun(BaseModel):
+    """Body of `POST /runs/{id}/rerun`."""
+
+    exact: bool = Field(
+        default=False,
+        description="Run the commit and uncommitted changes of the first time, in a worktree of "
+        "their own; otherwise the code as it is now.",
+    )
+    command: str | None = Field(
+        default=None,
+        min_length=1,
+        pattern=r"\S",
+        description="Another command (default: the same).",
+    )
+    auto_start: bool = Field(default=True, description="Queue at once; otherwise `ready`.")
+    origin_alert_id: str | None = Field(default=None, description="Alert that led to this run.")
+
+
+class RunUpdate(BaseModel):
+    """Body of `PUT /runs/{id}`: what may be changed of a run that was not yet launched."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"\S")
+    command: str | None = Field(default=None, min_length=1, pattern=r"\S")
+    priority: int | None = Field(default=None, ge=-1000, le=1000)
+    timeout_seconds: float | None = Field(default=None, gt=0)
 
 
 class Run(BaseModel):
@@ -133,6 +185,8 @@ class Run(BaseModel):
     git_commit: str | None = None
     is_archived: bool = False
     attempt: int = 0
+    reason: str | None = Field(default=None, description="Why it waits, where that is known.")
+    job_id: str | None = Field(default=None, description="Slurm's number of the job.")
     metrics: dict[str, float] = Field(default_factory=dict, description="Last value by name.")
     ui_url: str | None = None
 
@@ -151,6 +205,8 @@ class RunFacts(BaseModel):
     attempt: int | None = None
     metrics: str | None = Field(default=None, description="JSON object of last values.")
     archived: bool | None = None
+    reason: str | None = None
+    job_id: str | None = None
 
 
 class RunCounts(BaseModel):
@@ -166,14 +222,11 @@ class RunCounts(BaseModel):
     canceled: int = 0
 
     @classmethod
-    def of(cls, statuses: "list[RunStatus]") -> "RunCounts":
-        """Count `statuses`; finished counts as completed, stopped as canceled."""
+    def of(cls, numbers: Mapping[RunStatus, int]) -> "RunCounts":
+        """From numbers by status; finished counts as completed, stopped as canceled."""
         words = {RunStatus.FINISHED: "completed", RunStatus.STOPPED: "canceled"}
-        counts: dict[str, int] = {}
-        for status in statuses:
-            word = words.get(status, status.value)
-            counts[word] = counts.get(word, 0) + 1
-        return cls(total=len(statuses), **counts)
+        named = {words.get(status, status.value): count for status, count in numbers.items()}
+        return cls(total=sum(numbers.values()), **named)
 
 
 class MetricPoint(BaseModel):

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -18,9 +19,19 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Scheduled
 from pydantic import BaseModel, Field
 
-from flows.errors import InvalidRequest, InvalidTransition
+from flows.errors import Conflict, InvalidRequest, InvalidTransition
 from flows.metrics import run_metrics
-from flows.models.run import Run, RunCounts, RunCreate, RunFacts, RunSpec, RunStatus
+from flows.models.run import (
+    Checkout,
+    Run,
+    RunCounts,
+    RunCreate,
+    RunFacts,
+    RunRerun,
+    RunSpec,
+    RunStatus,
+    RunUpdate,
+)
 from flows.paths import RunPaths
 from flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
@@ -28,7 +39,9 @@ from flows.store.states import cancel, prefect_types, ready_state, run_status
 
 LABEL_PREFIX = "wildloop."
 EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
+PRIORITY_TAG = "wildloop:priority"
 PAGE = 200
+ACTIVE = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
 class RunFilter(BaseModel):
@@ -122,38 +135,33 @@ class RunStore(Store):
     async def counts(
         self, *, sweep_id: str | None = None, chat_session_id: str | None = None
     ) -> RunCounts:
-        """How many runs of a sweep, of a session, or at all, have each status."""
-        wanted = RunFilter(sweep_id=sweep_id, chat_session_id=chat_session_id)
-        statuses: list[RunStatus] = []
-        offset = 0
-        while True:
-            flow_runs = await self.client.read_flow_runs(
-                flow_run_filter=self._filter(wanted),
-                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-                limit=PAGE,
-                offset=offset,
-            )
-            statuses += [to_run(flow_run).status for flow_run in flow_runs]
-            offset += len(flow_runs)
-            if len(flow_runs) < PAGE:
-                return RunCounts.of(statuses)
+        """How many runs of a sweep, of a session, or at all, have each status.
 
-    async def active(self) -> list[Run]:
-        """Every run that waits or holds a slot, oldest first."""
+        The ended ones are counted by the server, so this takes as long after 10,000 runs.
+        """
+        wanted = RunFilter(sweep_id=sweep_id, chat_session_id=chat_session_id)
+        still = [RunStatus.READY, RunStatus.FINISHED, RunStatus.FAILED, RunStatus.STOPPED]
+        active, numbers = await asyncio.gather(
+            self.active(wanted),
+            asyncio.gather(
+                *(
+                    self.client.count_flow_runs(
+                        flow_run_filter=self._filter(wanted.model_copy(update={"status": status}))
+                    )
+                    for status in still
+                )
+            ),
+        )
+        return RunCounts.of(
+            Counter(run.status for run in active) + Counter(dict(zip(still, numbers, strict=True)))
+        )
+
+    async def active(self, wanted: RunFilter | None = None) -> list[Run]:
+        """Every run that waits or holds a slot, oldest first; `wanted` names a sweep or session."""
         flow_runs: list[FlowRun] = []
         while True:
             page = await self.client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(
-                    tags=FlowRunFilterTags(all_=[EXPERIMENT_TAG]),
-                    state=_state_filter(
-                        [
-                            StateType.SCHEDULED,
-                            StateType.PENDING,
-                            StateType.RUNNING,
-                            StateType.CANCELLING,
-                        ]
-                    ),
-                ),
+                flow_run_filter=self._filter(wanted or RunFilter(), ACTIVE),
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
                 limit=PAGE,
                 offset=len(flow_runs),
@@ -195,6 +203,57 @@ class RunStore(Store):
         await cancel(self.client, flow_run.id, "Stopped by request.")
         return to_run(await self.client.read_flow_run(flow_run.id))
 
+    async def rerun(self, run_id: str, body: RunRerun | None = None) -> Run:
+        """Create a run that repeats another one: same command, parameters, seed and place.
+
+        Raises:
+            InvalidRequest: `exact`, and the run's commit is not known.
+        """
+        body = body or RunRerun()
+        flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
+        spec, run = spec_of(flow_run), to_run(flow_run)
+        changed: dict[str, Any] = {"parent_run_id": run_id, "origin_alert_id": body.origin_alert_id}
+        if body.command is not None:
+            changed["command"] = body.command
+        if body.exact and spec.checkout is None:
+            changed["checkout"] = exact_checkout(run)
+        copy = spec.model_copy(update=changed)
+        return await self.create(
+            RunCreate.model_validate(copy.model_dump() | {"auto_start": body.auto_start})
+        )
+
+    async def update(self, run_id: str, body: RunUpdate) -> Run:
+        """Change a run that was not yet launched; its name and priority at any time.
+
+        Raises:
+            Conflict: a field was given that can no longer be changed.
+        """
+        flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
+        run, spec = to_run(flow_run), spec_of(flow_run)
+        given = body.model_dump(exclude_none=True)
+        late = {"command", "timeout_seconds", "priority"} & set(given)
+        if late and run.status not in (RunStatus.READY, RunStatus.QUEUED):
+            raise Conflict(
+                f"run '{run_id}' is '{run.status}': {', '.join(sorted(late))} cannot be changed "
+                "once it is launched; use rerun"
+            )
+        changed = spec.model_copy(update=given)
+        # Prefect lets parameters of a flow run be changed only while it is scheduled or later by
+        # no rule at all: the worker reads them when it claims the run.
+        await self.client.update_flow_run(
+            flow_run.id,
+            name=changed.name,
+            parameters={"spec": changed.model_dump(mode="json", exclude_defaults=True)},
+            tags=sorted({*flow_run.tags} - {PRIORITY_TAG} | {*run_tags(changed)}),
+        )
+        return await self.get(run_id)
+
+    async def archive(self, run_id: str, archived: bool = True) -> Run:
+        """Hide a run from lists, or show it again; nothing of it is removed."""
+        flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
+        await self.write_facts(flow_run.id, RunFacts(archived=archived))
+        return await self.get(run_id)
+
     async def write_facts(self, flow_run_id: UUID, facts: RunFacts) -> None:
         """Add what execution found out to the run's labels."""
         labels = {
@@ -202,16 +261,33 @@ class RunStore(Store):
         }
         await self.client.update_flow_run_labels(flow_run_id, labels)
 
-    def _filter(self, wanted: RunFilter) -> FlowRunFilter:
+    def _filter(self, wanted: RunFilter, types: Sequence[StateType] | None = None) -> FlowRunFilter:
         tags = [EXPERIMENT_TAG]
         if wanted.sweep_id is not None:
             tags.append(f"sweep:{wanted.sweep_id}")
         if wanted.chat_session_id is not None:
             tags.append(f"session:{wanted.chat_session_id}")
+        if types is None and wanted.status is not None:
+            types = prefect_types(wanted.status)
         return FlowRunFilter(
             tags=FlowRunFilterTags(all_=tags),
-            state=_state_filter(prefect_types(wanted.status)) if wanted.status else None,
+            state=_state_filter(list(types)) if types is not None else None,
         )
+
+
+def exact_checkout(run: Run) -> Checkout:
+    """The code that a run ran.
+
+    Raises:
+        InvalidRequest: it is not known.
+    """
+    if run.git_commit is None:
+        raise InvalidRequest(
+            f"exact: the commit of run '{run.id}' is not known: it was never launched, or its "
+            "workdir is no git repository"
+        )
+    patch = RunPaths(Path(run.run_dir)).patch
+    return Checkout(git_commit=run.git_commit, patch=str(patch) if patch.exists() else None)
 
 
 def run_tags(spec: RunSpec) -> list[str]:
@@ -219,6 +295,8 @@ def run_tags(spec: RunSpec) -> list[str]:
     tags = [EXPERIMENT_TAG]
     if spec.gpus:
         tags.append("gpu")
+    if spec.priority:
+        tags.append(PRIORITY_TAG)
     if spec.sweep_id:
         tags.append(f"sweep:{spec.sweep_id}")
     if spec.chat_session_id:
@@ -245,7 +323,7 @@ def spec_of(flow_run: FlowRun) -> RunSpec:
 def to_run(flow_run: FlowRun) -> Run:
     """The run behind a flow run of the experiment deployment."""
     spec, facts, state = spec_of(flow_run), facts_of(flow_run), flow_run.state
-    status = run_status(state, launched=facts.started_at is not None)
+    status = run_status(state, launched=bool(facts.started_at))
     # When creation was asked for, which is also the order of the queue: the row itself may be
     # written a little later.
     asked = flow_run.expected_start_time or flow_run.created or datetime.now(UTC)
@@ -271,7 +349,7 @@ def to_run(flow_run: FlowRun) -> Run:
         timeout_seconds=spec.timeout_seconds,
         created_at=created,
         queued_at=queued_at,
-        started_at=facts.started_at,
+        started_at=facts.started_at or None,
         finished_at=facts.finished_at or ended,
         exit_code=facts.exit_code,
         error=state.message if state and status is RunStatus.FAILED else None,
@@ -281,6 +359,8 @@ def to_run(flow_run: FlowRun) -> Run:
         git_commit=facts.git_commit,
         is_archived=bool(facts.archived),
         attempt=facts.attempt or 0,
+        reason=(facts.reason or None) if not status.is_terminal else None,
+        job_id=facts.job_id,
         metrics=json.loads(facts.metrics) if facts.metrics else {},
         ui_url=flow_run_url(flow_run.id),
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -302,7 +303,7 @@ class SessionStore(Store):
             error=(state.message if state else None) if failed else None,
             branch=record.branch,
             session_dir=str(paths.root),
-            runs=RunCounts.of([run.status for run in runs]),
+            runs=RunCounts.of(Counter(run.status for run in runs)),
             tasks=read_progress(paths),
             best=best,
             baseline=baseline,

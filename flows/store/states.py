@@ -55,11 +55,8 @@ def run_status(state: State[Any] | None, launched: bool) -> RunStatus:
         case StateType.PAUSED:
             return RunStatus.READY
         case StateType.SCHEDULED:
-            # A run re-driven after its worker died still has its command running.
-            return RunStatus.RUNNING if launched else RunStatus.QUEUED
-        case StateType.PENDING:
-            return RunStatus.RUNNING if launched else RunStatus.LAUNCHING
-        case StateType.RUNNING | StateType.CANCELLING:
+            return RunStatus.QUEUED
+        case StateType.PENDING | StateType.RUNNING | StateType.CANCELLING:
             return RunStatus.RUNNING if launched else RunStatus.LAUNCHING
         case StateType.COMPLETED:
             return RunStatus.FINISHED
@@ -79,7 +76,6 @@ def prefect_types(status: RunStatus) -> list[StateType]:
             StateType.RUNNING,
             StateType.CANCELLING,
             StateType.PENDING,
-            StateType.SCHEDULED,
         ],
         RunStatus.FINISHED: [StateType.COMPLETED],
         RunStatus.FAILED: [StateType.FAILED, StateType.CRASHED],

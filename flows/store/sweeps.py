@@ -1,5 +1,6 @@
 """Sweeps: an artifact each (`sweep-<id>`), their runs found by tag."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -112,7 +113,7 @@ def sweep_markdown(record: SweepRecord, runs: list[Run]) -> str:
 
 def to_sweep(record: SweepRecord, runs: list[Run]) -> Sweep:
     """The sweep as the API shows it, from its record and its runs."""
-    progress = RunCounts.of([run.status for run in runs])
+    progress = RunCounts.of(Counter(run.status for run in runs))
     return Sweep(
         **record.model_dump(exclude={"status"}),
         status=sweep_status(record.status, progress),

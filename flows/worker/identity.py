@@ -3,18 +3,23 @@
 import os
 import socket
 
-import psutil
 from pydantic import BaseModel, ConfigDict
+
+from blocks.launchers import processes
 
 
 class WorkerIdentity(BaseModel):
-    """A worker process, told apart from a later one that got the same pid."""
+    """A worker process, told apart from a later one that got the same pid.
+
+    `started` names the boot and the start within it, not the time of day: a clock that is set
+    must not make a living worker look dead.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     host: str
     pid: int
-    started: int
+    started: str
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}:{self.started}"
@@ -24,7 +29,7 @@ class WorkerIdentity(BaseModel):
         """The identity in `text`; None if it is of another kind."""
         try:
             host, pid, started = (text or "").rsplit(":", 2)
-            return cls(host=host, pid=int(pid), started=int(started))
+            return cls(host=host, pid=int(pid), started=started)
         except ValueError:
             return None
 
@@ -32,20 +37,19 @@ class WorkerIdentity(BaseModel):
         """Whether the process is gone; None if it is on another host."""
         if self.host != socket.gethostname():
             return None
-        try:
-            process = psutil.Process(self.pid)
-            return (
-                int(process.create_time()) != self.started
-                or process.status() == psutil.STATUS_ZOMBIE
-            )
-        except psutil.NoSuchProcess:
-            return True
+        return _start_of(self.pid) != self.started
 
 
 def worker_identity() -> WorkerIdentity:
     """The identity of this process."""
-    return WorkerIdentity(
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        started=int(psutil.Process().create_time()),
-    )
+    pid = os.getpid()
+    started = _start_of(pid)
+    assert started is not None, "this process is alive"
+    return WorkerIdentity(host=socket.gethostname(), pid=pid, started=started)
+
+
+def _start_of(pid: int) -> str | None:
+    mark = processes.start_mark(pid)
+    if mark is None or mark[1]:
+        return None
+    return f"{processes.boot_id()[:8]}-{mark[0]:.0f}"

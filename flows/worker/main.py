@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -13,22 +14,29 @@ import httpx
 from prefect.context import AsyncClientContext
 from prefect.settings import get_current_settings
 
-from blocks.cluster.detect import detect_cluster
+from blocks.launchers.choice import Launchers
 from flows.deployments import ensure_deployments
+from flows.errors import WildloopError
+from flows.models.cluster import HostRecord
 from flows.settings import POOL_NAME
-from flows.store.cluster import publish_cluster
-from flows.worker.devices import DevicePool
+from flows.store.cluster import WORKER_PREFIX, publish_host
+from flows.worker.compute import AUTO, CHOICES, find_compute
+from flows.worker.host import HostCompute
 from flows.worker.identity import worker_identity
+from flows.worker.one_per_host import HostHold
+from flows.worker.patience import make_patient
 from flows.worker.worker import WildloopWorker
 
 CONNECT_SECONDS = 120.0
 EXIT_GRACE_SECONDS = 10.0
+STANDING_BY = "another worker of this pool runs on this host: this one stands by until it ends"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT; experiments go on afterwards."""
     parser = argparse.ArgumentParser(prog="wildloop worker", description=__doc__)
     parser.add_argument("--slots", type=int, help="concurrent runs (default: one per GPU)")
+    parser.add_argument("--compute", default=AUTO, help=f"where runs go: {CHOICES}")
     parser.add_argument("--ready-file", type=Path, help="created when the worker takes work")
     options = parser.parse_args(arguments)
     if options.slots is not None and options.slots < 1:
@@ -40,7 +48,9 @@ def main(arguments: list[str] | None = None) -> None:
         # Ends the process from within: closing the loop would cancel the waits for agents that
         # are to outlive this worker, and cancelling such a wait ends its agent.
         try:
-            asyncio.run(run_worker(options.slots, options.ready_file, stop, done))
+            asyncio.run(run_worker(options.slots, options.compute, options.ready_file, stop, done))
+        except WildloopError as error:
+            sys.stderr.write(f"wildloop worker: {error}\n")
         finally:
             stop.set()
 
@@ -57,30 +67,41 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 async def run_worker(
-    slots: int | None, ready_file: Path | None, stop: threading.Event, done: threading.Event
+    slots: int | None,
+    compute: str,
+    ready_file: Path | None,
+    stop: threading.Event,
+    done: threading.Event,
 ) -> None:
     """Run a worker until `stop` is set; then let go of everything, set `done`, and wait.
 
     Raises:
         TimeoutError: the Prefect API does not answer.
+        InvalidRequest: `compute` names nothing that is there.
     """
-    # Runs start on this host: a cluster's GPUs elsewhere are not for the local launcher.
-    cluster = await detect_cluster("local_gpu")
     await wait_for_api(stop)
     async with AsyncClientContext() as context:
+        make_patient(context.client)
         await ensure_deployments(context.client)
-        await publish_cluster(context.client, cluster, slots)
+        hold = HostHold((await context.client.read_work_pool(POOL_NAME)).id)
+        await hold.take(lambda: say_ready(ready_file, STANDING_BY))
+        cluster, slurm = await find_compute(compute)
+        host = HostCompute(
+            HostRecord(host=worker_identity().host, cluster=cluster, slots_override=slots)
+        )
+        await publish_host(context.client, host.record)
         worker = WildloopWorker(
             work_pool_name=POOL_NAME,
-            name=f"wildloop-{worker_identity().host}",
+            name=WORKER_PREFIX + worker_identity().host,
             create_pool_if_not_found=False,
         )
-        worker.devices = DevicePool([str(gpu.index) for gpu in cluster.details.gpus])
+        worker.host = host
+        worker.launchers = Launchers(slurm)
         serving = asyncio.create_task(worker.start(printer=lambda *_: None))
         while not worker.is_setup and not serving.done():  # noqa: ASYNC110 - Prefect has no event
             await asyncio.sleep(0.02)
-        if ready_file is not None and not serving.done():
-            ready_file.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        if not serving.done():
+            say_ready(ready_file, "")
         stopping = asyncio.create_task(asyncio.to_thread(stop.wait))
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -88,6 +109,12 @@ async def run_worker(
         await worker.let_go()
         done.set()
         await asyncio.sleep(EXIT_GRACE_SECONDS)
+
+
+def say_ready(ready_file: Path | None, note: str) -> None:
+    """Tell whoever started this worker that it is up; `note` is what a person should know."""
+    if ready_file is not None:
+        ready_file.write_text(note, encoding="utf-8")
 
 
 async def wait_for_api(stop: threading.Event) -> None:

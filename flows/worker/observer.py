@@ -13,6 +13,7 @@ from prefect.events.filters import (
 from prefect.events.schemas.events import Event
 from prefect.logging import get_logger
 
+from flows.store.cluster import CLUSTER_EVENT, CLUSTER_RESOURCE
 from flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
 
 FLOW_RUN = "prefect.flow-run."
@@ -38,24 +39,32 @@ Handler = Callable[[UUID, str], Awaitable[None]]
 
 
 async def observe_flow_runs(
-    pool_id: UUID, handle: Handler, connected: Callable[[], None] = lambda: None
+    pool_id: UUID,
+    handle: Handler,
+    connected: Callable[[], None] = lambda: None,
+    cluster_changed: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Call `handle(flow_run_id, state_name)` for every state event of a work pool's flow runs.
 
     Runs until cancelled. A lost connection is opened again; events of the last minute are then
     replayed by the server, so `handle` must bear repetition. `connected` is called at each
-    (re)connection: what happened before it must be read from the API.
+    (re)connection: what happened before it must be read from the API. `cluster_changed` is called
+    when a user has set or detected the compute over HTTP.
     """
     logger = get_logger("wildloop.observer")
     wanted = EventFilter(
-        event=EventNameFilter(name=[*STATE_EVENTS, STEER_EVENT]),
-        any_resource=EventAnyResourceFilter(id=[f"prefect.work-pool.{pool_id}", SESSIONS_RESOURCE]),
+        event=EventNameFilter(name=[*STATE_EVENTS, STEER_EVENT, CLUSTER_EVENT]),
+        any_resource=EventAnyResourceFilter(
+            id=[f"prefect.work-pool.{pool_id}", SESSIONS_RESOURCE, CLUSTER_RESOURCE]
+        ),
     )
     while True:
         try:
             async with get_events_subscriber(filter=wanted) as subscriber:
                 connected()
                 async for event in subscriber:
+                    if event.event == CLUSTER_EVENT and cluster_changed is not None:
+                        await cluster_changed()
                     found = flow_run_event(event)
                     if found is not None:
                         await handle(*found)

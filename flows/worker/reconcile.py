@@ -1,12 +1,13 @@
 """After a crash: which flow runs are driven by nobody."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -20,6 +21,7 @@ from flows.worker.identity import WorkerIdentity
 
 UNSIGNED_SECONDS = 20.0
 PAGE = 200
+ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
 async def active_runs(client: PrefectClient) -> list[FlowRun]:
@@ -27,12 +29,15 @@ async def active_runs(client: PrefectClient) -> list[FlowRun]:
     return await _active(client, [EXPERIMENT_TAG])
 
 
-async def orphans(
-    client: PrefectClient, held: Container[UUID], me: WorkerIdentity
-) -> list[FlowRun]:
+async def active(client: PrefectClient) -> list[FlowRun]:
+    """Every session and experiment that a worker has claimed and that has not ended."""
+    return await _active(client, [EXPERIMENT_TAG, f"wildloop:{RESEARCH_LOOP}"])
+
+
+def orphans(active: Sequence[FlowRun], held: Container[UUID], me: WorkerIdentity) -> list[FlowRun]:
     """The flow runs of this host that nobody drives: none of those in `held`."""
-    active = await _active(client, [EXPERIMENT_TAG, f"wildloop:{RESEARCH_LOOP}"])
-    return [run for run in active if run.id not in held and is_orphan(run, me, datetime.now(UTC))]
+    now = datetime.now(UTC)
+    return [run for run in active if run.id not in held and is_orphan(run, me, now)]
 
 
 def is_orphan(flow_run: FlowRun, me: WorkerIdentity, now: datetime) -> bool:
@@ -49,17 +54,32 @@ def is_orphan(flow_run: FlowRun, me: WorkerIdentity, now: datetime) -> bool:
     return state is not None and (now - state.timestamp).total_seconds() > UNSIGNED_SECONDS
 
 
+async def requests(client: PrefectClient, held: Sequence[UUID]) -> list[tuple[UUID, str]]:
+    """Those of the flow runs `held` that someone has cancelled or paused, with their states."""
+    found: list[tuple[UUID, str]] = []
+    for start in range(0, len(held), PAGE):
+        flow_runs = await client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                id=FlowRunFilterId(any_=list(held[start : start + PAGE])),
+                state=FlowRunFilterState(
+                    type=FlowRunFilterStateType(
+                        any_=[StateType.CANCELLING, StateType.CANCELLED, StateType.PAUSED]
+                    )
+                ),
+            ),
+            limit=PAGE,
+        )
+        found += [(run.id, run.state.name or "") for run in flow_runs if run.state is not None]
+    return found
+
+
 async def _active(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
     found: list[FlowRun] = []
     while True:
         page = await client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
                 tags=FlowRunFilterTags(any_=tags),
-                state=FlowRunFilterState(
-                    type=FlowRunFilterStateType(
-                        any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-                    )
-                ),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=ACTIVE)),
             ),
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=PAGE,

@@ -6,6 +6,7 @@ this worker runs it as a coroutine in its own, warm event loop.
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 from uuid import UUID
@@ -24,16 +25,17 @@ from prefect.workers.base import (
     BaseWorkerResult,
 )
 
-from flows.capacity import Waiting, admit
+from blocks.launchers.choice import Launchers
 from flows.control import RunControl, StopReason, enter_control
+from flows.environment import EnvironmentRecorder
 from flows.experiment import experiment
 from flows.research_loop import research_loop
-from flows.settings import RUNS_QUEUE
 from flows.store.base import RESEARCH_LOOP
-from flows.store.runs import EXPERIMENT_TAG, facts_of, spec_of
+from flows.store.runs import EXPERIMENT_TAG, spec_of
 from flows.store.states import suspended_state
-from flows.worker import reconcile
-from flows.worker.devices import DevicePool
+from flows.worker import admission, reconcile
+from flows.worker.devices import Grant
+from flows.worker.host import HostCompute
 from flows.worker.identity import worker_identity
 from flows.worker.observer import STEERED, observe_flow_runs
 
@@ -68,15 +70,19 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.identity = worker_identity()
-        self.devices = DevicePool(None)
-        self.slots: int | None = None
+        self.host: HostCompute | None = None
+        self.launchers = Launchers()
+        self._environments = EnvironmentRecorder()
         self._active: dict[UUID, RunControl] = {}
+        self._slots: dict[UUID, int] = {}
         self._last_launch: asyncio.Event | None = None
         self._dispatching = asyncio.Lock()
+        self._adopting = asyncio.Lock()
         self._look_is_due = False
         self._background: set[asyncio.Task[Any]] = set()
         self._stopping = False
         self._observing = False
+        self._settled = False
 
     @staticmethod
     def flows_by_tag() -> Mapping[str, Flow[Any, Any]]:
@@ -84,25 +90,52 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         return {EXPERIMENT_TAG: experiment, LOOP_TAG: research_loop}
 
     async def sync_with_backend(self) -> None:
-        """Heartbeat; then read the slot limit anew and adopt runs whose worker has died."""
+        """Heartbeat; then look for changes of the compute, and adopt runs of a dead worker."""
         await super().sync_with_backend()
         if self._work_pool is None:
             return
-        queue = await self.client.read_work_queue_by_name(RUNS_QUEUE, self._work_pool_name)
-        self.slots = queue.concurrency_limit
+        if self.host is not None:
+            await self.host.refresh(self.client)
         if not self._observing:
             self._observing = True
-            self._spawn(observe_flow_runs(self.work_pool.id, self._on_event, self.nudge))
+            self._spawn(
+                observe_flow_runs(
+                    self.work_pool.id, self._on_event, self.resync, self._cluster_changed
+                )
+            )
         await self.adopt_orphans()
+        self._settled = True
+
+    async def _cluster_changed(self) -> None:
+        if self.host is not None:
+            await self.host.refresh(self.client)
+            self.nudge()
+
+    def resync(self) -> None:
+        """Read what events may have told while nobody heard them."""
+        self._spawn(self._read_held())
+        self.nudge()
+
+    async def _read_held(self) -> None:
+        for state in await reconcile.requests(self.client, list(self._active)):
+            await self._on_event(*state)
 
     async def adopt_orphans(self) -> None:
         """Drive the flow runs of this host that a dead worker has left behind."""
-        if self._stopping:
-            return
-        for flow_run in await reconcile.orphans(self.client, set(self._active), self.identity):
-            self._logger.info("adopting %s, left by %s", flow_run.id, flow_run.infrastructure_pid)
-            self.devices.hold(str(flow_run.id), (facts_of(flow_run).gpus or "").split(","))
-            self._start(flow_run, adopted=True)
+        async with self._adopting:
+            if self._stopping:
+                return
+            held = set(self._active)
+            active = await reconcile.active(self.client)
+            if self.host is not None:
+                self.host.reserve([run for run in active if run.id not in held], held)
+            for stale in reconcile.orphans(active, held, self.identity):
+                # Read again: it may have been claimed, or have ended, since the list was asked for.
+                flow_run = await self.client.read_flow_run(stale.id)
+                if stale.id in self._active or flow_run.state_type not in reconcile.ACTIVE:
+                    continue
+                self._logger.info("adopting %s, left by %s", stale.id, stale.infrastructure_pid)
+                self._start(flow_run)
 
     def nudge(self) -> None:
         """Look for work now; calls made while a look is due are folded into it."""
@@ -122,36 +155,34 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """What may start now. The server holds back all above the queues' concurrency limits."""
-        if self._stopping:
+        if self._stopping or not self._settled:
             return []
         found = [
             entry
             for entry in await super()._get_scheduled_flow_runs()
-            if entry.flow_run.id not in self._active
+            if entry.flow_run.id not in self._active and self._is_due(entry.flow_run)
         ]
-        runs = [entry for entry in found if EXPERIMENT_TAG in entry.flow_run.tags]
+        runs = [entry.flow_run for entry in found if EXPERIMENT_TAG in entry.flow_run.tags]
         loops = [entry for entry in found if EXPERIMENT_TAG not in entry.flow_run.tags]
-        return loops + (await self._admit(runs) if runs else [])
+        if not runs or self.host is None:
+            return found
+        chosen = await admission.choose(self.client, self.host, self.identity, self._slots, runs)
+        # Counted from here on: the claim reaches the server only later.
+        reserved = [run for run in chosen if self._reserve(run) is not None]
+        return loops + [
+            WorkerFlowRunResponse(
+                work_pool_id=self.work_pool.id, work_queue_id=run.work_queue_id, flow_run=run
+            )
+            for run in reserved
+        ]
 
-    async def _admit(self, entries: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
-        """Those of `entries` that fit, counted in slots, first in first out.
-
-        The server's count of a queue leaves out runs that are being cancelled, whose processes
-        still live, and counts a run as one whatever it holds: so slots are counted here anew.
-        """
-        by_id = {str(entry.flow_run.id): entry for entry in entries}
-        waiting = sorted(
-            (to_waiting(entry.flow_run) for entry in entries), key=lambda item: item.queued_at
-        )
-        free = [item.id for item in waiting if item.gpus == 0]
-        needy = [item for item in waiting if item.gpus > 0]
-        if needy and self.slots is not None:
-            active = await reconcile.active_runs(self.client)
-            held = [spec_of(run).gpus for run in active if run.id not in map(UUID, by_id)]
-            chosen = admit(self.slots, [count for count in held if count], needy)
-        else:
-            chosen = [item.id for item in needy]
-        return [by_id[id] for id in free + chosen]
+    def _is_due(self, flow_run: FlowRun) -> bool:
+        """Whether a run may start now: claimed ahead of its time, it would hold its slot idle."""
+        due = flow_run.state.state_details.scheduled_time if flow_run.state else None
+        early = due.timestamp() - time.time() if due else 0.0
+        if early > 0:
+            asyncio.get_running_loop().call_later(early, self.nudge)
+        return early <= 0
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Claim a flow run and drive it to its end.
@@ -159,7 +190,10 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         Prefect's version reads the deployment, resolves a job configuration, writes labels and a
         Submitting state: four requests that a flow in this process has no use for.
         """
-        control = self._control(flow_run)
+        control = self._active.get(flow_run.id) or self._reserve(flow_run)
+        if control is None:
+            self._submitting_flow_run_ids.discard(flow_run.id)
+            return
         try:
             if await self._propose_pending_state(flow_run):
                 self._spawn(self._sign(flow_run.id))
@@ -168,10 +202,14 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             self._submitting_flow_run_ids.discard(flow_run.id)
             self._release(flow_run.id, control)
 
-    def _start(self, flow_run: FlowRun, adopted: bool) -> None:
+    def _start(self, flow_run: FlowRun) -> None:
+        """Drive an adopted flow run."""
         assert self._runs_task_group is not None
-        control = self._control(flow_run)
-        if adopted and flow_run.state and flow_run.state.is_cancelling():
+        control = self._reserve(flow_run)
+        if control is None:
+            self._logger.warning("%s waits: its devices are not to be had now", flow_run.id)
+            return
+        if flow_run.state and flow_run.state.is_cancelling():
             control.request(StopReason.CANCEL)
 
         async def drive() -> None:
@@ -183,19 +221,31 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
 
         self._runs_task_group.start_soon(drive)
 
-    def _control(self, flow_run: FlowRun) -> RunControl:
-        is_run = EXPERIMENT_TAG in flow_run.tags
-        devices = self.devices.take(str(flow_run.id), spec_of(flow_run).gpus) if is_run else None
-        control = RunControl(devices, after=self._last_launch if is_run else None)
-        if is_run:
+    def _reserve(self, flow_run: FlowRun) -> RunControl | None:
+        """Count a flow run as this worker's, with its slots and devices; None if there are none."""
+        if flow_run.id in self._active:
+            return None
+        if EXPERIMENT_TAG not in flow_run.tags:
+            control = RunControl()
+        else:
+            spec = spec_of(flow_run)
+            grant = self.host.grant(str(flow_run.id), spec) if self.host else Grant((), False)
+            if grant is None:
+                return None
+            control = RunControl(
+                grant.visible, self.launchers, self._environments, after=self._last_launch
+            )
             self._last_launch = control.launched
+            self._slots[flow_run.id] = spec.gpus
         self._active[flow_run.id] = control
         return control
 
     def _release(self, flow_run_id: UUID, control: RunControl) -> None:
         control.launched.set()
         self._active.pop(flow_run_id, None)
-        self.devices.release(str(flow_run_id))
+        self._slots.pop(flow_run_id, None)
+        if self.host is not None:
+            self.host.devices.release(str(flow_run_id))
         self._release_limit_slot(flow_run_id)
         self.nudge()
 
@@ -260,6 +310,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         if state_name == "Cancelling":
             if control is not None:
                 control.request(StopReason.CANCEL)
+            else:
+                # Left by a worker that is gone, or asked for in the moment of its end.
+                await self.adopt_orphans()
         elif state_name in ("Paused", "Suspended"):
             if control is not None:
                 await self._pause(flow_run_id, control)
@@ -311,7 +364,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         """Run one flow run here and now (Prefect's interface; the worker itself uses _drive)."""
         if task_status is not None:
             task_status.started(self.identity.pid)
-        control = self._control(flow_run)
+        control = self._reserve(flow_run)
+        if control is None:
+            raise RuntimeError(f"flow run {flow_run.id} runs already, or its devices are in use")
         try:
             await self._drive(flow_run, control)
         finally:
@@ -327,17 +382,3 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._logger.error("background work failed: %r", error, exc_info=error)
-
-
-def to_waiting(flow_run: FlowRun) -> Waiting:
-    """A queued flow run as the capacity rules see it."""
-    spec, state = spec_of(flow_run), flow_run.state
-    due = state.state_details.scheduled_time if state else None
-    created = flow_run.created.timestamp() if flow_run.created else 0.0
-    return Waiting(
-        id=str(flow_run.id),
-        gpus=spec.gpus,
-        priority=spec.priority,
-        queued_at=due.timestamp() if due else created,
-        created_at=created,
-    )

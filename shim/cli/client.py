@@ -98,6 +98,16 @@ class ApiClient:
         wanted = {key: value for key, value in params.items() if value is not None}
         return self._many(Run, "/runs", wanted)
 
+    def rerun(self, run_id: str, *, exact: bool = False) -> Run:
+        """Repeat a run."""
+        return Run.model_validate(
+            self.request("POST", f"/runs/{run_id}/rerun", json={"exact": exact})
+        )
+
+    def stop_run(self, run_id: str) -> Run:
+        """Stop a run."""
+        return Run.model_validate(self.request("POST", f"/runs/{run_id}/stop"))
+
     def logs(self, run_id: str, offset: int, limit: int = 65_536) -> LogChunk:
         """A part of a run's log."""
         params = {"offset": offset, "limit": limit}

@@ -34,6 +34,8 @@ for command in (
     research.report,
     runs.runs,
     runs.logs,
+    runs.rerun,
+    runs.cancel,
     doctor,
 ):
     app.command()(command)
@@ -41,7 +43,7 @@ for command in (
 
 @app.command(context_settings=PASS_ON)
 def worker(context: typer.Context) -> None:
-    """Run a worker alone: --slots N, --ready-file PATH."""
+    """Run a worker alone: --slots N, --compute WHERE, --ready-file PATH."""
     from flows.worker.main import main as run_worker
 
     run_worker(context.args)

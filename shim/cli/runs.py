@@ -63,3 +63,32 @@ def logs(
             return
         if not moved:
             time.sleep(FOLLOW_SECONDS)
+
+
+def rerun(
+    run: Annotated[str, typer.Argument(help="Run id or its beginning.")],
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="The code of the first time, in a worktree."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Repeat a run: same command, parameters and seed."""
+    client = ApiClient()
+    made = client.rerun(client.full_id("run", run), exact=exact)
+    if as_json:
+        print_json(made)
+        return
+    typer.echo(f"run {made.id} repeats {made.parent_run_id}: {made.status.value}")
+
+
+def cancel(
+    run: Annotated[str, typer.Argument(help="Run id or its beginning.")], as_json: Json = False
+) -> None:
+    """Stop a run."""
+    client = ApiClient()
+    stopped = client.stop_run(client.full_id("run", run))
+    if as_json:
+        print_json(stopped)
+        return
+    typer.echo(f"run {stopped.id}: {stopped.status.value}, asked to stop")

@@ -64,6 +64,7 @@ class Plan:
     workdir: Path
     token: str
     slots: int | None = None
+    compute: str = "auto"
     database: DatabaseKind | None = None
     prefect_port: int = PREFECT_PORT
     worker: tuple[str, ...] = WORKER
@@ -125,6 +126,13 @@ def up(
     slots: Annotated[
         int | None, typer.Option(min=1, help="Runs at a time (default: one per GPU, else one).")
     ] = None,
+    compute: Annotated[
+        str,
+        typer.Option(
+            help="Where runs go: auto (Slurm where it is found), local, slurm, or a saved block "
+            "as wildloop-slurm-compute/<name>."
+        ),
+    ] = "auto",
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Do without a token (loopback only).")
     ] = False,
@@ -164,6 +172,7 @@ def up(
                 workdir=folder,
                 token="" if no_token else ensure_token(home).get_secret_value(),
                 slots=slots,
+                compute=compute,
                 database=choose_database(home, database) if embedded else None,
                 prefect_port=find_prefect_port(wanted, port) if embedded else PREFECT_PORT,
             )
@@ -274,8 +283,8 @@ def prefect_server(plan: Plan, database_url: str | None, ready_file: Path | None
 def start_workers(supervisor: Supervisor, plan: Plan) -> None:
     """Start the worker and the API; both wait by themselves for the Prefect server."""
     environment = plan.environment()
-    ready_file = plan.home / "run" / f"worker-ready-{os.getpid()}"
-    arguments = ["--ready-file", str(ready_file)]
+    ready_file = worker_ready_file(plan)
+    arguments = ["--ready-file", str(ready_file), "--compute", plan.compute]
     if plan.slots is not None:
         arguments += ["--slots", str(plan.slots)]
     supervisor.start(
@@ -303,7 +312,7 @@ def announce(plan: Plan) -> None:
     """Say that all is ready, and leave word for the other commands."""
     ui = os.environ.get("PREFECT_UI_URL") if plan.database is None else None
     ui = ui or plan.prefect_api_url.removesuffix("/api")
-    note = {
+    found = {
         "pid": os.getpid(),
         "server_url": plan.server_url,
         "prefect_api_url": plan.prefect_api_url,
@@ -311,12 +320,14 @@ def announce(plan: Plan) -> None:
     }
     path = note_path(plan.home)
     path.touch(mode=0o600)
-    path.write_text(json.dumps(note), encoding="utf-8")
+    path.write_text(json.dumps(found), encoding="utf-8")
     say(f"Prefect UI: {ui}")
     if plan.token:
         place = f"in ${TOKEN_VARIABLE}" if os.environ.get(TOKEN_VARIABLE) else plan.home / "token"
         hint = "; the Prefect UI asks for wildloop:<token>" if plan.database else ""
         say(f"Token: {place}{hint}")
+    if note := worker_ready_file(plan).read_text(encoding="utf-8").strip():
+        say(f"Note: {note}")
     say(f"Wildloop ready: http://{bracketed(plan.host)}:{plan.port}")
 
 
@@ -394,6 +405,11 @@ def stop_event() -> threading.Event:
 def record_of(home: Path) -> Path:
     """Where the children of `up` are written down."""
     return home / "run" / "children.json"
+
+
+def worker_ready_file(plan: Plan) -> Path:
+    """Written by the worker once it is up, with what a person should know of it."""
+    return plan.home / "run" / f"worker-ready-{os.getpid()}"
 
 
 def note_path(home: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from flows.models.cluster import ManualCluster
 from flows.store.cluster import ClusterView
 from shim.deps import ClusterAccess
 from shim.errors import RESPONSES
@@ -14,6 +15,12 @@ router = APIRouter(prefix="/cluster", tags=["cluster"], responses=RESPONSES)
 async def get_cluster(cluster: ClusterAccess) -> ClusterView:
     """g slots, r held, q queued, and how many queued runs may start."""
     return await cluster.view()
+
+
+@router.post("", summary="Set the compute by hand")
+async def set_cluster(cluster: ClusterAccess, body: ManualCluster) -> ClusterView:
+    """Instead of what was detected, until the next `/cluster/detect`."""
+    return await cluster.set_manual(body)
 
 
 @router.post("/detect", summary="Detect the compute anew")

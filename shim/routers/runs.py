@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query
 
 from flows.errors import InvalidRequest, NotFound
 from flows.metrics import downsample, last_values, parse_line, read_points, series
-from flows.models.run import LogChunk, Run, RunCreate, RunStatus
+from flows.models.run import LogChunk, Run, RunCreate, RunRerun, RunStatus, RunUpdate
 from flows.paths import RunPaths
 from flows.store.runs import RunFilter
-from shim.deps import Runs, Sweeps
+from shim.deps import IdempotencyKey, Runs, Sweeps
 from shim.errors import RESPONSES
 from shim.logs import LIMIT_BYTES, read_log
 from shim.models import Accepted, MetricEntries, MetricEntry, RunMetrics
@@ -21,13 +21,15 @@ router = APIRouter(prefix="/runs", tags=["runs"], responses=RESPONSES)
 
 
 @router.post("", summary="Create a run: `ready`, or queued with auto_start", status_code=201)
-async def create_run(body: RunCreate, runs: Runs, sweeps: Sweeps) -> Run:
+async def create_run(
+    body: RunCreate, runs: Runs, sweeps: Sweeps, idempotency_key: IdempotencyKey = None
+) -> Run:
     """One command, one configuration. A `ready` run waits for `/runs/{id}/start`."""
     if body.workdir is not None and not Path(body.workdir).is_dir():
         raise InvalidRequest(f"workdir '{body.workdir}' does not exist: create it or give another")
     if body.sweep_id is not None and not await sweeps.exists(body.sweep_id):
         raise NotFound("sweep", body.sweep_id)
-    return await runs.create(body)
+    return await runs.create(body, idempotency_key)
 
 
 @router.get("", summary="List runs, newest first")
@@ -38,9 +40,11 @@ async def list_runs(
     status: RunStatus | None = None,
     sweep_id: str | None = None,
     chat_session_id: str | None = None,
-    archived: bool | None = None,
+    archived: Annotated[
+        bool | None, Query(description="Only archived ones, or only others.")
+    ] = None,
 ) -> list[Run]:
-    """Runs by status, sweep or session."""
+    """Runs by status, sweep or session; archived ones too unless `archived=false`."""
     return await runs.select(
         RunFilter(
             limit=limit,
@@ -75,6 +79,30 @@ async def queue_run(run_id: str, runs: Runs) -> Run:
 async def stop_run(run_id: str, runs: Runs) -> Run:
     """TERM to the process group, KILL after a grace time; then the run is `stopped`."""
     return await runs.stop(run_id)
+
+
+@router.post("/{run_id}/rerun", summary="Repeat a run", status_code=201)
+async def rerun(run_id: str, runs: Runs, body: RunRerun | None = None) -> Run:
+    """A new run with the same command and parameters, linked by `parent_run_id`."""
+    return await runs.rerun(run_id, body)
+
+
+@router.put("/{run_id}", summary="Change a run")
+async def update_run(run_id: str, body: RunUpdate, runs: Runs) -> Run:
+    """Command, time-out and priority of a run that was not yet launched; its name at any time."""
+    return await runs.update(run_id, body)
+
+
+@router.post("/{run_id}/archive", summary="Hide a run from lists")
+async def archive_run(run_id: str, runs: Runs) -> Run:
+    """Nothing is removed; `GET /runs?archived=true` lists it."""
+    return await runs.archive(run_id)
+
+
+@router.post("/{run_id}/unarchive", summary="Show an archived run again")
+async def unarchive_run(run_id: str, runs: Runs) -> Run:
+    """It appears in lists again."""
+    return await runs.archive(run_id, archived=False)
 
 
 @router.get("/{run_id}/logs", summary="Read a run's log")

@@ -1,5 +1,6 @@
 """Sessions over HTTP."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ router = APIRouter(prefix="/wild/v2", tags=["wild"], responses=RESPONSES)
 @router.get("/system-health", summary="Runs by status, and room for more")
 async def system_health(cluster: ClusterAccess, runs: Runs) -> SystemHealth:
     """Needs no token."""
-    counts, capacity = await runs.counts(), await cluster.capacity()
+    counts, capacity = await asyncio.gather(runs.counts(), cluster.capacity())
     return SystemHealth(
         running=counts.launching + counts.running,
         queued=counts.queued,

@@ -1,0 +1,35 @@
+"""Which launcher a command belongs to."""
+
+from pathlib import Path
+
+from blocks.launchers.base import Launcher
+from blocks.launchers.local import LocalLauncher
+from blocks.launchers.slurm import SlurmLauncher
+from blocks.launchers.slurm_compute import SlurmCompute
+from blocks.launchers.slurm_record import INTENT
+
+
+class Launchers:
+    """The launchers of one worker.
+
+    Args:
+        slurm: how new commands become Slurm jobs; None: they run on this host.
+    """
+
+    def __init__(self, slurm: SlurmCompute | None = None) -> None:
+        self._local = LocalLauncher()
+        self._slurm = SlurmLauncher(slurm or SlurmCompute())
+        self._new: Launcher = self._slurm if slurm is not None else self._local
+
+    @property
+    def is_local(self) -> bool:
+        """Whether new commands run on this host."""
+        return self._new is self._local
+
+    def of(self, folder: Path) -> Launcher:
+        """The launcher that began what `folder` records; where nothing is, the one for new ones."""
+        if (folder / INTENT).exists():
+            return self._slurm
+        if (folder / "process.json").exists():
+            return self._local
+        return self._new

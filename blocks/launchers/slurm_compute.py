@@ -1,0 +1,99 @@
+"""The Slurm compute block: how this project asks its cluster for resources."""
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+from blocks.launchers.slurm_options import (
+    Gres,
+    Memory,
+    Name,
+    SbatchArgument,
+    SetupLine,
+    SlurmOverride,
+    TimeLimit,
+)
+
+__all__ = ["SlurmCompute", "SlurmOverride"]
+
+
+class SlurmCompute(Block):
+    """Options that every Slurm job of a project gets, unless its run says otherwise."""
+
+    _block_type_name = "Wildloop Slurm Compute"
+    _block_type_slug = "wildloop-slurm-compute"
+    _description = (
+        "Runs Wildloop's experiments as Slurm jobs: partition, account, resources, and the lines "
+        "that set up the environment on the compute node."
+    )
+
+    partition: Name | None = Field(
+        default=None,
+        title="Partition",
+        description="Partition to submit to, or several with commas. Empty: the cluster's default.",
+        examples=["gpu", "a100,h100"],
+    )
+    account: Name | None = Field(
+        default=None,
+        title="Account",
+        description="Account to charge. Empty: your default account.",
+        examples=["lab-vision"],
+    )
+    qos: Name | None = Field(
+        default=None,
+        title="Quality of service",
+        description="QOS of the jobs. Empty: the partition's or account's default.",
+        examples=["normal"],
+    )
+    gpu_type: Name | None = Field(
+        default=None,
+        title="GPU type",
+        description="Type as `sinfo -o %G` names it. Empty: any GPU.",
+        examples=["a100"],
+    )
+    gres: Gres | None = Field(
+        default=None,
+        title="GPU request",
+        description="Text for --gres where `gpu:TYPE:COUNT` does not fit; {gpus} stands for the "
+        "number of GPUs of the run. Used only for runs that ask for GPUs.",
+        examples=["gpu:a100:{gpus}", "gpu:{gpus},nvme:1"],
+    )
+    cpus_per_task: int | None = Field(
+        default=None,
+        gt=0,
+        title="CPU cores",
+        description="Cores per run. Empty: the cluster's default, often 1.",
+        examples=[8],
+    )
+    memory: Memory | None = Field(
+        default=None,
+        title="Memory",
+        description="Memory per run, with unit. Empty: the cluster's default.",
+        examples=["32G"],
+    )
+    time_limit: TimeLimit | None = Field(
+        default=None,
+        title="Time limit",
+        description="Longest time of a run: minutes, hours:minutes:seconds, or days-hours. A run "
+        "with a time-out of its own gets a shorter limit. Empty: the partition's default.",
+        examples=["4:00:00", "2-0"],
+    )
+    extra_arguments: list[SbatchArgument] = Field(
+        default_factory=list,
+        title="More sbatch arguments",
+        description="Each one option with its value, as `--constraint=a100`. They win over the "
+        "fields above.",
+        examples=[["--constraint=a100", "--exclude=node7"]],
+    )
+    setup_lines: list[SetupLine] = Field(
+        default_factory=list,
+        title="Set-up lines",
+        description="Shell lines run on the compute node before the command, each complete in "
+        "itself: load modules, activate an environment. A line that fails ends the run.",
+        examples=[["module load cuda/12.4", "source .venv/bin/activate"]],
+    )
+
+    def merged(self, override: SlurmOverride | None) -> SlurmOverride:
+        """The options of one run: the override's where given, else the block's."""
+        mine = {name: getattr(self, name) for name in SlurmOverride.model_fields}
+        own = override.model_dump(exclude_none=True) if override is not None else {}
+        return SlurmOverride.model_validate(mine | own)

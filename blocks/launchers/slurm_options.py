@@ -1,0 +1,160 @@
+"""Slurm options of a launch, checked before sbatch sees them."""
+
+import math
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+GPUS = "{gpus}"
+_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.,:@+-]*$"
+_LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+# What the launcher itself decides: with another value it would lose sight of the job.
+_RESERVED = (
+    *("array", "chdir", "clusters", "comment", "error", "export", "export-file", "get-user-env"),
+    *("help", "input", "job-name", "open-mode", "output", "parsable", "quiet", "test-only"),
+    *("uid", "gid", "usage", "version", "wait", "wrap"),
+)
+_RESERVED_LETTERS = frozenset("aDMeioJWQhV")
+_LETTERS_WITHOUT_VALUE = frozenset("HIkKOsvWQhV")
+
+
+def _checked_argument(text: str) -> str:
+    if not text.isprintable() or not re.match(r"-[A-Za-z]|--[a-z]", text):
+        raise ValueError(
+            f"sbatch argument {text!r} is not one option: give each as one text with its value, "
+            "as '--constraint=a100'"
+        )
+    name = text.partition("=")[0].removeprefix("--")
+    if text.startswith("--"):
+        # sbatch takes any beginning of an option's name for the option.
+        taken = any(reserved.startswith(name) for reserved in _RESERVED)
+    else:
+        taken = _letter_is_reserved(text[1:])
+    if taken:
+        raise ValueError(
+            f"sbatch argument '{text}' is set by Wildloop itself: leave it out "
+            "(array jobs: create one run per configuration)"
+        )
+    return text
+
+
+def _letter_is_reserved(letters: str) -> bool:
+    for letter in letters:
+        if letter in _RESERVED_LETTERS:
+            return True
+        if letter not in _LETTERS_WITHOUT_VALUE:
+            return False
+    return False
+
+
+def _checked_line(text: str) -> str:
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise ValueError(f"set-up line {text!r} holds a line break: give each line by itself")
+    return text
+
+
+def _checked_limit(text: str) -> str:
+    limit_minutes(text)
+    return text
+
+
+Name = Annotated[str, Field(pattern=_NAME, max_length=200)]
+Gres = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,:/{}-]*$", max_length=200)]
+Memory = Annotated[str, Field(pattern=r"^[0-9]+[KMGTkmgt]?$")]
+TimeLimit = Annotated[str, AfterValidator(_checked_limit)]
+SbatchArgument = Annotated[str, AfterValidator(_checked_argument)]
+SetupLine = Annotated[str, AfterValidator(_checked_line)]
+
+
+class SlurmOverride(BaseModel):
+    """Slurm options for one run; what is not given is as in the compute block.
+
+    `gres` asks for GPUs, `{gpus}` standing for their number: "gpu:a100:{gpus}". `gpu_type` is the
+    short way. `memory` as sbatch reads it ("32G", per node), `time_limit` too ("30", "2:00:00",
+    "1-12", "infinite"). A list replaces the block's list.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    partition: Name | None = None
+    account: Name | None = None
+    qos: Name | None = None
+    gpu_type: Name | None = None
+    gres: Gres | None = None
+    cpus_per_task: int | None = Field(default=None, gt=0)
+    memory: Memory | None = None
+    time_limit: TimeLimit | None = None
+    extra_arguments: list[SbatchArgument] | None = None
+    setup_lines: list[SetupLine] | None = None
+
+
+def limit_minutes(text: str) -> float:
+    """Minutes of a Slurm time limit, `inf` for none.
+
+    Forms: minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]],
+    "infinite" or "unlimited".
+
+    Raises:
+        ValueError: it has none of these forms.
+    """
+    if text.lower() in ("infinite", "unlimited"):
+        return math.inf
+    found = _LIMIT.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            f"time limit '{text}' is no Slurm time: give minutes ('90'), 'hours:minutes:seconds' "
+            "or 'days-hours'"
+        )
+    days, *rest = found.groups()
+    first, second, third = (int(part) if part else 0 for part in rest)
+    if days is not None:
+        return int(days) * 1440 + first * 60 + second + third / 60
+    if rest[2] is not None:
+        return first * 60 + second + third / 60
+    return first + second / 60
+
+
+def sbatch_options(
+    options: SlurmOverride, gpus: int, timeout_seconds: float | None, has_own_limit: bool
+) -> list[str]:
+    """The sbatch arguments that ask for resources.
+
+    Args:
+        options: block and override, merged.
+        gpus: devices on one host.
+        timeout_seconds: the run's own time-out. The limit is then the next minute after it, so
+            that the scheduler can plan, and Wildloop's own time-out comes first; a shorter limit
+            of the block stays.
+        has_own_limit: the time limit was given for this very run and is taken as it is.
+    """
+    named = {
+        "partition": options.partition,
+        "account": options.account,
+        "qos": options.qos,
+        "cpus-per-task": options.cpus_per_task,
+        "mem": options.memory,
+        "gres": gres_request(options, gpus),
+        "time": _limit(options.time_limit, None if has_own_limit else timeout_seconds),
+    }
+    given = [f"--{name}={value}" for name, value in named.items() if value is not None]
+    # The user's own arguments come last, so that they win.
+    return ["--nodes=1", "--ntasks=1", "--requeue", *given, *(options.extra_arguments or [])]
+
+
+def gres_request(options: SlurmOverride, gpus: int) -> str | None:
+    """The text for --gres; None when no GPU is wanted."""
+    if gpus == 0:
+        return None
+    kind = f":{options.gpu_type}" if options.gpu_type else ""
+    template = options.gres or f"gpu{kind}:{GPUS}"
+    return template.replace(GPUS, str(gpus))
+
+
+def _limit(limit: str | None, timeout_seconds: float | None) -> str | None:
+    if timeout_seconds is None:
+        return limit
+    minutes = math.floor(timeout_seconds / 60) + 2
+    if limit is not None and limit_minutes(limit) <= minutes:
+        return limit
+    return str(minutes)

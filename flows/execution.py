@@ -1,0 +1,182 @@
+"""One attempt of a run: from launch, or adoption, to its outcome."""
+
+import asyncio
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from blocks.launchers.base import Launcher, LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
+from flows import checkout
+from flows.attempts import Attempt, Retry, current_attempt, log_tail, retry_after
+from flows.control import RunControl, StopReason
+from flows.errors import WildloopError
+from flows.models.run import RunSpec
+from flows.paths import RunPaths, make_ignored
+from flows.reservation import write_reservation
+from flows.settings import SERVER_URL_VARIABLE, TOKEN_VARIABLE
+
+STOP_GRACE_SECONDS = 5.0
+NOT_FOR_RUNS = ("PREFECT_", TOKEN_VARIABLE, "WILDLOOP_SUPERVISOR")
+LOST = "lost: the process is gone and left no exit code (killed, reboot)"
+
+
+class Outcome(BaseModel):
+    """How a run ended. `exit_code` is None where there is none: lost, or never launched."""
+
+    status: str
+    message: str
+    exit_code: int | None = None
+    retry: Retry | None = None
+
+
+@dataclass
+class Execution:
+    """One attempt of a run, by whichever launcher."""
+
+    spec: RunSpec
+    run_id: str
+    workdir: Path
+    control: RunControl
+    paths: RunPaths = field(init=False)
+    attempt: Attempt = field(init=False)
+    launcher: Launcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.paths = RunPaths.of(self.workdir, self.run_id)
+        self.attempt = current_attempt(self.paths)
+        self.launcher = self.control.launchers.of(self.paths.root)
+
+    async def begin(self) -> ProcessStatus:
+        """Launch the command, or attach to it if it was launched before.
+
+        Raises:
+            LaunchFailed, OSError, WildloopError: it cannot be launched.
+        """
+        status = await self.launcher.status(self.paths.root)
+        if status.state is not ProcessState.ABSENT:
+            return status
+        if not self.workdir.is_dir():
+            raise LaunchFailed(f"workdir '{self.workdir}' does not exist on {socket.gethostname()}")
+        make_ignored(self.paths.root.parent)
+        self.paths.root.mkdir(exist_ok=True)
+        cwd = self.workdir
+        if self.spec.checkout is not None:
+            folder = self.workdir / ".wild" / "worktrees" / self.run_id
+            cwd = await checkout.prepare(self.workdir, self.spec.checkout, folder)
+        write_reservation(self.paths, self.control.devices)
+        await self.control.turn()
+        return await self.launcher.launch(
+            LaunchSpec(
+                folder=self.paths.root,
+                command=self.spec.command,
+                cwd=cwd,
+                env=self.environment(),
+                log=self.paths.log,
+                name=self.spec.name,
+                run_id=self.run_id,
+                gpus=self.spec.gpus,
+                timeout_seconds=self.spec.timeout_seconds,
+                slurm=self.spec.slurm,
+            )
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the command."""
+        return run_environment(
+            dict(os.environ), self.spec, self.run_id, self.paths, self.control.devices
+        )
+
+    async def follow(self, status: ProcessStatus) -> Outcome:
+        """Wait for the command's end, its time-out, or a request to stop."""
+        waiting = asyncio.create_task(self._end_or_timeout(status))
+        stopping = asyncio.create_task(self.control.requested())
+        try:
+            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                ended = waiting.result()
+                # What the command has left behind may still hold the devices; a command that is
+                # past its time is ended here.
+                stopped = await self.launcher.stop(self.paths.root, STOP_GRACE_SECONDS)
+                if ended.state in (ProcessState.RUNNING, ProcessState.PENDING):
+                    return self._failed(
+                        f"time-out after {self.spec.timeout_seconds:g} s", stopped, final=True
+                    )
+                return self.outcome_of(stopped)
+            if self.control.reason is StopReason.CANCEL:
+                ended = await self.launcher.stop(self.paths.root, STOP_GRACE_SECONDS)
+                return Outcome(status="stopped", message="stopped", exit_code=ended.exit_code)
+            return Outcome(status="detached", message="the worker stops; the command goes on")
+        finally:
+            waiting.cancel()
+            stopping.cancel()
+
+    async def _end_or_timeout(self, status: ProcessStatus) -> ProcessStatus:
+        """The status at the end, or when the time is up; waiting for resources costs no time."""
+        if status.state is ProcessState.PENDING:
+            status = await self.launcher.begun(self.paths.root)
+        return await self.launcher.wait(self.paths.root, self._seconds_left(status))
+
+    def _seconds_left(self, status: ProcessStatus) -> float | None:
+        if self.spec.timeout_seconds is None:
+            return None
+        gone = time.time() - status.started_at if status.started_at else 0.0
+        return max(0.0, self.spec.timeout_seconds - gone)
+
+    def outcome_of(self, ended: ProcessStatus) -> Outcome:
+        """The outcome of a command that is no longer running."""
+        if ended.state is ProcessState.EXITED and ended.reason is not None:
+            return self._failed(f"{ended.reason} (exit code {ended.exit_code})", ended)
+        if ended.state is ProcessState.EXITED and ended.exit_code == 0:
+            return Outcome(status="finished", message="exit code 0", exit_code=0)
+        if ended.state is ProcessState.EXITED:
+            last = _last_line(log_tail(self.paths.log, self.attempt.log_offset, 4096))
+            return self._failed(
+                f"exit code {ended.exit_code}" + (f": {last}" if last else ""), ended
+            )
+        return self._failed(f"lost: {ended.reason}" if ended.reason else LOST, ended)
+
+    def _failed(self, message: str, ended: ProcessStatus, final: bool = False) -> Outcome:
+        seconds = (ended.ended_at or time.time()) - (ended.started_at or time.time())
+        retry = (
+            None
+            if final
+            else retry_after(self.spec, self.attempt, self.paths, ended.exit_code, seconds)
+        )
+        return Outcome(status="failed", message=message, exit_code=ended.exit_code, retry=retry)
+
+
+def launch_fault(error: LaunchFailed | OSError | WildloopError) -> Outcome:
+    """The outcome of a run that could not be launched."""
+    return Outcome(status="failed", message=f"not launched: {error}")
+
+
+def run_environment(
+    base: dict[str, str],
+    spec: RunSpec,
+    run_id: str,
+    paths: RunPaths,
+    devices: tuple[str, ...] | None,
+) -> dict[str, str]:
+    """The environment of a run's command: the worker's, less its secrets, plus the run's own."""
+    env = {key: value for key, value in base.items() if not key.startswith(NOT_FOR_RUNS)}
+    env |= spec.env
+    env["WILDLOOP_RUN_ID"] = run_id
+    env["WILDLOOP_RUN_DIR"] = str(paths.root)
+    env[SERVER_URL_VARIABLE] = base.get(SERVER_URL_VARIABLE, "")
+    # Without a terminal, Python holds its output back: the log would come only at the end.
+    env.setdefault("PYTHONUNBUFFERED", "1")
+    if devices is not None:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+        # Device ids are NVML's, in bus order; CUDA's own order differs on mixed GPUs.
+        env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    return env
+
+
+def _last_line(text: str) -> str:
+    """The last line with text, at most 200 characters, for the state's message."""
+    shown = [line.strip() for line in text.split("\n") if line.strip()]
+    return "".join(char for char in shown[-1] if char.isprintable())[:200] if shown else ""

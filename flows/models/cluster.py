@@ -1,0 +1,87 @@
+"""The compute of all hosts together, and what a user may set by hand."""
+
+import re
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from blocks.cluster.models import Cluster, ClusterDetails, ClusterType
+from flows.capacity import slots
+
+_NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
+
+
+class HostRecord(BaseModel):
+    """One host's compute, as its worker has found it."""
+
+    host: str
+    cluster: Cluster
+    slots_override: int | None = Field(
+        default=None, description="Slots set by the user (`--slots`) instead of the GPUs found."
+    )
+
+    @property
+    def slots(self) -> int:
+        """Slots of the GPU limit that this host adds."""
+        return slots(self.cluster.type.value, self.cluster.gpu_count, self.slots_override)
+
+
+class ManualCluster(BaseModel):
+    """Body of `POST /cluster`: the compute as the user knows it, instead of what was detected."""
+
+    type: ClusterType
+    gpu_count: int | None = Field(default=None, ge=0, le=100_000)
+    node_count: int = Field(default=1, ge=1, le=100_000)
+    label: str | None = Field(default=None, max_length=200)
+    description: str = Field(default="", max_length=2000)
+    head_node: str | None = Field(default=None, max_length=200)
+
+
+def host_key(host: str) -> str:
+    """The artifact key of a host's record."""
+    return "cluster-" + _NOT_IN_KEYS.sub("-", host.lower()).strip("-")
+
+
+def total_slots(records: Sequence[HostRecord]) -> int:
+    """g over all hosts, at least 1. Hosts that submit to one Slurm count it once."""
+    shared: dict[str, int] = {}
+    own = 0
+    for record in records:
+        if record.cluster.type is ClusterType.SLURM:
+            label = record.cluster.label
+            shared[label] = max(record.slots, shared.get(label, 0))
+        else:
+            own += record.slots
+    return max(1, own + sum(shared.values()))
+
+
+def merge(records: Sequence[HostRecord]) -> Cluster:
+    """One view of the compute of several hosts; `records` must not be empty."""
+    clusters = [record.cluster for record in records]
+    first = clusters[0]
+    if len(clusters) == 1:
+        return first
+    kinds = {cluster.type for cluster in clusters}
+    healthy = all(cluster.status == "healthy" for cluster in clusters)
+    return Cluster(
+        type=next((kind for kind in ClusterType if kind in kinds), first.type),
+        status="healthy" if healthy else "degraded",
+        source="manual" if any(one.source == "manual" for one in clusters) else "detected",
+        label="; ".join(f"{record.host}: {record.cluster.label}" for record in records),
+        description=f"{len(records)} hosts, a worker on each.",
+        gpu_count=sum(cluster.gpu_count for cluster in clusters),
+        node_count=sum(cluster.node_count for cluster in clusters),
+        head_node=first.head_node,
+        confidence=min(cluster.confidence for cluster in clusters),
+        details=ClusterDetails(
+            gpus=[gpu for cluster in clusters for gpu in cluster.details.gpus],
+            partitions=[part for cluster in clusters for part in cluster.details.partitions],
+            notes=[
+                f"{record.host}: {note}"
+                for record in records
+                for note in record.cluster.details.notes
+            ],
+        ),
+        last_detected_at=min(cluster.last_detected_at for cluster in clusters),
+        host=", ".join(record.host for record in records),
+    )

@@ -1,0 +1,118 @@
+"""Which queued runs may start on this host now."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+
+from blocks.cluster.contention import Occupancy
+from flows.capacity import Waiting, admit
+from flows.store.runs import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
+from flows.worker import reconcile
+from flows.worker.host import HostCompute
+from flows.worker.identity import WorkerIdentity
+
+PAGE = 200
+
+
+async def choose(
+    client: PrefectClient,
+    host: HostCompute,
+    me: WorkerIdentity,
+    held: Mapping[UUID, int],
+    offered: Sequence[FlowRun],
+) -> list[FlowRun]:
+    """Those that fit, counted in slots: by priority, then first in, first out.
+
+    The server's count of a queue leaves out runs that are being cancelled, whose processes still
+    live, and counts a run as one whatever it holds: so slots are counted here anew.
+
+    Args:
+        client: the Prefect client.
+        host: the slots and devices of this host.
+        me: this worker; runs that another host's worker has signed hold no slots here.
+        held: the slots of each run that this worker drives.
+        offered: what the server offers: the oldest, as many as its limit lets through.
+    """
+    free = [run for run in offered if spec_of(run).gpus == 0]
+    needy = [run for run in offered if spec_of(run).gpus > 0]
+    if not needy:
+        return free
+    needy = await _with_preferred(client, host, needy)
+    occupancy = await host.occupancy()
+    active = await reconcile.active_runs(client)
+    others = [
+        spec_of(run).gpus
+        for run in active
+        if run.id not in held and _may_be_here(run, me) and spec_of(run).gpus
+    ]
+    chosen = admit(
+        host.slots,
+        [count for count in held.values() if count] + others,
+        [_waiting(run, host, occupancy) for run in needy],
+    )
+    by_id = {str(run.id): run for run in needy}
+    return free + [by_id[id] for id in chosen]
+
+
+async def _with_preferred(
+    client: PrefectClient, host: HostCompute, offered: list[FlowRun]
+) -> list[FlowRun]:
+    """Add those that may go before what the server offers.
+
+    The server knows no priorities, and offers no more than its limit: behind runs that ask for
+    more than this host has, others would not be seen.
+    """
+    stuck = all(spec_of(run).gpus > host.slots for run in offered)
+    preferred = await _queued(client, [EXPERIMENT_TAG, PRIORITY_TAG])
+    if not preferred and not stuck:
+        return offered
+    oldest = await _queued(client, [EXPERIMENT_TAG])
+    known = {run.id: run for run in [*oldest, *preferred, *offered]}
+    return [run for run in known.values() if spec_of(run).gpus > 0]
+
+
+async def _queued(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
+    return await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            tags=FlowRunFilterTags(all_=tags),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(
+                before_=datetime.now(UTC)
+            ),
+        ),
+        sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+        limit=PAGE,
+    )
+
+
+def _may_be_here(flow_run: FlowRun, me: WorkerIdentity) -> bool:
+    """Whether a run that this worker does not drive may hold slots of this host."""
+    owner = WorkerIdentity.parse(flow_run.infrastructure_pid)
+    return owner is None or owner.host == me.host
+
+
+def _waiting(flow_run: FlowRun, host: HostCompute, occupancy: Occupancy | None) -> Waiting:
+    """A queued flow run as the capacity rules see it."""
+    spec, state = spec_of(flow_run), flow_run.state
+    due = state.state_details.scheduled_time if state else None
+    created = flow_run.created.timestamp() if flow_run.created else 0.0
+    avoided = host.avoided(spec, occupancy)
+    return Waiting(
+        id=str(flow_run.id),
+        gpus=spec.gpus,
+        left_alone=host.devices.free() - host.devices.free(avoided),
+        priority=spec.priority,
+        queued_at=due.timestamp() if due else created,
+        created_at=created,
+    )

@@ -1,0 +1,144 @@
+"""The compute of this worker's host: its slots, its devices, and who else uses them."""
+
+import asyncio
+import getpass
+import os
+import time
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+
+from blocks.cluster.contention import Occupancy, read_occupancy
+from blocks.cluster.gpu import GpuReader, settled_gpus
+from blocks.cluster.models import Cluster, ClusterType, Gpu
+from blocks.launchers import processes
+from flows.models.cluster import HostRecord
+from flows.models.run import RunSpec
+from flows.paths import RunPaths
+from flows.reservation import read_reservation
+from flows.store.cluster import publish_host, read_host, sync_limits
+from flows.store.runs import EXPERIMENT_TAG, spec_of
+from flows.worker.devices import DevicePool, Grant, sharing_for
+
+FRESH_SECONDS = 2.0
+
+
+class HostCompute:
+    """What runs of this host may use.
+
+    Args:
+        record: this host's compute as found at the start, and the slots that the user has set.
+    """
+
+    def __init__(self, record: HostRecord) -> None:
+        gpus = [gpu.device for gpu in record.cluster.details.gpus]
+        local = record.cluster.type is ClusterType.LOCAL_GPU
+        self.record = record
+        self.devices = DevicePool(
+            gpus if local else None, sharing_for(record.slots_override, len(gpus))
+        )
+        self._first = list(record.cluster.details.gpus)
+        self._reader = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        self._occupancy: Occupancy | None = None
+        self._read_at = 0.0
+        self._user = getpass.getuser() if local else ""
+
+    @property
+    def slots(self) -> int:
+        """Slots of the GPU limit on this host."""
+        return self.record.slots
+
+    async def occupancy(self) -> Occupancy | None:
+        """Who uses the GPUs, at most two seconds ago; None on a host without."""
+        if not self.devices.has_devices:
+            return None
+        if self._occupancy is None or time.monotonic() - self._read_at > FRESH_SECONDS:
+            own = await asyncio.to_thread(processes.launched_pids)
+            held = {device for group in self.devices.held.values() for device in group}
+            self._occupancy = await read_occupancy(self._reader, own, held)
+            self._read_at = time.monotonic()
+            self._take_over(self._occupancy)
+        return self._occupancy
+
+    def avoided(self, spec: RunSpec, occupancy: Occupancy | None) -> frozenset[str]:
+        """The devices that a run is to leave alone, by its `gpuwrap_config.enabled`.
+
+        True: all that processes outside Wildloop use; False: none. By default those that other
+        users' processes use: a workstation's only user may well have a notebook open.
+        """
+        enabled = spec.gpuwrap_config.enabled if spec.gpuwrap_config else None
+        if occupancy is None or enabled is False:
+            return frozenset()
+        if enabled:
+            return occupancy.in_outside_use
+        return frozenset(
+            sample.device
+            for sample in occupancy.samples
+            if any(process.user != self._user for process in sample.outside)
+        )
+
+    def grant(self, run_id: str, spec: RunSpec) -> Grant | None:
+        """Give a run its devices, or again those that it holds; None if they are not to be had."""
+        avoided = self.avoided(spec, self._occupancy)
+        return self.devices.take(run_id, spec.gpus, avoided)
+
+    def reserve(self, left: Sequence[FlowRun], held: Collection[UUID]) -> None:
+        """Keep the devices of runs that no worker drives now, but whose commands may live.
+
+        Args:
+            left: every active flow run that this worker does not drive.
+            held: those that it does.
+        """
+        known = {str(id) for id in held}
+        for flow_run in left:
+            known.add(str(flow_run.id))
+            workdir = spec_of(flow_run).workdir if EXPERIMENT_TAG in flow_run.tags else None
+            note = read_reservation(RunPaths.of(workdir, str(flow_run.id))) if workdir else None
+            if note is not None and note.devices:
+                self.devices.hold(str(flow_run.id), note.devices)
+        for run_id in set(self.devices.held) - known:
+            self.devices.release(run_id)
+
+    async def refresh(self, client: PrefectClient) -> None:
+        """Look for changes: of the GPUs, of what the user has set, of the other hosts."""
+        await self.occupancy()
+        known = await read_host(client, self.record.host)
+        if known is None:
+            await publish_host(client, self.record)
+        elif _told_by_user(known.cluster, self.record.cluster):
+            self.record = known.model_copy(update={"slots_override": self.record.slots_override})
+        elif _devices(known.cluster.details.gpus) != _devices(self.record.cluster.details.gpus):
+            await publish_host(client, self.record)
+        await sync_limits(client, self.record)
+
+    def _take_over(self, seen: Occupancy) -> None:
+        """Note GPUs that have vanished or come back; a broken driver tells nothing."""
+        if seen.broken and not seen.gpus:
+            return
+        gpus = settled_gpus(self._first, seen.gpus)
+        self.devices.update(_devices(gpus))
+        cluster = self.record.cluster
+        if cluster.source == "detected" and _devices(cluster.details.gpus) != _devices(gpus):
+            details = cluster.details.model_copy(update={"gpus": gpus, "notes": list(seen.notes)})
+            changed = cluster.model_copy(
+                update={
+                    "details": details,
+                    "gpu_count": len(gpus),
+                    "status": "degraded" if seen.broken else "healthy",
+                    "last_detected_at": seen.taken_at,
+                }
+            )
+            self.record = self.record.model_copy(update={"cluster": changed})
+
+
+def _told_by_user(known: Cluster, mine: Cluster) -> bool:
+    """Whether the record was changed over HTTP since this worker wrote its own."""
+    return known.last_detected_at > mine.last_detected_at and (
+        known.source == "manual" or mine.source == "manual"
+    )
+
+
+def _devices(gpus: Sequence[Gpu]) -> list[str]:
+    return [gpu.device for gpu in gpus]

@@ -1,0 +1,148 @@
+"""Runs that testify for themselves, and a hand that kills Wildloop's processes at random."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.support.server import Server, wait_for
+
+ROUNDS = 20
+MODULES = ("flows.worker.main", "shim.main", "shim.prefect_server")
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One run's own account of itself, in a folder that Wildloop does not know."""
+
+    folder: Path
+    exit_code: int
+    seconds: float
+
+    @property
+    def command(self) -> str:
+        """Counts its start, holds a place for a while, notes its end and ends as planned."""
+        place = f"'{self.folder}'"
+        return (
+            f"date +%s%N >> {place}/starts; echo line 1; sleep {self.seconds}; "
+            f"echo line 2 >&2; date +%s%N >> {place}/ends; exit {self.exit_code}"
+        )
+
+    def times(self, name: str) -> list[int]:
+        """Nanoseconds of its `starts` or `ends`."""
+        path = self.folder / name
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def witnesses(folder: Path, count: int, chance: random.Random) -> list[Witness]:
+    """Witnesses with exit codes and durations drawn by `chance`."""
+    made = []
+    for number in range(count):
+        place = folder / f"{number:03d}"
+        place.mkdir(parents=True)
+        code = chance.choice([0, 0, 0, 1, 3, 42])
+        made.append(Witness(place, code, round(chance.uniform(0.2, 2.5), 2)))
+    return made
+
+
+def create_surely(server: Server, name: str, witness: Witness, seconds: float = 120.0) -> str:
+    """Create a run as a careful client does: try again with the same Idempotency-Key."""
+
+    def attempt() -> str | None:
+        with suppress(httpx.TransportError):
+            answer = server.http.post(
+                "/runs",
+                json={"name": name, "command": witness.command, "auto_start": True},
+                headers={"Idempotency-Key": f"chaos-{name}"},
+                timeout=20,
+            )
+            if answer.is_success:
+                return str(answer.json()["id"])
+            assert answer.status_code >= 500, answer.text
+        return None
+
+    return wait_for(attempt, f"run {name} is created", seconds, pause=0.3)
+
+
+@dataclass
+class Killer:
+    """Kills with -9, every few seconds, one of the processes or all at once, `ROUNDS` times."""
+
+    server: Server
+    chance: random.Random
+    kills: list[str] = field(default_factory=list)
+
+    def kill(self, modules: tuple[str, ...]) -> None:
+        """Kill those of `modules` that run now."""
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self.server.process.pid).children():
+                with suppress(psutil.NoSuchProcess):
+                    words = process.cmdline()
+                    if found := [module for module in modules if module in words]:
+                        process.kill()
+                        self.kills += found
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Kill while the block runs."""
+        ended = threading.Event()
+
+        def work() -> None:
+            for _ in range(ROUNDS):
+                if ended.wait(self.chance.uniform(3.0, 8.0)):
+                    return
+                everything = self.chance.random() < 0.2
+                self.kill(MODULES if everything else (self.chance.choice(MODULES),))
+
+        thread = threading.Thread(target=work, name="killer")
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def most_at_once(intervals: list[tuple[int, int]]) -> int:
+    """The largest number of intervals that share a moment."""
+    moments = sorted([(start, 1) for start, _ in intervals] + [(end, -1) for _, end in intervals])
+    most = now = 0
+    for _, change in moments:
+        now += change
+        most = max(most, now)
+    return most
+
+
+def read_run(server: Server, run_id: str) -> dict[str, object] | None:
+    """A run, or None while the API is down."""
+    with suppress(httpx.TransportError):
+        answer = server.http.get(f"/runs/{run_id}", timeout=20)
+        if answer.is_success:
+            return dict(answer.json())
+        assert answer.status_code >= 500, answer.text
+    return None
+
+
+def wait_until_all_ended(
+    server: Server, run_ids: list[str], seconds: float
+) -> dict[str, dict[str, object]]:
+    """Every run with its outcome."""
+    ended: dict[str, dict[str, object]] = {}
+    deadline = time.monotonic() + seconds
+    while len(ended) < len(run_ids):
+        for run_id in run_ids:
+            if run_id not in ended:
+                run = read_run(server, run_id)
+                if run is None or run["status"] not in ("finished", "failed", "stopped"):
+                    break
+                ended[run_id] = run
+        left = [run_id for run_id in run_ids if run_id not in ended]
+        assert time.monotonic() < deadline, f"without an outcome: {left}"
+        time.sleep(0.3)
+    return ended
