@@ -4,12 +4,10 @@ import asyncio
 import os
 import shlex
 import shutil
-import signal
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -17,45 +15,46 @@ from typing import ClassVar
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from pydantic import Field, SecretStr
 
+from blocks.agents.attempts import (
+    DONE,
+    ENDS,
+    PASSING,
+    PAUSE_STEP_SECONDS,
+    STOPPED,
+    attempt_folder,
+    attempts,
+    has_begun,
+    rest,
+    together,
+    verdict,
+)
 from blocks.agents.base import (
     AgentReply,
     AgentRequest,
     AgentUnavailable,
-    ExitReason,
     agent_environment,
 )
 from blocks.agents.command import (
-    ENDED,
     ERRORS,
     FOLLOW_SECONDS,
-    Ending,
     ProcessAgent,
     Watch,
     end_call,
 )
-from blocks.agents.jsonl import EventReader, read_chunks
-from blocks.agents.live import EventShortener, shorten
+from blocks.agents.live import EventShortener
 from blocks.agents.masking import mask, mask_file, secret_values
 from blocks.agents.prices import Price, Usage, estimate_cost, price_of
 from blocks.agents.streams import Reading, clean, read_stream
-from blocks.agents.troubles import Trouble, classify, seconds_until_reset
+from blocks.agents.version import tool_version
+from blocks.agents.watch import StreamWatch
 from blocks.launchers.base import ProcessStatus
-from blocks.launchers.local import LocalLauncher
 from blocks.launchers.record import RECORD
 
 EVENTS = "events.jsonl"
-STOPPED = "stopped"
-DONE = "done"
-RETRY = "retry-"
-# Any of these in a record, or an attempt's, says that no attempt follows.
-ENDS = (DONE, STOPPED, ENDED)
-VERSION_SECONDS = 30.0
-PAUSE_STEP_SECONDS = 0.5
 NO_SLOT = (httpx.HTTPError, PrefectHTTPStatusError, ConcurrencySlotAcquisitionError)
-PASSING: frozenset[ExitReason] = frozenset({"rate_limited", "unreachable"})
 AGAIN = (
     "An earlier attempt at this very call was cut off. Look at the files and runs that it has "
     "left before you do anything again.\n\n"
@@ -196,7 +195,7 @@ class StreamAgent(ProcessAgent):
                 f"'{self.executable}' is not on the worker's PATH: install it with "
                 f"`{self.install_hint}`, or give its full path as Executable"
             )
-        said = await _version(program, workdir, env)
+        said = await tool_version(program, workdir, env)
         return f"{said} ({program}), model {self.model or 'of its own choice'}"
 
     async def run(self, request: AgentRequest) -> AgentReply:
@@ -238,7 +237,7 @@ class StreamAgent(ProcessAgent):
             mask_file(request.record / name, secrets)
         plain = super().reply(status, request)
         reading = read_stream(request.record / EVENTS, self.reading())
-        reason, error, pause = _verdict(plain, reading, status.ended_at or time.time())
+        reason, error, pause = verdict(plain, reading, status.ended_at or time.time())
         cost, is_estimate = self._cost(reading)
         return plain.model_copy(
             update={
@@ -269,7 +268,7 @@ class StreamAgent(ProcessAgent):
         for number in range(self.retries + 1):
             place = attempt_folder(request.record, number)
             left = limit - sum(reply.duration_seconds for reply in replies)
-            prompt = AGAIN + request.prompt if any(map(_begun, replies)) else request.prompt
+            prompt = AGAIN + request.prompt if any(map(has_begun, replies)) else request.prompt
             replies.append(
                 await super().run(
                     request.model_copy(
@@ -283,11 +282,11 @@ class StreamAgent(ProcessAgent):
             )
             left -= replies[-1].duration_seconds
             pause = self._pause(replies[-1], number) if left > 0 else None
-            if pause is None or not await _rest(request.record, number, pause):
+            if pause is None or not await rest(request.record, number, pause):
                 break
         if request.record.is_dir():
             (request.record / DONE).touch()
-        return _together(replies, (request.record / STOPPED).exists())
+        return together(replies, (request.record / STOPPED).exists())
 
     def _pause(self, reply: AgentReply, number: int) -> float | None:
         """How long after its end the call is to be made anew; None: not at all."""
@@ -303,148 +302,8 @@ class StreamAgent(ProcessAgent):
         """Hold one of the block's slots, a concurrency limit of the Prefect server."""
         name = f"{self.get_block_type_slug()}.{self._block_document_name or 'default'}"
         async with get_client() as client:
-            await client.upsert_global_concurrency_limit_by_name(name, limit)
+            # Another call of the block may create it at this very moment.
+            with suppress(ObjectAlreadyExists):
+                await client.upsert_global_concurrency_limit_by_name(name, limit)
         async with concurrency(name, occupy=1):
             yield
-
-
-class StreamWatch(Watch):
-    """Ends calls that are silent for too long, and tools that go round in circles."""
-
-    def __init__(self, path: Path, reading: Reading, silence_seconds: float | None) -> None:
-        self._path = path
-        self._reading = reading
-        self._silence = silence_seconds
-        self._reader = EventReader()
-        self._at = 0
-        # By this clock a machine's sleep is no silence.
-        self._heard = time.monotonic()
-
-    def look(self) -> Ending | None:
-        """See `Watch.look`."""
-        for chunk in read_chunks(self._path, self._at):
-            self._at += len(chunk)
-            self._heard = time.monotonic()
-            for event in self._reader.feed(chunk):
-                self._reading.feed(event)
-        if self._reading.is_runaway:
-            return "runaway"
-        if self._silence is not None and time.monotonic() - self._heard > self._silence:
-            return "silent"
-        return None
-
-
-def attempt_folder(record: Path, number: int) -> Path:
-    """Where attempt `number` of a call is recorded; the first, 0, in the record itself."""
-    return record if number == 0 else record / f"{RETRY}{number:02d}"
-
-
-def attempts(record: Path) -> list[Path]:
-    """The folders of a call's attempts, oldest first."""
-    return [record, *sorted(record.glob(f"{RETRY}*"))]
-
-
-async def _rest(record: Path, number: int, pause: float) -> bool:
-    """Wait until the attempt after `number` is due; False if the call is stopped meanwhile."""
-    if attempt_folder(record, number + 1).exists():
-        return True
-    ended = (await LocalLauncher().status(attempt_folder(record, number))).ended_at
-    due = (ended or time.time()) + pause
-    try:
-        while not (record / STOPPED).exists():
-            left = due - time.time()
-            if left <= 0:
-                return True
-            await asyncio.sleep(min(left, PAUSE_STEP_SECONDS))
-    except asyncio.CancelledError:
-        (record / STOPPED).touch()
-        raise
-    return False
-
-
-def _begun(reply: AgentReply) -> bool:
-    return bool(reply.num_turns or reply.text)
-
-
-def _verdict(
-    plain: AgentReply, reading: Reading, ended_at: float
-) -> tuple[ExitReason, str | None, float | None]:
-    """Exit reason, error and pause, from how the process has ended and what its stream told."""
-    if plain.exit_reason not in ("finished", "failed"):
-        return plain.exit_reason, plain.error, None
-    if plain.exit_reason == "finished" and reading.complete and reading.error is None:
-        return "finished", None, None
-    message = reading.error or plain.error or "the tool ended without an answer"
-    match classify(message, reading.status):
-        case Trouble.RATE_LIMIT:
-            return "rate_limited", message, _asked_pause(message, reading, ended_at)
-        case Trouble.NETWORK:
-            return "unreachable", message, _asked_pause(message, reading, ended_at)
-    return "failed", message, None
-
-
-def _asked_pause(message: str, reading: Reading, ended_at: float) -> float | None:
-    if reading.retry_after is not None:
-        return reading.retry_after
-    if reading.resets_at is not None:
-        return max(0.0, reading.resets_at - ended_at)
-    return seconds_until_reset(message, datetime.fromtimestamp(ended_at).astimezone())
-
-
-def _together(replies: Sequence[AgentReply], stopped: bool) -> AgentReply:
-    """One reply of all attempts: the last one's end, the sum of what they took."""
-    last = replies[-1]
-    changes: dict[str, object] = {}
-    if stopped and last.exit_reason in PASSING:
-        changes = {"exit_reason": "interrupted", "error": "the agent was ended from outside"}
-    if len(replies) > 1:
-        costs = [reply.cost_usd for reply in replies if reply.cost_usd is not None]
-        usages = [Usage.model_validate(reply.usage) for reply in replies if reply.usage]
-        changes |= {
-            "text": next((reply.text for reply in reversed(replies) if reply.text), ""),
-            "usage": sum(usages, Usage()).model_dump() if usages else {},
-            "cost_usd": sum(costs) if costs else None,
-            "cost_is_estimate": any(reply.cost_is_estimate for reply in replies),
-            "num_turns": sum(reply.num_turns or 0 for reply in replies),
-            "duration_seconds": sum(reply.duration_seconds for reply in replies),
-        }
-    return last.model_copy(update=changes)
-
-
-async def _version(program: str, workdir: Path, env: dict[str, str]) -> str:
-    """The tool's name and version, as it tells them.
-
-    Raises:
-        AgentUnavailable: it does not start, fails, or does not answer in time.
-    """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            "--version",
-            cwd=workdir,
-            env=env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise AgentUnavailable(f"'{program}' does not start in '{workdir}': {error}") from error
-    try:
-        async with asyncio.timeout(VERSION_SECONDS):
-            out, err = await process.communicate()
-    except TimeoutError as error:
-        raise AgentUnavailable(
-            f"`{program} --version` did not answer within {VERSION_SECONDS:g} s: try it by hand"
-        ) from error
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    said = shorten((out or err).decode("utf-8", "replace"))
-    if process.returncode != 0:
-        raise AgentUnavailable(
-            f"`{program} --version` failed with exit code {process.returncode}: "
-            f"{shorten(err.decode('utf-8', 'replace')) or said}; install it anew"
-        )
-    return said or Path(program).name

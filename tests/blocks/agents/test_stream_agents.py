@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from blocks.agents import command, stream_agent
+from blocks.agents import command, version
 from blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
 from blocks.agents.claude_code import ClaudeCode
 from blocks.agents.codex import Codex
@@ -413,7 +413,7 @@ async def test_check_tells_the_version(bench: Bench) -> None:
 async def test_check_of_a_broken_tool(
     bench: Bench, script: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_agent, "VERSION_SECONDS", 0.5)
+    monkeypatch.setattr(version, "VERSION_SECONDS", 0.5)
     bench.agent("")
     bench.program.write_text(f"#!/bin/sh\n{script}\n")
     with pytest.raises(AgentUnavailable, match=said):
