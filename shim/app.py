@@ -36,6 +36,7 @@ def create_app(
 
     app = FastAPI(title="Wildloop", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
     app.state.settings = settings
+    app.state.deployment_ids = {}
     token = settings.token.get_secret_value() if settings.token else None
     app.add_middleware(TokenCheck, token=token)
     errors.install(app)

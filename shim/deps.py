@@ -1,6 +1,7 @@
 """What routers are given: the stores, built on the app's one Prefect client."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from prefect.client.orchestration import PrefectClient
@@ -29,9 +30,18 @@ WithSettings = Annotated[Settings, Depends(get_settings)]
 WithPrefect = Annotated[PrefectClient, Depends(get_prefect)]
 
 
-def get_runs(client: WithPrefect, settings: WithSettings) -> RunStore:
+def get_deployment_ids(request: Request) -> dict[str, UUID]:
+    """The deployments that this process has looked up."""
+    found: dict[str, UUID] = request.app.state.deployment_ids
+    return found
+
+
+WithDeployments = Annotated[dict[str, UUID], Depends(get_deployment_ids)]
+
+
+def get_runs(client: WithPrefect, settings: WithSettings, known: WithDeployments) -> RunStore:
     """The runs."""
-    return RunStore(client, settings)
+    return RunStore(client, settings, known)
 
 
 def get_sweeps(client: WithPrefect, settings: WithSettings) -> SweepStore:
@@ -39,9 +49,11 @@ def get_sweeps(client: WithPrefect, settings: WithSettings) -> SweepStore:
     return SweepStore(client, settings)
 
 
-def get_sessions(client: WithPrefect, settings: WithSettings) -> SessionStore:
+def get_sessions(
+    client: WithPrefect, settings: WithSettings, known: WithDeployments
+) -> SessionStore:
     """The sessions."""
-    return SessionStore(client, settings)
+    return SessionStore(client, settings, known)
 
 
 def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:
