@@ -4,7 +4,6 @@ The key is `memory-<project digest>-<text digest>`: a project's memories are one
 and the same text written twice at once lands under one key.
 """
 
-import asyncio
 import hashlib
 import os
 import re
@@ -139,7 +138,9 @@ class MemoryStore(Store):
         while versions := await self.client.read_artifacts(
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[PREFIX + id])), limit=PAGE
         ):
-            await asyncio.gather(*(self._delete_version(version.id) for version in versions))
+            # One by one: the server moves its pointer to the next version at each.
+            for version in versions:
+                await self._delete_version(version.id)
 
     async def recent(self, project: Path, limit: int = SHOWN) -> list[Memory]:
         """What a prompt may show of a project: what people wrote, then lessons, newest first.
