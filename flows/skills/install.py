@@ -23,17 +23,10 @@ MAX_SKILLS = 100
 MAX_DEPTH = 4
 LOOK_S = 0.25
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}")
-# Nothing of the repository or of the user's templates runs; git speaks these protocols only.
-_SAFE = (
-    "-c",
-    "core.hooksPath=/dev/null",
-    "-c",
-    "core.fsmonitor=false",
-    "-c",
-    "protocol.allow=never",
-    *(f"-cprotocol.{scheme}.allow=always" for scheme in SCHEMES),
-)
+# Nothing of the repository or of the user's templates runs.
+_SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 _ENVIRONMENT = {
+    # Holds for redirects too, and overrides protocol.*.allow.
     "GIT_ALLOW_PROTOCOL": ":".join(SCHEMES),
     "GIT_LFS_SKIP_SMUDGE": "1",
     "GIT_ASKPASS": "true",

@@ -4,16 +4,58 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, meta
+from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
 from flows.errors import InvalidRequest
 
 RENDERED_LIMIT = 2_000_000
+LOOP_LIMIT = 100_000
+POWER_LIMIT = 10_000
 
 
-def environment() -> SandboxedEnvironment:
+class SkillEnvironment(SandboxedEnvironment):
+    """Strict and sandboxed, and bounded where a slip of the pen would take all memory or time.
+
+    One is made for each rendering: what its loops run through by `range` is counted together.
+    """
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def __init__(self) -> None:
+        super().__init__(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self.steps = 0
+        self.globals["range"] = self.counted_range
+
+    def counted_range(self, *bounds: int) -> range:
+        """A range; OverflowError once all of them together pass 100,000."""
+        found = range(*bounds)
+        self.steps += len(found)
+        if self.steps > LOOP_LIMIT:
+            raise OverflowError(f"loops over more than {LOOP_LIMIT} numbers")
+        return found
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """A product or a power; OverflowError if it would be huge."""
+        if operator == "**":
+            bits = left.bit_length() if isinstance(left, int) else 1
+            if isinstance(right, int) and bits * abs(right) > POWER_LIMIT:
+                raise OverflowError(f"a power of more than {POWER_LIMIT} binary digits")
+        elif _product_length(left, right) > RENDERED_LIMIT:
+            raise OverflowError(f"a text or list longer than {RENDERED_LIMIT}")
+        return super().call_binop(context, operator, left, right)
+
+
+def environment() -> SkillEnvironment:
     """The one way in which skills are compiled."""
-    return SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return SkillEnvironment()
+
+
+def _product_length(left: Any, right: Any) -> int:
+    for value, times in ((left, right), (right, left)):
+        if isinstance(value, str | list | tuple) and isinstance(times, int):
+            return len(value) * times
+    return 0
 
 
 def used_variables(id: str, template: str, first_line: int = 1) -> list[str]:
