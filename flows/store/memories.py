@@ -89,8 +89,9 @@ class MemoryStore(Store):
             The memory, and whether it is new.
 
         Raises:
-            InvalidRequest: the project is no absolute path.
+            InvalidRequest: the project is no absolute path, or the text holds the token.
         """
+        self._check_secret(body.content, body.title)
         fields = body.model_dump(exclude={"project"})
         draft = _draft(**fields, project=project_path(project))
         bank = await self._bank(draft.project)
@@ -116,12 +117,13 @@ class MemoryStore(Store):
 
         Raises:
             NotFound: there is none of this id.
-            InvalidRequest: nothing is given.
+            InvalidRequest: nothing is given, or the text holds the token.
             Conflict: another memory of the project says the same.
         """
         changes = body.model_dump(include=body.model_fields_set)
         if not changes:
             raise InvalidRequest("nothing to change: give content, title, tag or is_active")
+        self._check_secret(body.content, body.title)
         memory = await self._read(id)
         if "content" in changes:
             bank = [other for other in await self._bank(memory.project) if other.id != id]
@@ -166,6 +168,12 @@ class MemoryStore(Store):
                 counts[memory.id] = counts.get(memory.id, 0) + 1
             await self._write_uses(project_path(project), counts)
         return shown
+
+    def _check_secret(self, *texts: str | None) -> None:
+        """Memories are put into prompts, where the token must never stand."""
+        token = self.settings.token.get_secret_value() if self.settings.token else ""
+        if token and any(token in text for text in texts if text):
+            raise InvalidRequest("content or title holds the server's token: leave it out")
 
     async def _bank(self, project: str | None) -> list[Memory]:
         prefix = PREFIX if project is None else f"{PREFIX}{_digest(project, 12)}-"

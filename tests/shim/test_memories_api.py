@@ -180,6 +180,18 @@ def test_bad_memory_is_refused_with_its_field(
     assert listed(server, bank) == []
 
 
+def test_memory_with_the_token_is_refused_without_repeating_it(server: Server, bank: str) -> None:
+    made = keep(server, bank)
+    for response in (
+        server.http.post("/memories", json={"content": f"use {server.token}", "project": bank}),
+        server.http.patch(f"/memories/{made['id']}", json={"title": server.token}),
+    ):
+        assert response.status_code == 422
+        assert "token" in response.json()["detail"]
+        assert server.token not in response.text
+    assert listed(server, bank) == [made]
+
+
 @pytest.mark.parametrize(
     "body",
     [{}, {"content": None}, {"content": ""}, {"tag": "x"}, {"is_active": None}, {"id": "x"}, []],

@@ -410,6 +410,8 @@ async def test_linked_skill_shows_nothing_of_where_it_leads(
             response = await http.get(f"{PREFIX}/{path}")
             assert "top secret" not in response.text
         assert (await http.get(f"{PREFIX}/{id}")).status_code == 422
+    assert (await http.get(f"{PREFIX}/linked/files")).status_code == 422
+    assert (await http.get(f"{PREFIX}/half/files")).json() == []
     assert (await put(http, "linked/files/new.md", "x")).status_code == 422
     whole = {"description": "d", "template": "t"}
     assert (await http.put(f"{PREFIX}/linked", json=whole)).status_code == 422
