@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.script import DONE, STOP, Script, planned
 from tests.support.server import Server
 
 pytestmark = pytest.mark.server
@@ -144,6 +145,29 @@ def test_deleted_memory_is_gone_with_its_history(server: Server, bank: str) -> N
     )
     assert versions.json() == []
     assert keep(server, bank)["title"] is None
+
+
+@pytest.mark.e2e
+def test_session_reads_the_bank_and_adds_to_it(
+    server: Server, project: Path, tmp_path: Path
+) -> None:
+    mine = keep(server, str(project), "Use bf16.", tag="preference")
+    off = keep(server, str(project), "Outdated advice.")
+    server.http.patch(f"/memories/{off['id']}", json={"is_active": False})
+    script = Script(tmp_path / "script")
+    script.reply(1, planned("x") + "<promise>DONE</promise>")
+    lessons = "<memories>\n- [gotcha] use BF16\n- [lesson] Width helps.\n</memories>"
+    script.default(DONE + STOP + lessons)
+    session_id = server.start(project, script.agent)
+    session = server.session_ended(session_id)
+    assert session["status"] == "completed", session["error"]
+    assert "- [preference] Use bf16." in script.prompt(1)
+    assert "Outdated advice" not in script.prompt(1)
+    assert server.get(f"/memories/{mine['id']}")["uses"] == script.calls()
+    (learnt,) = listed(server, str(project), session_id=session_id)
+    assert (learnt["content"], learnt["source"]) == ("Width helps.", "reflection")
+    about = server.post("/memories", {"content": "A note.", "session_id": session_id})
+    assert (about["project"], about["session_id"]) == (str(project), session_id)
 
 
 @pytest.mark.parametrize("id", ["nope", "a%00b", "%25", "uses-", "ü", "x" * 500])
