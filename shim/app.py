@@ -9,7 +9,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from flows.settings import Settings
 from shim import errors
 from shim.auth import TokenCheck
-from shim.routers import cluster, health, runs, skills, sweeps, wild
+from shim.routers import alerts, cluster, health, runs, skills, sweeps, wild
 from shim.version import VERSION
 
 DESCRIPTION = (
@@ -39,6 +39,6 @@ def create_app(
     token = settings.token.get_secret_value() if settings.token else None
     app.add_middleware(TokenCheck, token=token)
     errors.install(app)
-    for module in (health, runs, sweeps, cluster, wild, skills):
+    for module in (health, runs, alerts, sweeps, cluster, wild, skills):
         app.include_router(module.router)
     return app

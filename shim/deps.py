@@ -7,6 +7,7 @@ from prefect.client.orchestration import PrefectClient
 
 from flows.settings import Settings
 from flows.skills import SkillLibrary, shipped_skills_path
+from flows.store.alerts import AlertStore
 from flows.store.cluster import ClusterStore
 from flows.store.runs import RunStore
 from flows.store.sessions import SessionStore
@@ -44,6 +45,11 @@ def get_sessions(client: WithPrefect, settings: WithSettings) -> SessionStore:
     return SessionStore(client, settings)
 
 
+def get_alerts(client: WithPrefect, settings: WithSettings) -> AlertStore:
+    """The alerts."""
+    return AlertStore(client, settings)
+
+
 def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:
     """The cluster."""
     return ClusterStore(client, settings)
@@ -57,6 +63,7 @@ def get_skills(settings: WithSettings) -> SkillLibrary:
 Runs = Annotated[RunStore, Depends(get_runs)]
 Sweeps = Annotated[SweepStore, Depends(get_sweeps)]
 Sessions = Annotated[SessionStore, Depends(get_sessions)]
+Alerts = Annotated[AlertStore, Depends(get_alerts)]
 ClusterAccess = Annotated[ClusterStore, Depends(get_cluster)]
 Skills = Annotated[SkillLibrary, Depends(get_skills)]
 IdempotencyKey = Annotated[
