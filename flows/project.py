@@ -78,7 +78,7 @@ class AlertsConfig(BaseModel):
         default=10.0, ge=1, description="And it is this many times the run's usual gap."
     )
     spike_factor: float = Field(
-        default=20.0,
+        default=15.0,
         ge=1,
         description="How many robust standard deviations above its running median a loss jumps.",
     )

@@ -2,8 +2,9 @@
 
 A jump is judged by the median and the median absolute deviation (MAD) of the last values, which a
 few outliers do not move; 1.4826 * MAD estimates the standard deviation of normal noise. Three
-floors keep healthy curves quiet: a part of the median, a part of the level at the start, and, for
-positive series, the spread of the logarithms, since the noise of many losses is multiplicative.
+floors keep healthy curves quiet: a jump is also a multiple of the median, a part of the level at
+the start, and, for positive series, far out in the logarithm, since the noise of many losses is
+multiplicative. A smaller jump counts if it lasts.
 """
 
 import math
@@ -11,7 +12,9 @@ import re
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
 
 from flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
 from flows.models.run import MetricPoint
@@ -19,14 +22,9 @@ from flows.project import AlertsConfig, MetricConfig
 
 WINDOW = 50
 LEAST_POINTS = 10
+LEAST_RECENT = 8
 MAX_SERIES = 200
 SIGMA_OF_MAD = 1.4826
-LEVEL_FLOOR = 0.1
-START_FLOOR = 0.02
-LOG_SIGMAS = 6.0
-# A smaller jump counts if it lasts: this share of the factor, in so many of the last points.
-LASTING_SHARE = 0.6
-LASTING_LOG_SIGMAS = 4.0
 LASTING_OF = 5
 LASTING_POINTS = 3
 _PARTS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
@@ -79,6 +77,20 @@ class SeriesWatch:
         return series
 
 
+class _Bar(NamedTuple):
+    """How high a jump must be: in sigmas (a share of the factor), medians, start levels, and
+    sigmas of the logarithm."""
+
+    share: float
+    level: float
+    start: float
+    logs: float
+
+
+_AT_ONCE = _Bar(share=1.0, level=2.0, start=0.4, logs=6.0)
+_LASTING = _Bar(share=0.4, level=1.2, start=0.25, logs=4.0)
+
+
 class _Series:
     """One series. `factor` is None where a jump upwards is no fault."""
 
@@ -121,21 +133,24 @@ class _Series:
         )
 
     def _spike(self, point: MetricPoint, value: float, factor: float) -> Finding | None:
+        start = self._start or 0.0
         middle = _middle(self._sorted)
-        lowest = LASTING_SHARE * factor * max(LEVEL_FLOOR * abs(middle), self._start_floor())
-        if value <= middle + lowest:
+        if value - middle <= max(_LASTING.level * abs(middle), _LASTING.start * start):
             self._high.append(False)
             return None
-        spread = max(
-            SIGMA_OF_MAD * median(abs(other - middle) for other in self._sorted),
-            LEVEL_FLOOR * abs(middle),
-            self._start_floor(),
-        )
-        logs = _log_sigmas(self._sorted, value)
-        distance = value - middle
-        at_once = distance > factor * spread and logs > LOG_SIGMAS
-        self._high.append(distance > LASTING_SHARE * factor * spread and logs > LASTING_LOG_SIGMAS)
-        if not (at_once or sum(self._high) >= LASTING_POINTS) or self._count < self._quiet_until:
+        usual, falls = self._usual()
+        middle = median(usual)
+        # Around zero neither the level nor the logarithm tells what is usual.
+        sigmas = factor * _sigma(usual, falls) * (1.0 if min(usual) > 0 else 2.0)
+        logs = _log_sigmas(usual, falls, value)
+
+        def above(bar: _Bar) -> bool:
+            least = max(bar.share * sigmas, bar.level * abs(middle), bar.start * start)
+            return value - middle > least and logs > bar.logs
+
+        self._high.append(above(_LASTING))
+        jumped = above(_AT_ONCE) or sum(self._high) >= LASTING_POINTS
+        if not jumped or self._count < self._quiet_until:
             return None
         self._quiet_until = self._count + WINDOW
         return Finding(
@@ -147,8 +162,13 @@ class _Series:
             key=f"spike:{self._name}:{self._count}",
         )
 
-    def _start_floor(self) -> float:
-        return START_FLOOR * self._start if self._start is not None else 0.0
+    def _usual(self) -> tuple[list[float], bool]:
+        """The last values in order; of a series that falls steeply (True) the later half."""
+        values = list(self._window)
+        recent = values[len(values) // 2 :]
+        if len(recent) >= LEAST_RECENT and max(recent) < _middle(self._sorted):
+            return recent, True
+        return values, False
 
     def _add(self, value: float) -> None:
         if len(self._window) == WINDOW:
@@ -167,14 +187,21 @@ def _middle(ordered: Sequence[float]) -> float:
     return ordered[half - 1] / 2 + ordered[half] / 2
 
 
-def _log_sigmas(ordered: Sequence[float], value: float) -> float:
+def _sigma(values: Sequence[float], falls: bool) -> float:
+    """The noise of values: around their median, or from one to the next where they fall."""
+    if falls:
+        return SIGMA_OF_MAD / math.sqrt(2) * median(abs(b - a) for a, b in pairwise(values))
+    middle = median(values)
+    return SIGMA_OF_MAD * median(abs(value - middle) for value in values)
+
+
+def _log_sigmas(values: Sequence[float], falls: bool, value: float) -> float:
     """How far a value lies above the median in the logarithm; infinite where there is none."""
-    if ordered[0] <= 0:
+    if min(values) <= 0:
         return math.inf
-    logs = [math.log(other) for other in ordered]
-    middle = _middle(logs)
-    sigma = SIGMA_OF_MAD * median(abs(other - middle) for other in logs)
-    return (math.log(value) - middle) / sigma if sigma > 0 else math.inf
+    logs = [math.log(other) for other in values]
+    sigma = _sigma(logs, falls)
+    return (math.log(value) - median(logs)) / sigma if sigma > 0 else math.inf
 
 
 def _at(point: MetricPoint) -> str:
