@@ -8,11 +8,11 @@ from flows.models.run import MetricPoint
 
 CHUNK_BYTES = 1024 * 1024
 # Further behind than this, the middle is skipped: the detectors only need the recent past.
-BACKLOG_BYTES = 16 * 1024 * 1024
+BACKLOG_BYTES = 4 * 1024 * 1024
 
 
 class MetricsTail:
-    """Reads at most `CHUNK_BYTES` a look.
+    """Reads at most `CHUNK_BYTES` a look; `is_behind` tells that there is more to read now.
 
     An incomplete last line waits for the next look; a line longer than a chunk is passed over; a
     file that has become shorter is read from its start.
@@ -22,9 +22,11 @@ class MetricsTail:
         self._path = path
         self._offset = 0
         self._skipping = False
+        self.is_behind = False
 
     def read(self, size: int) -> list[MetricPoint]:
         """The points of the next lines of the file, which has `size` bytes."""
+        self.is_behind = False
         if size < self._offset:
             self._offset, self._skipping = 0, False
         if size == self._offset:
@@ -37,9 +39,10 @@ class MetricsTail:
                 data = file.read(CHUNK_BYTES)
         except FileNotFoundError:
             return []
+        self.is_behind = len(data) == CHUNK_BYTES
         whole, newline, _ = data.rpartition(b"\n")
         if not newline:
-            if len(data) == CHUNK_BYTES:
+            if self.is_behind:
                 self._offset, self._skipping = self._offset + len(data), True
             return []
         self._offset += len(whole) + 1
@@ -48,10 +51,6 @@ class MetricsTail:
             del lines[0]
             self._skipping = False
         return [point for line in lines for point in parse_line(line)]
-
-    def is_behind(self, size: int) -> bool:
-        """Whether more than a chunk of the file is still unread."""
-        return size - self._offset > CHUNK_BYTES
 
 
 def stat_of(path: Path) -> os.stat_result | None:

@@ -83,8 +83,9 @@ class WatchedRun:
 class RunWatch:
     """Looks at one attempt of a run. All state is what the detectors remember."""
 
-    def __init__(self, run: WatchedRun, alerts: Alerts) -> None:
+    def __init__(self, run: WatchedRun, alerts: Alerts, look_seconds: float = LOOK_SECONDS) -> None:
         self._run = run
+        self._look_seconds = look_seconds
         self._alerts = alerts
         self._tail = MetricsTail(run.paths.metrics)
         self._series = SeriesWatch(run.config, run.primary)
@@ -92,8 +93,8 @@ class RunWatch:
         self._disk = DiskWatch(run.config)
         self._disk_due = 0.0
         self._untold: list[Finding] = []
+        self._unreadable = False
         self._closing = asyncio.Event()
-        self.is_behind = False
 
     def look(self, now: float, wall: float) -> list[Finding]:
         """What is new and wrong.
@@ -106,7 +107,6 @@ class RunWatch:
         log, metrics = stat_of(paths.log), stat_of(paths.metrics)
         log_size, metrics_size = (one.st_size if one else 0 for one in (log, metrics))
         found = self._series.see(self._tail.read(metrics_size))
-        self.is_behind = self._tail.is_behind(metrics_size)
         signs = [self._run.started_at or 0.0] + [one.st_mtime for one in (log, metrics) if one]
         if any(signs):
             silent = self._silence.see(now, (log_size, metrics_size), age=wall - max(signs))
@@ -123,14 +123,15 @@ class RunWatch:
         try:
             found = await asyncio.to_thread(self.look, time.monotonic(), time.time())
         except OSError as error:
-            logger.warning("the files of run %s cannot be read: %s", self._run.id, error)
-            found = []
+            if not self._unreadable:
+                logger.warning("the files of run %s cannot be read: %s", self._run.id, error)
+            self._unreadable, found = True, []
         await self._tell(found)
 
     async def follow(self) -> None:
         """Look every few seconds until closed."""
         while not self._closing.is_set():
-            pause = BEHIND_SECONDS if self.is_behind else LOOK_SECONDS
+            pause = BEHIND_SECONDS if self._tail.is_behind else self._look_seconds
             try:
                 async with asyncio.timeout(pause):
                     await self._closing.wait()
@@ -146,7 +147,7 @@ class RunWatch:
         if outcome.status not in ("finished", "failed"):
             return
         await self.look_and_tell()
-        while self.is_behind:
+        while self._tail.is_behind:
             await self.look_and_tell()
         if outcome.status == "failed" and outcome.retry is None:
             tail = await asyncio.to_thread(log_tail, self._run.paths.log, self._run.log_offset)
@@ -196,13 +197,16 @@ class RunWatch:
 
 @asynccontextmanager
 async def watch_run(
-    execution: Execution, status: ProcessStatus, alerts: Alerts
+    execution: Execution,
+    status: ProcessStatus,
+    alerts: Alerts,
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[RunWatch]:
     """Watch an attempt while the body runs; afterwards, tell the watch its `ended(outcome)`.
 
     A fault of the watch is logged and never ends the run.
     """
-    watch = RunWatch(WatchedRun.of(execution, status), alerts)
+    watch = RunWatch(WatchedRun.of(execution, status), alerts, look_seconds)
     task = asyncio.create_task(watch.follow())
     try:
         yield watch

@@ -262,9 +262,15 @@ def _answered(alert_id: str, choice: str | None) -> Conflict:
 
 
 def _alerts(found: Mapping[str, ArtifactCollection]) -> list[Alert]:
-    return _newest_first(
-        Alert.model_validate_json(artifacts.record_of(artifact)) for artifact in found.values()
-    )
+    alerts = []
+    for artifact in found.values():
+        try:
+            record = artifacts.record_of(artifact)
+        except KeyError:
+            # Anybody may write an artifact whose key begins like ours.
+            continue
+        alerts.append(Alert.model_validate_json(record))
+    return _newest_first(alerts)
 
 
 def _newest_first(alerts: Iterable[Alert]) -> list[Alert]:
