@@ -35,8 +35,8 @@ fix: $(VENV)/.installed-dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-dev ## latency benchmarks (by hand, idle machine)
-	$(BIN)/python -m bench.latency
+bench: $(VENV)/.installed-dev ## benchmarks beside plain Prefect (by hand, idle machine)
+	$(BIN)/python -m bench.engine
 	$(BIN)/python -m bench.database
 
 clean: ## remove what make made

@@ -7,6 +7,7 @@ from flows import git
 from flows.errors import WildloopError
 from flows.git_process import GitError, git_line, run_git, run_git_locking
 from flows.models.run import Checkout
+from flows.paths import make_ignored
 
 
 class CheckoutFailed(WildloopError):
@@ -25,7 +26,7 @@ async def prepare(workdir: Path, checkout: Checkout, folder: Path) -> Path:
         done = folder.with_name(folder.name + ".done")
         if not done.exists():
             await _discard(root, folder)
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            make_ignored(folder.parent)
             commit = checkout.git_commit
             await run_git_locking(root, "worktree", "add", "--detach", str(folder), commit)
             if checkout.patch is not None:

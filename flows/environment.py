@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from flows.paths import make_ignored
+
 PROBE_SECONDS = 20.0
 # Run by the run's own Python, which need not be ours: it must not need anything but itself.
 PROBE = r"""
@@ -95,7 +97,7 @@ def _driver() -> str | None:
 def _write_once(path: Path, text: str) -> None:
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_ignored(path.parent)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ from flows.attempts import Attempt, Retry, current_attempt, log_tail, retry_afte
 from flows.control import RunControl, StopReason
 from flows.errors import WildloopError
 from flows.models.run import RunSpec
-from flows.paths import RunPaths
+from flows.paths import RunPaths, make_ignored
 from flows.reservation import write_reservation
 from flows.settings import SERVER_URL_VARIABLE, TOKEN_VARIABLE
 
 STOP_GRACE_SECONDS = 5.0
 NOT_FOR_RUNS = ("PREFECT_", TOKEN_VARIABLE, "WILDLOOP_SUPERVISOR")
+# Without cgroups Slurm kills such a job and says no more than that it failed.
+OVER_MEMORY = re.compile(r"slurmstepd.*exceeded (?:job )?memory limit", re.IGNORECASE)
 LOST = "lost: the process is gone and left no exit code (killed, reboot)"
 
 
@@ -61,7 +64,8 @@ class Execution:
             return status
         if not self.workdir.is_dir():
             raise LaunchFailed(f"workdir '{self.workdir}' does not exist on {socket.gethostname()}")
-        self.paths.root.mkdir(parents=True, exist_ok=True)
+        make_ignored(self.paths.root.parent)
+        self.paths.root.mkdir(exist_ok=True)
         cwd = self.workdir
         if self.spec.checkout is not None:
             folder = self.workdir / ".wild" / "worktrees" / self.run_id
@@ -136,7 +140,10 @@ class Execution:
             return self._failed(
                 f"exit code {ended.exit_code}" + (f": {last}" if last else ""), ended
             )
-        return self._failed(f"lost: {ended.reason}" if ended.reason else LOST, ended)
+        reason = ended.reason
+        if reason and OVER_MEMORY.search(log_tail(self.paths.log, self.attempt.log_offset, 4096)):
+            reason = f"OUT_OF_MEMORY ({reason})"
+        return self._failed(f"lost: {reason}" if reason else LOST, ended)
 
     def _failed(self, message: str, ended: ProcessStatus, final: bool = False) -> Outcome:
         seconds = (ended.ended_at or time.time()) - (ended.started_at or time.time())

@@ -4,6 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def make_ignored(folder: Path) -> None:
+    """Create a folder whose contents git does not see, whatever the project's own rules."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rule = folder / ".gitignore"
+    if not rule.exists():
+        rule.write_text("*\n", encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """Files of one run: `<workdir>/.wild/runs/<run_id>/`."""

@@ -10,6 +10,8 @@ from tests.support.nvml import FakeNvml, build_nvml
 from tests.support.project import make_project
 from tests.support.server import Server, start_server
 
+pytest_plugins = ["tests.support.slurm"]
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

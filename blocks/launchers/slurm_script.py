@@ -131,6 +131,9 @@ def batch_script(spec: LaunchSpec, intent: Intent, setup_lines: Sequence[str]) -
     }
     # -p: BASH_ENV and the like are for the command, not for the wrapper.
     lines = ["#!/bin/bash -p", *(f"{name}={shlex.quote(text)}" for name, text in values.items())]
+    if intent.submits:
+        # Here, and not in the environment of the launcher's own sbatch.
+        lines.append(f"export SBATCH_WAIT=1 SBATCH_JOB_NAME={intent.inner_name}")
     return "\n".join(lines) + _WRAPPER
 
 
@@ -159,9 +162,6 @@ def submission_environment(
     if "SLURM_CONF" in submitter:
         env.setdefault("SLURM_CONF", submitter["SLURM_CONF"])
     env[MARKER] = intent.token
-    if intent.submits:
-        env["SBATCH_WAIT"] = "1"
-        env["SBATCH_JOB_NAME"] = intent.inner_name
     return env
 
 

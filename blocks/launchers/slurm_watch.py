@@ -10,6 +10,7 @@ from blocks.launchers.slurm_commands import JobView, SlurmSilent
 POLL_SECONDS = 0.5
 QUIET_SECONDS = 5.0
 SILENT_SECONDS = 30.0
+PATIENCE_SECONDS = 2.0
 # Jobs that nobody has asked for this long are no longer asked about.
 FORGET_SECONDS = 90.0
 
@@ -40,8 +41,9 @@ class JobWatch:
     while nothing does, and to SILENT_SECONDS while Slurm does not answer. Used in one event loop.
     """
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
+        self._clock = clock
         self._seen: dict[str, Seen] = {}
         self._wanted: dict[str, float] = {}
         self._pause = POLL_SECONDS
@@ -57,11 +59,11 @@ class JobWatch:
             at_once: something is about to change: shorten the pause to POLL_SECONDS.
 
         Raises:
-            SlurmSilent: the last squeue got no answer.
+            SlurmSilent: the last squeue got no answer, or the first is still out.
         """
-        self._wanted[job_id] = time.monotonic()
+        self._wanted[job_id] = self._clock()
         while True:
-            now = time.monotonic()
+            now = self._clock()
             if at_once and self._silence is None:
                 self._next = min(self._next, now + POLL_SECONDS)
                 self._pause = POLL_SECONDS
@@ -72,7 +74,14 @@ class JobWatch:
                 if seen is not None:
                     return seen
             began = now
-            await self._poll()
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._poll()
+            except TimeoutError:
+                # The job's own files may tell meanwhile: a slow Slurm must not hold that up.
+                if seen is not None and self._silence is None:
+                    return seen
+                raise SlurmSilent("squeue has not answered yet") from None
             seen = self._seen.get(job_id)
             if self._silence is None and seen is not None and seen.asked_at >= began:
                 return seen
@@ -89,7 +98,7 @@ class JobWatch:
         self._asking = None
 
     async def _refresh(self) -> None:
-        began = time.monotonic()
+        began = self._clock()
         old = began - FORGET_SECONDS
         self._wanted = {job: asked for job, asked in self._wanted.items() if asked > old}
         self._seen = {job: seen for job, seen in self._seen.items() if job in self._wanted}
@@ -103,7 +112,9 @@ class JobWatch:
             self._silence = None
             changed = [self._note(job, views.get(job), began) for job in wanted]
             self._pause = POLL_SECONDS if any(changed) else min(self._pause * 1.3, QUIET_SECONDS)
-        self._next = time.monotonic() + self._pause
+        now = self._clock()
+        # A slurmctld that is slow to answer is not asked most of the time.
+        self._next = now + max(self._pause, now - began)
 
     def _note(self, job_id: str, view: JobView | None, now: float) -> bool:
         earlier = self._seen.get(job_id)

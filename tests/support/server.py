@@ -160,13 +160,14 @@ def alive(pid: int) -> bool:
 
 
 def start_server(
-    home: Path, workdir: Path, slots: int, extra: dict[str, str] | None = None
+    home: Path, workdir: Path, slots: int | None, extra: dict[str, str] | None = None
 ) -> Server:
     """Start `wildloop up` and wait for its ready line."""
     port, prefect_port = free_ports(2)
     env = command_environment(home) | (extra or {})
     command = [sys.executable, "-P", "-m", "shim.cli.main", "up", "--port", str(port)]
-    command += ["--prefect-port", str(prefect_port), "--slots", str(slots)]
+    command += ["--prefect-port", str(prefect_port)]
+    command += ["--slots", str(slots)] if slots is not None else []
     home.mkdir(parents=True, exist_ok=True)
     log = home / "up.log"
     with log.open("wb") as file:

@@ -1,0 +1,82 @@
+"""Recorded runs: ended runs of the experiment deployment, as Wildloop records them.
+
+They are made through Prefect's API in their final state, with the parameters, tags and labels of
+true runs. What a true run leaves besides (its earlier states, its task run, its events, its folder)
+is not made: no list reads it.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from flows.models.run import RunFacts, RunSpec
+from flows.paths import RunPaths
+from flows.settings import RUNS_QUEUE
+from flows.store.base import DEPLOYMENT, EXPERIMENT
+from flows.store.runs import LABEL_PREFIX, run_tags
+
+CLIENTS = 6
+SWEEP_SIZE = 20
+
+
+def seed(prefect_api_url: str, workdir: Path, count: int, seconds: float) -> int:
+    """Record `count` finished runs; return how many there were time for in `seconds`.
+
+    Raises:
+        httpx.HTTPError: the server refuses one.
+    """
+    return asyncio.run(_seed(prefect_api_url, workdir, count, seconds))
+
+
+async def _seed(url: str, workdir: Path, count: int, seconds: float) -> int:
+    deadline, numbers, made = time.monotonic() + seconds, iter(range(count)), 0
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
+        named = await http.get(f"/deployments/name/{EXPERIMENT}/{DEPLOYMENT}")
+        path = f"/deployments/{named.raise_for_status().json()['id']}/create_flow_run"
+
+        async def record() -> None:
+            nonlocal made
+            for number in numbers:
+                if time.monotonic() > deadline:
+                    return
+                answer = await http.post(path, json=recorded_run(number, workdir))
+                answer.raise_for_status()
+                made += 1
+
+        await asyncio.gather(*(record() for _ in range(CLIENTS)))
+    return made
+
+
+def recorded_run(number: int, workdir: Path) -> dict[str, Any]:
+    """The body that creates finished run `number`; every twenty are one sweep's."""
+    ended = time.time() - 1.0
+    spec = RunSpec(
+        name=f"recorded-{number}",
+        command=f"python train.py --lr={1e-3 * (number % 7 + 1):g} --seed={number}",
+        workdir=str(workdir),
+        parameters={"lr": 1e-3 * (number % 7 + 1), "batch_size": 32, "depth": number % 5},
+        seed=number,
+        sweep_id=f"bench-{number // SWEEP_SIZE}",
+    )
+    facts = RunFacts(
+        started_at=ended - 60.0,
+        finished_at=ended,
+        exit_code=0,
+        host="localhost",
+        gpus="0",
+        run_dir=str(RunPaths.of(workdir, f"recorded-{number}").root),
+        git_commit="0" * 40,
+        metrics='{"loss": 0.25, "val_accuracy": 0.96}',
+    )
+    labels = facts.model_dump(exclude_none=True)
+    return {
+        "name": spec.name,
+        "parameters": {"spec": spec.model_dump(mode="json", exclude_defaults=True)},
+        "tags": run_tags(spec),
+        "labels": {LABEL_PREFIX + key: value for key, value in labels.items()},
+        "work_queue_name": RUNS_QUEUE,
+        "state": {"type": "COMPLETED", "name": "Completed", "message": "exit code 0"},
+    }

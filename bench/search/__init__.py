@@ -1,0 +1,1 @@
+"""Proof of worth of the searches: `python -m bench.search`."""

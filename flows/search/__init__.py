@@ -1,0 +1,1 @@
+"""Search over parameters: spaces, samplers, pruning and pictures of evolutionary sweeps."""
