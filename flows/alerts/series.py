@@ -16,8 +16,8 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
+from flows.metrics.series import Sample
 from flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
-from flows.models.run import MetricPoint
 from flows.project import AlertsConfig, MetricConfig
 
 WINDOW = 50
@@ -56,7 +56,7 @@ class SeriesWatch:
         self._primary = primary
         self._series: dict[str, _Series] = {}
 
-    def see(self, points: Iterable[MetricPoint]) -> list[Finding]:
+    def see(self, points: Iterable[Sample]) -> list[Finding]:
         """What is wrong with these points, given all before them."""
         found = []
         for point in points:
@@ -104,9 +104,9 @@ class _Series:
         self._count = 0
         self._quiet_until = 0
         self._nan_told = False
-        self._last: MetricPoint | None = None
+        self._last: Sample | None = None
 
-    def see(self, point: MetricPoint) -> Finding | None:
+    def see(self, point: Sample) -> Finding | None:
         self._count += 1
         if point.value is None:
             return self._nan(point)
@@ -117,7 +117,7 @@ class _Series:
         self._last = point
         return found
 
-    def _nan(self, point: MetricPoint) -> Finding | None:
+    def _nan(self, point: Sample) -> Finding | None:
         if self._nan_told:
             return None
         self._nan_told = True
@@ -132,7 +132,7 @@ class _Series:
             key=f"nan:{self._name}",
         )
 
-    def _spike(self, point: MetricPoint, value: float, factor: float) -> Finding | None:
+    def _spike(self, point: Sample, value: float, factor: float) -> Finding | None:
         start = self._start or 0.0
         middle = _middle(self._sorted)
         if value - middle <= max(_LASTING.level * abs(middle), _LASTING.start * start):
@@ -204,5 +204,5 @@ def _log_sigmas(values: Sequence[float], falls: bool, value: float) -> float:
     return (math.log(value) - median(logs)) / sigma if sigma > 0 else math.inf
 
 
-def _at(point: MetricPoint) -> str:
+def _at(point: Sample) -> str:
     return f" at step {point.step:g}" if point.step is not None else ""

@@ -1,11 +1,13 @@
 """The watch over one run: looks at its files every few seconds and raises alerts."""
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import httpx
@@ -14,8 +16,7 @@ from prefect.logging import get_logger
 from blocks.launchers.base import ProcessStatus
 from flows.alerts.ending import end_finding, gpu_lost, last_line, lost_gpu
 from flows.alerts.machine import DiskWatch, SilenceWatch
-from flows.alerts.series import SeriesWatch
-from flows.alerts.tail import MetricsTail, stat_of
+from flows.alerts.sources import MetricsWatch
 from flows.attempts import log_tail
 from flows.errors import InvalidRequest, WildloopError
 from flows.execution import Execution, Outcome
@@ -24,7 +25,6 @@ from flows.paths import RunPaths
 from flows.project import AlertsConfig, MetricConfig, ProjectConfig, load_project
 
 LOOK_SECONDS = 3.0
-BEHIND_SECONDS = 0.2
 DISK_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 LAST_LINE_BYTES = 4096
@@ -52,6 +52,7 @@ class WatchedRun:
     id: str
     session_id: str | None
     paths: RunPaths
+    workdir: Path
     started_at: float | None = None
     attempt: int = 0
     log_offset: int = 0
@@ -71,6 +72,7 @@ class WatchedRun:
             id=execution.run_id,
             session_id=execution.spec.chat_session_id,
             paths=execution.paths,
+            workdir=execution.workdir,
             started_at=status.started_at,
             attempt=execution.attempt.number,
             log_offset=execution.attempt.log_offset,
@@ -87,8 +89,7 @@ class RunWatch:
         self._run = run
         self._look_seconds = look_seconds
         self._alerts = alerts
-        self._tail = MetricsTail(run.paths.metrics)
-        self._series = SeriesWatch(run.config, run.primary)
+        self._metrics = MetricsWatch(run.paths, run.workdir, run.config, run.primary)
         self._silence = SilenceWatch(run.config)
         self._disk = DiskWatch(run.config)
         self._disk_due = 0.0
@@ -96,20 +97,22 @@ class RunWatch:
         self._unreadable = False
         self._closing = asyncio.Event()
 
-    def look(self, now: float, wall: float) -> list[Finding]:
+    def look(self, now: float, wall: float, last: bool = False) -> list[Finding]:
         """What is new and wrong.
 
         Args:
             now: seconds of a clock that stands still while the machine sleeps.
             wall: Unix seconds.
+            last: the run has ended.
         """
         paths = self._run.paths
-        log, metrics = stat_of(paths.log), stat_of(paths.metrics)
-        log_size, metrics_size = (one.st_size if one else 0 for one in (log, metrics))
-        found = self._series.see(self._tail.read(metrics_size))
+        log, metrics = _stat_of(paths.log), _stat_of(paths.metrics)
+        found = self._metrics.look(now, metrics.st_size if metrics else 0, last)
+        grown = (metrics.st_size if metrics else 0) + self._metrics.seen
+        sizes = (log.st_size if log else 0, grown)
         signs = [self._run.started_at or 0.0] + [one.st_mtime for one in (log, metrics) if one]
-        if any(signs):
-            silent = self._silence.see(now, (log_size, metrics_size), age=wall - max(signs))
+        if any(signs) and not last:
+            silent = self._silence.see(now, sizes, age=wall - max(signs))
             found += [self._explained(silent)] if silent else []
         if now >= self._disk_due and paths.root.is_dir():
             self._disk_due = now + DISK_SECONDS
@@ -118,10 +121,10 @@ class RunWatch:
             found += [full] if full else []
         return found
 
-    async def look_and_tell(self) -> None:
+    async def look_and_tell(self, last: bool = False) -> None:
         """Look once, and raise what is found; what cannot be told now is told at the next look."""
         try:
-            found = await asyncio.to_thread(self.look, time.monotonic(), time.time())
+            found = await asyncio.to_thread(self.look, time.monotonic(), time.time(), last)
         except OSError as error:
             if not self._unreadable:
                 logger.warning("the files of run %s cannot be read: %s", self._run.id, error)
@@ -131,9 +134,8 @@ class RunWatch:
     async def follow(self) -> None:
         """Look every few seconds until closed."""
         while not self._closing.is_set():
-            pause = BEHIND_SECONDS if self._tail.is_behind else self._look_seconds
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(self._look_seconds):
                     await self._closing.wait()
             except TimeoutError:
                 await self.look_and_tell()
@@ -146,20 +148,24 @@ class RunWatch:
         """Look a last time, and tell of a failure; nothing of a run that somebody has stopped."""
         if outcome.status not in ("finished", "failed"):
             return
-        await self.look_and_tell()
-        while self._tail.is_behind:
-            await self.look_and_tell()
+        await self.look_and_tell(last=True)
         if outcome.status == "failed" and outcome.retry is None:
-            tail = await asyncio.to_thread(log_tail, self._run.paths.log, self._run.log_offset)
-            timed_out = self._timed_out()
-            await self._tell(
-                [end_finding(outcome.message, outcome.exit_code, tail, timed_out=timed_out)]
-            )
+            found = await asyncio.to_thread(self._end, outcome)
+            await self._tell([found])
+
+    def _end(self, outcome: Outcome) -> Finding:
+        try:
+            tail = log_tail(self._run.paths.log, self._run.log_offset)
+        except OSError as error:
+            logger.warning("the log of run %s cannot be read: %s", self._run.id, error)
+            tail = ""
+        timed_out = self._timed_out()
+        return end_finding(outcome.message, outcome.exit_code, tail, timed_out=timed_out)
 
     def _timed_out(self) -> bool:
         if self._run.timeout_seconds is None or self._run.started_at is None:
             return False
-        left = stat_of(self._run.paths.exit_code)
+        left = _stat_of(self._run.paths.exit_code)
         ended = left.st_mtime if left else time.time()
         return ended - self._run.started_at >= self._run.timeout_seconds
 
@@ -193,6 +199,14 @@ class RunWatch:
     async def _stop_on(self, alert: Alert) -> None:
         if alert.kind in self._run.config.stop_on and STOP in alert.choices:
             await self._alerts.respond(alert.id, STOP)
+
+
+def _stat_of(path: Path) -> os.stat_result | None:
+    """A file's size and times; None where there is no such file."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 @asynccontextmanager

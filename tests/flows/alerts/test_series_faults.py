@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.alerts.series import SeriesWatch, is_loss
+from flows.metrics.series import Sample
 from flows.models.alert import AlertKind, Finding, Severity
-from flows.models.run import MetricPoint
 from flows.project import AlertsConfig, MetricConfig
 
 Curve = Callable[[random.Random, int], list[float]]
@@ -24,7 +24,7 @@ def found(
 ) -> list[Finding]:
     watch = SeriesWatch(config or AlertsConfig(), primary)
     return watch.see(
-        [MetricPoint(name=name, value=value, step=step) for step, value in enumerate(values)]
+        [Sample(name=name, value=value, step=step) for step, value in enumerate(values)]
     )
 
 
@@ -69,7 +69,7 @@ def test_nan_is_told_of_losses_and_the_primary_metric_only() -> None:
 
 def test_each_loss_has_a_nan_of_its_own() -> None:
     watch = SeriesWatch(AlertsConfig())
-    points = [MetricPoint(name=name, value=None) for name in ("loss", "val_loss", "loss")]
+    points = [Sample(name=name, value=None) for name in ("loss", "val_loss", "loss")]
     assert [one.key for one in watch.see(points)] == ["nan:loss", "nan:val_loss"]
 
 
@@ -219,16 +219,16 @@ def test_values_within_a_factor_of_two_never_alarm(values: list[float], scale: f
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0.01, 100), min_size=20, max_size=100), st.integers(1, 99))
 def test_chunks_of_points_are_judged_like_the_whole(values: list[float], cut: int) -> None:
-    points = [MetricPoint(name="loss", value=value) for value in values]
+    points = [Sample(name="loss", value=value) for value in values]
     watch = SeriesWatch(AlertsConfig())
     assert watch.see(points[:cut]) + watch.see(points[cut:]) == found_without_steps(points)
 
 
-def found_without_steps(points: list[MetricPoint]) -> list[Finding]:
+def found_without_steps(points: list[Sample]) -> list[Finding]:
     return SeriesWatch(AlertsConfig()).see(points)
 
 
 def test_a_flood_of_names_is_bounded() -> None:
     watch = SeriesWatch(AlertsConfig())
-    points = [MetricPoint(name=f"loss/{number}", value=None) for number in range(1000)]
+    points = [Sample(name=f"loss/{number}", value=None) for number in range(1000)]
     assert len(watch.see(points)) == 200

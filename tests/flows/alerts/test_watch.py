@@ -78,7 +78,14 @@ def run(tmp_path: Path) -> WatchedRun:
     paths = RunPaths(tmp_path / "my rün")
     paths.root.mkdir()
     quiet = AlertsConfig(off=[AlertKind.DISK])
-    return WatchedRun(id="run", session_id=None, paths=paths, started_at=time.time(), config=quiet)
+    return WatchedRun(
+        id="run",
+        session_id=None,
+        paths=paths,
+        workdir=tmp_path,
+        started_at=time.time(),
+        config=quiet,
+    )
 
 
 def metrics(run: WatchedRun, *lines: str) -> None:
@@ -298,6 +305,7 @@ async def test_a_fault_of_the_watch_does_not_end_the_run(
 
 async def test_unreadable_files_are_borne(run: WatchedRun, recorder: Recorder) -> None:
     run.paths.metrics.mkdir()
+    run.paths.log.mkdir()
     watch = RunWatch(run, recorder)
     await watch.look_and_tell()
     await watch.ended(FAILED)
