@@ -87,8 +87,8 @@ class _Bar(NamedTuple):
     logs: float
 
 
-_AT_ONCE = _Bar(share=1.0, level=2.0, start=0.4, logs=6.0)
-_LASTING = _Bar(share=0.4, level=1.2, start=0.25, logs=4.0)
+_AT_ONCE = _Bar(share=1.0, level=2.0, start=0.4, logs=5.5)
+_LASTING = _Bar(share=0.4, level=1.2, start=0.25, logs=3.0)
 
 
 class _Series:
@@ -138,11 +138,11 @@ class _Series:
         if value - middle <= max(_LASTING.level * abs(middle), _LASTING.start * start):
             self._high.append(False)
             return None
-        usual, falls = self._usual()
+        usual, drifts = self._usual()
         middle = median(usual)
         # Around zero neither the level nor the logarithm tells what is usual.
-        sigmas = factor * _sigma(usual, falls) * (1.0 if min(usual) > 0 else 2.0)
-        logs = _log_sigmas(usual, falls, value)
+        sigmas = factor * _sigma(usual, drifts) * (1.0 if min(usual) > 0 else 2.0)
+        logs = _log_sigmas(usual, drifts, value)
 
         def above(bar: _Bar) -> bool:
             least = max(bar.share * sigmas, bar.level * abs(middle), bar.start * start)
@@ -163,10 +163,10 @@ class _Series:
         )
 
     def _usual(self) -> tuple[list[float], bool]:
-        """The last values in order; of a series that falls steeply (True) the later half."""
+        """The last values in order; of a series that drifts steeply (True) the later half."""
         values = list(self._window)
-        recent = values[len(values) // 2 :]
-        if len(recent) >= LEAST_RECENT and max(recent) < _middle(self._sorted):
+        recent, middle = values[len(values) // 2 :], _middle(self._sorted)
+        if len(recent) >= LEAST_RECENT and (max(recent) < middle or min(recent) > middle):
             return recent, True
         return values, False
 
@@ -187,20 +187,20 @@ def _middle(ordered: Sequence[float]) -> float:
     return ordered[half - 1] / 2 + ordered[half] / 2
 
 
-def _sigma(values: Sequence[float], falls: bool) -> float:
-    """The noise of values: around their median, or from one to the next where they fall."""
-    if falls:
+def _sigma(values: Sequence[float], drifts: bool) -> float:
+    """The noise of values: around their median, or from one to the next where they drift."""
+    if drifts:
         return SIGMA_OF_MAD / math.sqrt(2) * median(abs(b - a) for a, b in pairwise(values))
     middle = median(values)
     return SIGMA_OF_MAD * median(abs(value - middle) for value in values)
 
 
-def _log_sigmas(values: Sequence[float], falls: bool, value: float) -> float:
+def _log_sigmas(values: Sequence[float], drifts: bool, value: float) -> float:
     """How far a value lies above the median in the logarithm; infinite where there is none."""
     if min(values) <= 0:
         return math.inf
     logs = [math.log(other) for other in values]
-    sigma = _sigma(logs, falls)
+    sigma = _sigma(logs, drifts)
     return (math.log(value) - median(logs)) / sigma if sigma > 0 else math.inf
 
 

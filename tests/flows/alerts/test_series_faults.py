@@ -102,6 +102,12 @@ def test_a_steep_fall_does_not_hide_a_spike_after_it() -> None:
     assert finding.kind is AlertKind.SPIKE
 
 
+def test_a_steady_rise_is_no_spike_and_hides_none() -> None:
+    rising = [float(step) for step in range(1, 31)]
+    assert found(rising) == []
+    assert len(found([*rising, 900.0])) == 1
+
+
 def test_too_few_values_make_no_spike() -> None:
     assert found([1.0] * 9 + [100.0]) == []
 
