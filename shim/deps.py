@@ -10,6 +10,7 @@ from flows.prompts import PromptContext
 from flows.settings import Settings
 from flows.skills import SkillEditor, SkillInstaller, SkillLibrary, shipped_skills_path
 from flows.skills.library import project_skills_path
+from flows.store.alerts import AlertStore
 from flows.store.cluster import ClusterStore
 from flows.store.memories import MemoryStore
 from flows.store.runs import RunStore
@@ -59,6 +60,11 @@ def get_sessions(
     return SessionStore(client, settings, known)
 
 
+def get_alerts(client: WithPrefect, settings: WithSettings) -> AlertStore:
+    """The alerts."""
+    return AlertStore(client, settings)
+
+
 def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:
     """The cluster."""
     return ClusterStore(client, settings)
@@ -88,6 +94,7 @@ def get_memories(client: WithPrefect, settings: WithSettings) -> MemoryStore:
 Runs = Annotated[RunStore, Depends(get_runs)]
 Sweeps = Annotated[SweepStore, Depends(get_sweeps)]
 Sessions = Annotated[SessionStore, Depends(get_sessions)]
+Alerts = Annotated[AlertStore, Depends(get_alerts)]
 ClusterAccess = Annotated[ClusterStore, Depends(get_cluster)]
 Skills = Annotated[SkillLibrary, Depends(get_skills)]
 Editor = Annotated[SkillEditor, Depends(get_editor)]
