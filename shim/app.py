@@ -24,6 +24,7 @@ from shim.routers import (
     sweeps,
     wild,
 )
+from shim.shared_reads import SharedReads
 from shim.version import VERSION
 from shim.watch import RunWatch
 
@@ -53,6 +54,7 @@ def create_app(
     app.state.settings = settings
     app.state.deployment_ids = {}
     app.state.run_index = RunIndex()
+    app.state.listings = SharedReads[bytes]()
     app.state.metrics_reader = MetricsReader()
     app.state.run_watch = RunWatch()
     app.state.request_metrics = RequestMetrics()

@@ -18,6 +18,7 @@ from flows.store.runs import RunStore
 from flows.store.sessions import SessionStore
 from flows.store.sweeps import SweepStore
 from shim.metrics import MetricsReader
+from shim.shared_reads import SharedReads
 from shim.watch import RunWatch
 
 
@@ -80,10 +81,19 @@ def get_sweeps(client: WithPrefect, settings: WithSettings, index: WithIndex) ->
 
 
 def get_sessions(
-    client: WithPrefect, settings: WithSettings, known: WithDeployments
+    client: WithPrefect, settings: WithSettings, known: WithDeployments, index: WithIndex
 ) -> SessionStore:
     """The sessions."""
-    return SessionStore(client, settings, known)
+    return SessionStore(client, settings, known, index)
+
+
+def get_listings(request: Request) -> SharedReads[bytes]:
+    """Lists that are being read for whoever asks."""
+    listings: SharedReads[bytes] = request.app.state.listings
+    return listings
+
+
+WithListings = Annotated[SharedReads[bytes], Depends(get_listings)]
 
 
 def get_alerts(client: WithPrefect, settings: WithSettings) -> AlertStore:

@@ -1,8 +1,8 @@
-"""The runs of all sweeps, kept in step with the server by asking only for what has changed."""
+"""The runs of sweeps and sessions, kept in step by asking only for what has changed."""
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -28,7 +28,7 @@ AT_ONCE = 3
 
 
 class RunIndex:
-    """A copy of the runs that belong to sweeps; all of it can be read again at any time.
+    """A copy of the runs of sweeps and sessions; all of it can be read again at any time.
 
     Ten thousand ended runs are read once, then only those that are open or have just ended. What
     other processes change of ended runs (name, sweep) is seen when all is read again, after
@@ -43,12 +43,21 @@ class RunIndex:
 
     async def by_sweep(self, client: PrefectClient) -> dict[str, list[Run]]:
         """The runs of each sweep as they stand, oldest first."""
+        return await self._by(client, lambda run: run.sweep_id)
+
+    async def by_session(self, client: PrefectClient) -> dict[str, list[Run]]:
+        """The runs of each session as they stand, oldest first."""
+        return await self._by(client, lambda run: run.chat_session_id)
+
+    async def _by(
+        self, client: PrefectClient, key: Callable[[Run], str | None]
+    ) -> dict[str, list[Run]]:
         async with self._lock:
             await self._refresh(client)
             found: dict[str, list[Run]] = {}
             for run in sorted(self._runs.values(), key=lambda run: run.created_at):
-                if run.sweep_id is not None:
-                    found.setdefault(run.sweep_id, []).append(run)
+                if (of := key(run)) is not None:
+                    found.setdefault(of, []).append(run)
             return found
 
     def note(self, run: Run) -> None:
@@ -80,7 +89,7 @@ class RunIndex:
 
     def _take(self, runs: Iterable[Run]) -> None:
         for run in runs:
-            if run.sweep_id is not None:
+            if run.sweep_id is not None or run.chat_session_id is not None:
                 self._runs[run.id] = run
             else:
                 self._runs.pop(run.id, None)
