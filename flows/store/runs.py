@@ -34,8 +34,9 @@ from flows.models.run import (
     RunUpdate,
 )
 from flows.paths import RunPaths
-from flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
+from flows.settings import CPU_QUEUE, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
+from flows.store.hosts import live_hosts
 from flows.store.states import cancel, prefect_types, ready_state, run_status
 
 LABEL_PREFIX = "wildloop."
@@ -96,11 +97,12 @@ class RunStore(Store):
     async def _check_slots(self, gpus: int) -> None:
         if gpus <= 1:
             return
-        limit = (await self.client.read_work_queue_by_name(RUNS_QUEUE, POOL_NAME)).concurrency_limit
-        if limit is not None and gpus > limit:
+        hosts = await live_hosts(self.client)
+        most = max((host.largest for host in hosts), default=gpus)
+        if gpus > most:
             raise InvalidRequest(
-                f"gpus: {gpus} slots are asked for, there are {limit}: ask for at most {limit}, or "
-                "start `wildloop up` with more --slots"
+                f"gpus: {gpus} are asked for, no host has more than {most}: ask for fewer, or "
+                "start `wildloop up` with more --slots on a host without GPUs"
             )
 
     async def get(self, run_id: str) -> Run:
