@@ -33,7 +33,10 @@ class Slurm:
     def call(self, *command: str) -> str:
         """What a Slurm command prints, with success."""
         env = dict(os.environ) | {"SLURM_CONF": str(self.conf)}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        # sbatch leaves a job's output where it was called.
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=60, cwd=self.folder
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
