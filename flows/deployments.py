@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import WorkPool
@@ -10,8 +11,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
-from blocks.agents.baseline_block import BaselineAgent
-from blocks.agents.command import CommandAgent
+from blocks.agents.registry import AGENT_BLOCKS
 from blocks.launchers.slurm_compute import SlurmCompute
 from flows.experiment import experiment
 from flows.research_loop import research_loop
@@ -91,7 +91,8 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
 
 async def register_blocks() -> None:
     """Make the types of our blocks known to the server, so that the UI has forms for them."""
-    for block in (BaselineAgent, CommandAgent, SlurmCompute):
+    blocks: tuple[type[Block], ...] = (*AGENT_BLOCKS, SlurmCompute)
+    for block in blocks:
         await block.register_type_and_schema()
 
 

@@ -12,7 +12,19 @@ from shim import errors
 from shim.auth import TokenCheck
 from shim.metrics import MetricsReader
 from shim.monitoring import RequestMetrics, RequestMonitor
-from shim.routers import cluster, health, monitoring, run_data, runs, skills, sweeps, wild
+from shim.routers import (
+    alerts,
+    cluster,
+    health,
+    memories,
+    monitoring,
+    run_data,
+    runs,
+    skills,
+    sweeps,
+    wild,
+)
+from shim.shared_reads import SharedReads
 from shim.version import VERSION
 from shim.watch import RunWatch
 
@@ -40,7 +52,9 @@ def create_app(
 
     app = FastAPI(title="Wildloop", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
     app.state.settings = settings
+    app.state.deployment_ids = {}
     app.state.run_index = RunIndex()
+    app.state.listings = SharedReads[bytes]()
     app.state.metrics_reader = MetricsReader()
     app.state.run_watch = RunWatch()
     app.state.request_metrics = RequestMetrics()
@@ -48,6 +62,17 @@ def create_app(
     app.add_middleware(TokenCheck, token=token)
     app.add_middleware(RequestMonitor, metrics=app.state.request_metrics)
     errors.install(app)
-    for module in (health, monitoring, runs, run_data, sweeps, cluster, wild, skills):
+    for module in (
+        health,
+        monitoring,
+        runs,
+        run_data,
+        alerts,
+        sweeps,
+        cluster,
+        wild,
+        skills,
+        memories,
+    ):
         app.include_router(module.router)
     return app

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -44,7 +44,7 @@ KEPT_PREFIXES = ("LC_", "CONDA_", "CUDA_", "SLURM", "XDG_", "LMOD_", "BASH_FUNC_
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|JWT|_KEY$|AUTH", re.IGNORECASE)
 _NEVER = "PREFECT_"
 
-ExitReason = Literal["finished", "failed", "timeout", "interrupted", "rate_limited"]
+ExitReason = Literal["finished", "failed", "timeout", "interrupted", "rate_limited", "unreachable"]
 
 
 class AgentUnavailable(Exception):
@@ -71,7 +71,10 @@ class AgentReply(BaseModel):
     """What came of a call.
 
     `text` is what the agent has said, also when it failed or was ended; `error` says why it did
-    not finish. `cost_usd` and `usage` (tokens by kind) are there where the agent tells them.
+    not finish. `rate_limited` and `unreachable` (network down, API overloaded) are worth another
+    call later: after `retry_after_seconds`, where that was told. `usage` (tokens: input, output,
+    cache_read, cache_write) and `cost_usd` are there where the agent tells them; a cost taken from
+    a price list is `cost_is_estimate`. `num_turns`: answers of the model.
     """
 
     text: str
@@ -79,6 +82,9 @@ class AgentReply(BaseModel):
     exit_code: int | None = None
     usage: dict[str, int] = Field(default_factory=dict)
     cost_usd: float | None = None
+    cost_is_estimate: bool = False
+    num_turns: int | None = None
+    retry_after_seconds: float | None = None
     transcript_path: Path | None = None
     error: str | None = None
     duration_seconds: float = 0.0
@@ -107,6 +113,21 @@ class Agent(Block, ABC):
     @abstractmethod
     async def stop(self, record: Path) -> None:
         """End the process tree of the call in `record`, if it runs."""
+
+    async def follow(self, record: Path) -> AsyncIterator[str]:
+        """What the call in `record` does, in short lines as they come, from its beginning.
+
+        Ends with the call. Where nothing has been called yet, it waits. Anybody may watch, from
+        any process, any number of times; the base tells nothing.
+        """
+        nothing: tuple[str, ...] = ()
+        for line in nothing:
+            yield line
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable of this name is likely to hold a secret."""
+    return _SECRET.search(name) is not None
 
 
 def agent_environment(

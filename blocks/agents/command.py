@@ -6,9 +6,9 @@ import re
 import shlex
 import time
 from abc import abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
@@ -20,6 +20,7 @@ from blocks.agents.base import (
     ExitReason,
     agent_environment,
 )
+from blocks.agents.live import Shortener, read_piece
 from blocks.launchers.base import LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
 from blocks.launchers.local import LocalLauncher
 
@@ -32,16 +33,29 @@ ERROR_LINES = 5
 ERROR_LINE_CHARACTERS = 300
 GRACE_SECONDS = 5.0
 CHECK_SECONDS = 10.0
+WATCH_SECONDS = 5.0
+FOLLOW_SECONDS = 0.25
 
 # Words that may stand before the command that matters.
 _BEFORE = frozenset({"exec", "command", "env", "nohup", "time", "!", "{"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 
-Ending = Literal["timeout", "interrupted"]
+# `silent` and `runaway`: ended by a watchdog.
+Ending = Literal["timeout", "interrupted", "silent", "runaway"]
+
+
+class Watch:
+    """Looks at a running call from time to time; the base never complains."""
+
+    def look(self) -> Ending | None:
+        """Why the call is to be ended now, if it is."""
+        return None
 
 
 class ProcessAgent(Agent):
     """Shared by the agents that run as one process per call."""
+
+    output_name: ClassVar[str] = REPLY
 
     @abstractmethod
     def command_line(self) -> str:
@@ -66,19 +80,48 @@ class ProcessAgent(Agent):
         except asyncio.CancelledError:
             await _finish(end_call(record, "interrupted"))
             raise
-        reason, error = await asyncio.to_thread(_outcome, status, request)
-        return AgentReply(
-            text=await asyncio.to_thread(read_reply, record / REPLY),
-            exit_reason=reason,
-            exit_code=status.exit_code,
-            transcript_path=record / REPLY,
-            error=error,
-            duration_seconds=_duration(status),
-        )
+        return await asyncio.to_thread(self.reply, status, request)
 
     async def stop(self, record: Path) -> None:
         """End the call in `record`; see `Agent.stop`."""
         await end_call(record, "interrupted")
+
+    async def follow(self, record: Path) -> AsyncIterator[str]:
+        """Short lines of a call; see `Agent.follow`."""
+        launcher, shortener, at = LocalLauncher(), self.shortener(), 0
+        while True:
+            state = (await launcher.status(record)).state
+            # Read after the look at the process: what came before its end is not missed.
+            while piece := await read_piece(record / self.output_name, at):
+                at += len(piece)
+                for line in shortener.feed(piece):
+                    yield line
+            if state not in (ProcessState.RUNNING, ProcessState.ABSENT):
+                break
+            await asyncio.sleep(FOLLOW_SECONDS)
+        for line in shortener.finish():
+            yield line
+
+    def shortener(self) -> Shortener:
+        """What makes short lines of this agent's output."""
+        return Shortener()
+
+    def watch(self, record: Path) -> Watch:
+        """What looks at a running call of this agent."""
+        return Watch()
+
+    def reply(self, status: ProcessStatus, request: AgentRequest) -> AgentReply:
+        """The reply of a call that has ended, from the files in its record. Blocks."""
+        reason, error = outcome(status, request)
+        output = request.record / self.output_name
+        return AgentReply(
+            text=read_reply(output),
+            exit_reason=reason,
+            exit_code=status.exit_code,
+            transcript_path=output,
+            error=error,
+            duration_seconds=_duration(status),
+        )
 
     async def _begin(self, launcher: LocalLauncher, request: AgentRequest) -> ProcessStatus:
         status = await launcher.status(request.record)
@@ -95,7 +138,7 @@ class ProcessAgent(Agent):
                 env=agent_environment(
                     os.environ, {**self.variables(), **request.env}, self.kept_variables()
                 ),
-                log=request.record / REPLY,
+                log=request.record / self.output_name,
                 stderr=request.record / ERRORS,
                 stdin=prompt,
             )
@@ -109,9 +152,15 @@ class ProcessAgent(Agent):
         gone = time.time() - status.started_at if status.started_at is not None else 0.0
         # A call that was being ended when its caller died is ended now, not waited for.
         left = max(0.0, request.timeout_seconds - gone) if ending is None else 0.0
-        status = await launcher.wait(request.record, left)
-        if status.state is ProcessState.RUNNING:
-            await end_call(request.record, ending or "timeout")
+        watch, deadline = self.watch(request.record), time.monotonic() + left
+        while ending is None:
+            left = max(0.0, deadline - time.monotonic())
+            status = await launcher.wait(request.record, min(left, WATCH_SECONDS))
+            if status.state is not ProcessState.RUNNING:
+                break
+            ending = "timeout" if left <= WATCH_SECONDS else await asyncio.to_thread(watch.look)
+        else:
+            await end_call(request.record, ending)
         return await launcher.stop(request.record, GRACE_SECONDS)
 
 
@@ -223,16 +272,24 @@ def _ending(record: Path) -> Ending | None:
     path = record / ENDED
     if not path.exists():
         return None
-    return "timeout" if path.read_text(encoding="ascii") == "timeout" else "interrupted"
+    match path.read_text(encoding="ascii"):
+        case "timeout" | "silent" | "runaway" as known:
+            return known
+    return "interrupted"
 
 
-def _outcome(status: ProcessStatus, request: AgentRequest) -> tuple[ExitReason, str | None]:
+def outcome(status: ProcessStatus, request: AgentRequest) -> tuple[ExitReason, str | None]:
+    """How a call has ended, and the error if it did not finish."""
     match _ending(request.record):
         case "timeout":
             seconds = f"{request.timeout_seconds:g} s"
             return "timeout", f"the agent took longer than {seconds} and was ended"
         case "interrupted":
             return "interrupted", "the agent was ended from outside"
+        case "silent":
+            return "timeout", "the agent said nothing for too long and was ended"
+        case "runaway":
+            return "unreachable", "the model's answers came cut off, again and again: it was ended"
     if status.state is not ProcessState.EXITED:
         return "interrupted", "the agent's process is gone and left no exit code"
     if status.exit_code == 0:

@@ -1,5 +1,7 @@
 """Finds the agent that a name stands for."""
 
+from collections.abc import Mapping
+
 import httpx
 from prefect.blocks.core import Block, UnknownBlockType
 from prefect.exceptions import PrefectHTTPStatusError
@@ -7,24 +9,42 @@ from pydantic import ValidationError
 
 from blocks.agents.base import Agent, AgentUnavailable
 from blocks.agents.baseline_block import BaselineAgent
+from blocks.agents.claude_code import ClaudeCode
+from blocks.agents.codex import Codex
 from blocks.agents.command import CommandAgent
+from blocks.agents.opencode import OpenCode
+from blocks.agents.stream_agent import StreamAgent
 
 BASELINE = "baseline"
 COMMAND_PREFIX = "command:"
+TOOLS: Mapping[str, type[StreamAgent]] = {
+    "claude": ClaudeCode,
+    "opencode": OpenCode,
+    "codex": Codex,
+}
+# Every kind of agent, for whoever registers the block types.
+AGENT_BLOCKS: tuple[type[Agent], ...] = (BaselineAgent, CommandAgent, *TOOLS.values())
 VALID = (
-    "give 'baseline', 'command:<shell command>', or an agent block as "
-    "'<block-type>/<name>', such as 'wildloop-command-agent/<name>'"
+    "give 'baseline', 'claude', 'opencode' or 'codex' (with a model: 'claude:<model>'), "
+    "'command:<shell command>', or an agent block as '<block-type>/<name>', such as "
+    "'wildloop-claude-code-agent/<name>'"
 )
 
 
 async def load_agent(name: str) -> Agent:
-    """The agent behind `baseline`, `command:<shell command>` or `<block-type>/<block-name>`.
+    """The agent that a name stands for.
+
+    `baseline`; `claude`, `opencode`, `codex`, each with `:<model>` after it or without;
+    `command:<shell command>`; `<block-type>/<block-name>` for a saved block.
 
     Raises:
         AgentUnavailable: the name stands for none, or the Prefect API does not answer.
     """
     if name == BASELINE:
         return BaselineAgent()
+    tool, colon, model = name.partition(":")
+    if tool in TOOLS:
+        return _tool(TOOLS[tool], tool, model.strip() if colon else None)
     if name.startswith(COMMAND_PREFIX):
         command = name.removeprefix(COMMAND_PREFIX).strip()
         if not command:
@@ -34,6 +54,16 @@ async def load_agent(name: str) -> Agent:
     if not kind or not block_name or "/" in block_name:
         raise AgentUnavailable(f"unknown agent '{name}': {VALID}")
     return await _load_block(name)
+
+
+def _tool(kind: type[StreamAgent], name: str, model: str | None) -> StreamAgent:
+    if model == "":
+        raise AgentUnavailable(f"agent '{name}:' names no model: write {name}:<model>, or {name}")
+    try:
+        return kind.model_validate({"model": model})
+    except ValidationError as error:
+        fault = error.errors()[0]["msg"]
+        raise AgentUnavailable(f"model '{model}' does not suit agent '{name}': {fault}") from error
 
 
 async def _load_block(name: str) -> Agent:

@@ -1,8 +1,8 @@
-"""The runs of all sweeps, kept in step with the server by asking only for what has changed."""
+"""The runs of sweeps and sessions, kept in step by asking only for what has changed."""
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -28,7 +28,7 @@ AT_ONCE = 3
 
 
 class RunIndex:
-    """A copy of the runs that belong to sweeps; all of it can be read again at any time.
+    """A copy of the runs of sweeps and sessions; all of it can be read again at any time.
 
     Ten thousand ended runs are read once, then only those that are open or have just ended. What
     other processes change of ended runs (name, sweep) is seen when all is read again, after
@@ -37,26 +37,38 @@ class RunIndex:
 
     def __init__(self) -> None:
         self._runs: dict[str, Run] = {}
+        self._noted: dict[str, Run] = {}
         self._read_at: datetime | None = None
         self._whole_at = 0.0
         self._lock = asyncio.Lock()
 
     async def by_sweep(self, client: PrefectClient) -> dict[str, list[Run]]:
         """The runs of each sweep as they stand, oldest first."""
+        return await self._by(client, lambda run: run.sweep_id)
+
+    async def by_session(self, client: PrefectClient) -> dict[str, list[Run]]:
+        """The runs of each session as they stand, oldest first."""
+        return await self._by(client, lambda run: run.chat_session_id)
+
+    async def _by(
+        self, client: PrefectClient, key: Callable[[Run], str | None]
+    ) -> dict[str, list[Run]]:
         async with self._lock:
             await self._refresh(client)
             found: dict[str, list[Run]] = {}
             for run in sorted(self._runs.values(), key=lambda run: run.created_at):
-                if run.sweep_id is not None:
-                    found.setdefault(run.sweep_id, []).append(run)
+                if (of := key(run)) is not None:
+                    found.setdefault(of, []).append(run)
             return found
 
     def note(self, run: Run) -> None:
         """Take in a run that this process has changed."""
         self._take([run])
+        self._noted[run.id] = run
 
     async def _refresh(self, client: PrefectClient) -> None:
         now = datetime.now(UTC)
+        self._noted = {}
         if self._read_at is None or time.monotonic() - self._whole_at > WHOLE_SECONDS:
             runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS))
             self._runs = {}
@@ -76,11 +88,13 @@ class RunIndex:
             self._runs = {id: run for id, run in self._runs.items() if run.status.is_terminal}
             runs = [*open_runs, *ended]
         self._take(runs)
+        # What was changed meanwhile may have been read before the change.
+        self._take(self._noted.values())
         self._read_at = now
 
     def _take(self, runs: Iterable[Run]) -> None:
         for run in runs:
-            if run.sweep_id is not None:
+            if run.sweep_id is not None or run.chat_session_id is not None:
                 self._runs[run.id] = run
             else:
                 self._runs.pop(run.id, None)

@@ -2,17 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
+from pydantic import TypeAdapter
 
 from flows.models.run import Run, RunCreate, RunRerun, RunStatus, RunUpdate
 from flows.models.sweep import AddToSweep
 from flows.store.runs import RunFilter
 from shim.checks import check_folder
-from shim.deps import IdempotencyKey, Runs, Sweeps, WithIndex
+from shim.deps import IdempotencyKey, Runs, Sweeps, WithIndex, WithListings
 from shim.errors import RESPONSES
 from shim.models import StatusReport
 from shim.reports import check_report, keep_report
 
+RUNS = TypeAdapter(list[Run])
 # PostgreSQL cannot be asked for one.
 NO_NUL = r"^[^\x00]*$"
 
@@ -30,9 +32,10 @@ async def create_run(
     return await runs.create(body, idempotency_key)
 
 
-@router.get("", summary="List runs, newest first")
+@router.get("", summary="List runs, newest first", response_model=list[Run])
 async def list_runs(
     runs: Runs,
+    listings: WithListings,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     status: RunStatus | None = None,
@@ -41,18 +44,23 @@ async def list_runs(
     archived: Annotated[
         bool | None, Query(description="Only archived ones, or only others.")
     ] = None,
-) -> list[Run]:
+) -> Response:
     """Runs by status, sweep or session; archived ones too unless `archived=false`."""
-    return await runs.select(
-        RunFilter(
-            limit=limit,
-            offset=offset,
-            status=status,
-            sweep_id=sweep_id,
-            chat_session_id=chat_session_id,
-            archived=archived,
-        )
+    wanted = RunFilter(
+        limit=limit,
+        offset=offset,
+        status=status,
+        sweep_id=sweep_id,
+        chat_session_id=chat_session_id,
+        archived=archived,
     )
+
+    async def read() -> bytes:
+        return RUNS.dump_json(await runs.select(wanted))
+
+    # Written once for all who ask: turning a hundred runs into JSON costs as much as reading them.
+    content = await listings.get(wanted.model_dump_json(), read)
+    return Response(content, media_type="application/json")
 
 
 @router.get("/{run_id}", summary="Read a run")

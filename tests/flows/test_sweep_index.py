@@ -1,5 +1,6 @@
 """The copy of the runs of sweeps: right at every moment, and cheap to keep."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +20,7 @@ class Server:
     def __init__(self) -> None:
         self.flow_runs: dict[UUID, FlowRun] = {}
         self.told = 0
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def put(self, sweep: str | None, state: State[Any], id: UUID | None = None) -> FlowRun:
         """Add a run, or change it."""
@@ -50,6 +52,7 @@ class Server:
             found = [one for one in found if one.end_time and after and one.end_time >= after]
         page = found[offset : offset + limit]
         self.told += len(page)
+        self.meanwhile()
         return page
 
 
@@ -94,6 +97,15 @@ async def test_changed_sweep_of_an_ended_run_is_told_to_the_index() -> None:
     assert await statuses(index, server) == {"new": [RunStatus.FINISHED]}
     index.note(to_run(server.put(None, long_ago(), id=run.id)))
     assert await statuses(index, server) == {}
+
+
+async def test_change_during_a_long_read_is_not_undone_by_it() -> None:
+    index, server = RunIndex(), Server()
+    run = server.put("old", long_ago())
+    moved = to_run(server.put("new", long_ago(), id=run.id))
+    server.put("old", long_ago(), id=run.id)
+    server.meanwhile = lambda: index.note(moved)
+    assert await statuses(index, server) == {"new": [RunStatus.FINISHED]}
 
 
 async def test_clock_of_a_host_that_is_behind_loses_no_end() -> None:

@@ -6,8 +6,12 @@ from prefect.blocks.core import Block, UnknownBlockType
 
 from blocks.agents.base import AgentUnavailable
 from blocks.agents.baseline_block import BaselineAgent
+from blocks.agents.claude_code import ClaudeCode
+from blocks.agents.codex import Codex
 from blocks.agents.command import CommandAgent
+from blocks.agents.opencode import OpenCode
 from blocks.agents.registry import load_agent
+from blocks.agents.stream_agent import StreamAgent
 
 
 class NotAnAgent(Block):
@@ -35,6 +39,30 @@ async def test_baseline() -> None:
 async def test_command() -> None:
     agent = await load_agent("command: my agent --path a/b ")
     assert isinstance(agent, CommandAgent) and agent.command == "my agent --path a/b"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "model"),
+    [
+        ("claude", ClaudeCode, None),
+        ("codex", Codex, None),
+        ("opencode", OpenCode, None),
+        ("claude:opus", ClaudeCode, "opus"),
+        ("codex: gpt-5.5 ", Codex, "gpt-5.5"),
+        ("opencode:openrouter/qwen/qwen3-coder", OpenCode, "openrouter/qwen/qwen3-coder"),
+    ],
+)
+async def test_tools_with_and_without_a_model(
+    name: str, kind: type[StreamAgent], model: str | None
+) -> None:
+    agent = await load_agent(name)
+    assert type(agent) is kind and agent.model == model
+
+
+@pytest.mark.parametrize("name", ["claude:", "codex: ", "opencode:gpt-5.5"])
+async def test_model_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(AgentUnavailable, match=r"names no model|does not suit agent 'opencode'"):
+        await load_agent(name)
 
 
 async def test_block(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,54 @@
+"""Takes secrets out of stored files."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from blocks.agents.base import is_secret
+from blocks.agents.jsonl import read_chunks
+
+# Shorter values are no secrets; to take them out would only garble the file.
+SHORTEST = 8
+
+
+def secret_values(variables: Mapping[str, str]) -> list[str]:
+    """The values of those variables whose names tell of a secret, longest first."""
+    values = {value for name, value in variables.items() if is_secret(name)}
+    return sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """The text with asterisks in place of the secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "*" * len(secret))
+    return text
+
+
+def mask_file(path: Path, secrets: Iterable[str]) -> None:
+    """Overwrite the secrets in a file with as many asterisks.
+
+    In place and in bounded memory: whoever reads the file meanwhile keeps his place, and a crash
+    in between loses nothing.
+    """
+    for secret in secrets:
+        word = secret.encode()
+        found = list(_places(path, word))
+        if found:
+            with path.open("r+b") as file:
+                for place in found:
+                    file.seek(place)
+                    file.write(b"*" * len(word))
+
+
+def _places(path: Path, word: bytes) -> Iterable[int]:
+    """The offsets at which `word` stands in a file."""
+    held, base = b"", 0
+    for chunk in read_chunks(path):
+        held += chunk
+        at = 0
+        while (at := held.find(word, at)) >= 0:
+            yield base + at
+            at += len(word)
+        # The word may have begun in the last bytes; whole ones there have been found already.
+        keep = min(len(held), len(word) - 1)
+        base += len(held) - keep
+        held = held[len(held) - keep :]

@@ -1,0 +1,212 @@
+"""The real Claude Code, Codex and OpenCode against a model that answers by script."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from blocks.agents.base import Agent, AgentReply, AgentRequest
+from blocks.agents.registry import TOOLS
+from tests.support.agent_clis import agent_cli
+from tests.support.stub_models import (
+    Bulk,
+    Drop,
+    Garbage,
+    Hang,
+    Refuse,
+    Say,
+    Shell,
+    Step,
+    StubModel,
+)
+
+pytestmark = pytest.mark.agent_cli
+DEADLINE_S = 120.0
+KEY = "key-0123456789"
+TOKEN = "token-0123456789"
+CODEX_RETRIES = ("request", "stream")
+TEXT = "All good.\n<summary>it works: ü €</summary>\n<promise>DONE</promise>"
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
+        await asyncio.sleep(0.05)
+
+
+class Desk:
+    """One of the tools, at a project of its own, with a home of its own."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self.root = root
+        self.workdir = root / "a projekt ü"
+        self.record = root / "record"
+        self.home = root / "home"
+        self.workdir.mkdir()
+        self.home.mkdir()
+
+    def agent(self, model: StubModel, **fields: Any) -> Agent:
+        """The block, set up for the stub; retries of the tool's own are few."""
+        environment = {"HOME": str(self.home)}
+        values: dict[str, Any] = {"executable": str(agent_cli(self.name)), "retries": 0}
+        match self.name:
+            case "claude":
+                environment |= {"ANTHROPIC_API_KEY": KEY, "CLAUDE_CODE_MAX_RETRIES": "0"}
+                values |= {"base_url": model.url}
+            case "codex":
+                environment |= {"OPENAI_API_KEY": KEY}
+                retries = [
+                    f"model_providers.wildloop.{kind}_max_retries=0" for kind in CODEX_RETRIES
+                ]
+                arguments = [word for retry in retries for word in ("-c", retry)]
+                values |= {
+                    "base_url": f"{model.url}/v1",
+                    "model": "gpt-5.5",
+                    "extra_arguments": arguments,
+                }
+            case _:
+                environment |= {"STUB_KEY": KEY, "OPENCODE_DISABLE_MODELS_FETCH": "1"}
+                options = {"baseURL": f"{model.url}/v1", "apiKey": "{env:STUB_KEY}"}
+                npm = "@ai-sdk/openai-compatible"
+                stub = {"npm": npm, "options": options, "models": {"stub": {"name": "stub"}}}
+                values |= {"model": "stub/stub", "configuration": {"provider": {"stub": stub}}}
+        return TOOLS[self.name].model_validate(values | {"environment": environment} | fields)
+
+    def request(self, **changes: Any) -> AgentRequest:
+        values = {
+            "prompt": "Do the thing.\n" + "Be exact. " * 20_000,
+            "workdir": self.workdir,
+            "timeout_seconds": DEADLINE_S,
+            "record": self.record,
+        }
+        return AgentRequest.model_validate(values | changes)
+
+    async def call(self, *steps: Step, **changes: Any) -> tuple[AgentReply, StubModel]:
+        with StubModel(*steps) as model:
+            return await self.agent(model).run(self.request(**changes)), model
+
+    def processes(self) -> list[psutil.Process]:
+        """What runs in the project's folder."""
+        return [process for process in psutil.process_iter() if self._is_here(process)]
+
+    def _is_here(self, process: psutil.Process) -> bool:
+        try:
+            return Path(process.cwd()).is_relative_to(self.workdir)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            return False
+
+
+@pytest.fixture(params=sorted(TOOLS))
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(request.param, tmp_path)
+    yield desk
+    assert desk.processes() == []
+
+
+async def test_check_tells_a_version(desk: Desk) -> None:
+    with StubModel() as model:
+        assert str(agent_cli(desk.name)) in await desk.agent(model).check(desk.workdir)
+
+
+async def test_plain_reply_with_tokens_and_cost(desk: Desk) -> None:
+    reply, model = await desk.call(
+        Say(TEXT, input_tokens=1000, output_tokens=50, cached_tokens=400)
+    )
+    assert (reply.exit_reason, reply.text, reply.error) == ("finished", TEXT, None)
+    assert reply.usage == {"input": 600, "output": 50, "cache_read": 400, "cache_write": 0}
+    assert reply.num_turns == 1
+    assert "Be exact. Be exact." in str(model.main[0].body)
+    # OpenCode knows no price of the stub, Codex tells none: gpt-5.5's list price is used.
+    cost = {"codex": (600 * 5 + 400 * 0.5 + 50 * 30) / 1e6, "opencode": None}
+    if desk.name in cost:
+        assert reply.cost_usd == pytest.approx(cost[desk.name])
+    else:
+        assert reply.cost_usd is not None and reply.cost_usd > 0
+    assert reply.cost_is_estimate is (desk.name == "codex")
+
+
+async def test_tool_runs_commands_in_the_workdir_with_the_call_s_variables(desk: Desk) -> None:
+    command = 'printf "%s" "$PWD|$WILDLOOP_AUTH_TOKEN|$PATH" > made.txt'
+    env = {"WILDLOOP_AUTH_TOKEN": TOKEN, "PATH": f"/opt/mine:{os.environ['PATH']}"}
+    reply, model = await desk.call(Shell(command), Say(TEXT), env=env)
+    assert (reply.exit_reason, reply.text) == ("finished", TEXT)
+    made = (desk.workdir / "made.txt").read_text().split("|")
+    assert made[:2] == [str(desk.workdir), TOKEN]
+    assert "/opt/mine" in made[2].split(":")
+    assert len(model.main) == 2
+    assert reply.usage["output"] == 40
+    lines = [line async for line in desk.agent(model).follow(desk.record)]
+    assert any("printf" in line for line in lines)
+    assert "All good." in lines
+
+
+async def test_time_out_ends_a_hanging_child(desk: Desk) -> None:
+    child = "setsid sleep 600 & echo $! > pid; sleep 600"
+    with StubModel(Shell(child), Hang()) as model:
+        agent = desk.agent(model, timeout_seconds=15)
+        reply = await agent.run(desk.request())
+    assert reply.exit_reason == "timeout"
+    assert (desk.workdir / "pid").exists()
+    assert "15 s" in (reply.error or "")
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (Refuse(429, "slow down", retry_after=1), "rate_limited"),
+        (Refuse(401, "bad key"), "failed"),
+    ],
+)
+async def test_refusal_is_told_apart(desk: Desk, step: Step, reason: str) -> None:
+    reply, _ = await desk.call(step)
+    assert (reply.exit_reason, reply.text) == (reason, "")
+    assert reply.error
+
+
+async def test_rate_limit_that_passes_is_waited_for(desk: Desk) -> None:
+    with StubModel(Refuse(429, "slow down", retry_after=1), Say(TEXT)) as model:
+        agent = desk.agent(model, retries=2, backoff_seconds=0.1)
+        reply = await agent.run(desk.request())
+    assert (reply.exit_reason, reply.text) == ("finished", TEXT)
+
+
+@pytest.mark.parametrize("step", [Drop(in_stream=True), Garbage()])
+async def test_broken_answers_of_the_api_are_worth_another_try(desk: Desk, step: Step) -> None:
+    reply, _ = await desk.call(step)
+    assert reply.exit_reason == "unreachable"
+    assert reply.error
+
+
+async def test_huge_reply_is_neither_lost_nor_fills_memory(desk: Desk) -> None:
+    # Codex takes minutes for more: its time grows with the square of an answer's size.
+    size = (6 if desk.name == "codex" else 50) * 2**20
+    before = psutil.Process().memory_info().rss
+    reply, _ = await desk.call(Bulk(size, last="<promise>DONE</promise>"))
+    assert reply.exit_reason == "finished"
+    assert reply.text.endswith("<promise>DONE</promise>")
+    assert (desk.record / "events.jsonl").stat().st_size > size
+    assert psutil.Process().memory_info().rss - before < 200 * 2**20
+
+
+async def test_stop_in_mid_call_leaves_no_process_and_no_secret(desk: Desk) -> None:
+    with StubModel(Shell("echo $WILDLOOP_AUTH_TOKEN"), Hang()) as model:
+        agent = desk.agent(model)
+        request = desk.request(env={"WILDLOOP_AUTH_TOKEN": TOKEN})
+        running = asyncio.create_task(agent.run(request))
+        await until(lambda: len(model.main) == 2, "the model is asked a second time")
+        lines = [line for process in desk.processes() for line in process.cmdline()]
+        await agent.stop(desk.record)
+        reply = await running
+    assert reply.exit_reason == "interrupted"
+    assert lines
+    stored = [path.read_bytes() for path in desk.record.rglob("*") if path.is_file()]
+    for secret in (TOKEN, KEY):
+        assert not any(secret in line for line in lines)
+        assert not any(secret.encode() in content for content in stored)

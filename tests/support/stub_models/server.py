@@ -1,0 +1,165 @@
+"""The stub's HTTP server: threads, one script, every request noted."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+from tests.support.stub_models.steps import (
+    Bulk,
+    Drop,
+    Garbage,
+    Hang,
+    Refuse,
+    Say,
+    Shell,
+    Step,
+)
+from tests.support.stub_models.wire import WIRES, Wire
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that came."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    tools: tuple[str, ...]
+
+
+class StubModel:
+    """Answers requests that offer tools by `steps`, the last one for ever.
+
+    Requests without tools (titles, topics, quota probes) are answered with a word and use up no
+    step. A context manager; `url` has no path.
+    """
+
+    def __init__(self, *steps: Step) -> None:
+        self.steps: Sequence[Step] = steps or (Say(),)
+        self.seen: list[Seen] = []
+        self.closing = threading.Event()
+        self._next = 0
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.stub = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def main(self) -> list[Seen]:
+        """The requests that were answered by the script."""
+        return [request for request in self.seen if request.tools]
+
+    def __enter__(self) -> "StubModel":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def take(self, request: Seen) -> Step:
+        """Note a request; the step to answer it with."""
+        with self._lock:
+            self.seen.append(request)
+            if not request.tools:
+                return Say("stub", cached_tokens=0)
+            step = self.steps[min(self._next, len(self.steps) - 1)]
+            self._next += 1
+            return step
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    stub: StubModel
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self._json(200, {"object": "list", "data": [{"id": "stub", "object": "model"}]})
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = self.path.partition("?")[0]
+        kind = next((found for end, found in WIRES.items() if path.endswith(end)), None)
+        if kind is None:
+            self._json(200 if path.endswith("/count_tokens") else 404, {"input_tokens": 10})
+            return
+        wire, body = kind(), json.loads(raw)
+        tools = tuple(wire.tools(body))
+        step = self.server.stub.take(Seen(self.path, dict(self.headers), body, tools))
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._answer(wire, step, body)
+
+    def _answer(self, wire: Wire, step: Step, body: dict[str, Any]) -> None:
+        match step:
+            case Refuse():
+                headers = {} if step.retry_after is None else {"retry-after": step.retry_after}
+                self._json(step.status, wire.error(step), headers)
+            case Garbage():
+                self._begin()
+                self.wfile.write(step.body)
+            case Hang():
+                self._begin()
+                self.wfile.flush()
+                self.server.stub.closing.wait()
+            case Drop():
+                if step.in_stream:
+                    self._begin()
+                    self.wfile.write(next(wire.text(Say("cut"), body)))
+                    self.wfile.flush()
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+            case Say() | Bulk():
+                self._stream(wire.text(step, body))
+            case Shell():
+                self._stream(wire.call(step, body))
+
+    def _begin(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+
+    def _stream(self, events: Iterator[bytes]) -> None:
+        self._begin()
+        for event in events:
+            self.wfile.write(event)
+
+    def _json(
+        self, status: int, body: dict[str, Any], headers: dict[str, Any] | None = None
+    ) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(content)
