@@ -71,6 +71,8 @@ def sweep_run(
             "base_command: it ends in a comment or an operator, so parameters cannot be appended: "
             "put the training command last"
         )
+    if any(not name.isprintable() for name in parameters):
+        raise InvalidRequest("parameters: a name holds what cannot be printed: rename it")
     try:
         request = ExperimentRequest.model_validate(
             {

@@ -1,13 +1,27 @@
 """The sweep: a named group of runs with one goal."""
 
+import json
+import re
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from flows.models.run import RunCounts, RunCreate
 
 MOST_RUNS = 1000
+_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _storable(value: str) -> str:
+    if _UNUSABLE.search(value):
+        raise ValueError("must not contain a NUL or half a character")
+    return value
+
+
+Storable = Annotated[str, AfterValidator(_storable)]
+Text = Annotated[Storable, Field(min_length=1, pattern=r"\S")]
+Name = Annotated[Text, Field(max_length=200)]
 
 
 class SweepStatus(StrEnum):
@@ -27,13 +41,20 @@ BEGINNINGS = (SweepStatus.DRAFT, SweepStatus.PENDING, SweepStatus.RUNNING)
 class WildSweepCreate(BaseModel):
     """Body of `POST /sweeps/wild`: a sweep that an agent fills run by run."""
 
-    name: str = Field(min_length=1, max_length=200)
-    goal: str = Field(min_length=1)
-    chat_session_id: str | None = None
+    name: Name
+    goal: Annotated[Storable, Field(min_length=1)]
+    chat_session_id: Storable | None = None
 
 
-Values = Annotated[list[JsonValue], Field(min_length=1, max_length=10_000)]
-Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+def _finite(values: list[JsonValue]) -> list[JsonValue]:
+    try:
+        json.dumps(values, allow_nan=False)
+    except ValueError as error:
+        raise ValueError("must hold no NaN and no infinity: give them as text, 'nan'") from error
+    return values
+
+
+Values = Annotated[list[JsonValue], Field(min_length=1, max_length=10_000), AfterValidator(_finite)]
 
 
 class SweepCreate(BaseModel):
@@ -45,11 +66,11 @@ class SweepCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[Text, Field(max_length=200)]
+    name: Name
     base_command: Text = Field(
         description="Shell command; each run's parameters are appended to it as `--key=value`."
     )
-    parameters: dict[str, Values] = Field(
+    parameters: dict[Storable, Values] = Field(
         default_factory=dict,
         max_length=100,
         description="The values of each parameter, as `{lr: [0.1, 0.01], seed: [1, 2]}`.",
@@ -58,12 +79,12 @@ class SweepCreate(BaseModel):
         default=10, ge=1, le=MOST_RUNS, description="Combinations beyond are left out, and named."
     )
     auto_start: bool = False
-    goal: str = ""
-    workdir: str | None = Field(
+    goal: Storable = ""
+    workdir: Storable | None = Field(
         default=None, description="Folder to run in (default: the server's --workdir)."
     )
     status: SweepStatus | None = Field(default=None, description="draft, pending or running.")
-    chat_session_id: str | None = None
+    chat_session_id: Storable | None = None
     gpus: int = Field(default=1, ge=0, le=1024, description="Slots that each run takes.")
     timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
@@ -96,13 +117,13 @@ class SweepUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[Text, Field(max_length=200)] | None = None
-    goal: str | None = None
+    name: Name | None = None
+    goal: Storable | None = None
     status: SweepStatus | None = None
     base_command: Text | None = None
-    parameters: Annotated[dict[str, Values], Field(max_length=100)] | None = None
+    parameters: Annotated[dict[Storable, Values], Field(max_length=100)] | None = None
     max_runs: int | None = Field(default=None, ge=1, le=MOST_RUNS)
-    workdir: str | None = None
+    workdir: Storable | None = None
 
     @property
     def grid_fields(self) -> list[str]:

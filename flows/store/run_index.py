@@ -37,6 +37,7 @@ class RunIndex:
 
     def __init__(self) -> None:
         self._runs: dict[str, Run] = {}
+        self._noted: dict[str, Run] = {}
         self._read_at: datetime | None = None
         self._whole_at = 0.0
         self._lock = asyncio.Lock()
@@ -63,9 +64,11 @@ class RunIndex:
     def note(self, run: Run) -> None:
         """Take in a run that this process has changed."""
         self._take([run])
+        self._noted[run.id] = run
 
     async def _refresh(self, client: PrefectClient) -> None:
         now = datetime.now(UTC)
+        self._noted = {}
         if self._read_at is None or time.monotonic() - self._whole_at > WHOLE_SECONDS:
             runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS))
             self._runs = {}
@@ -85,6 +88,8 @@ class RunIndex:
             self._runs = {id: run for id, run in self._runs.items() if run.status.is_terminal}
             runs = [*open_runs, *ended]
         self._take(runs)
+        # What was changed meanwhile may have been read before the change.
+        self._take(self._noted.values())
         self._read_at = now
 
     def _take(self, runs: Iterable[Run]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import ArtifactCollection
 
 from flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
 from flows.grid import expand, grid_specs, sweep_run
@@ -27,7 +28,7 @@ from flows.project import load_project
 from flows.results import best_of
 from flows.settings import Settings
 from flows.store import artifacts
-from flows.store.base import Store
+from flows.store.base import Store, parse_id
 from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
 from flows.tables import run_table
@@ -217,14 +218,23 @@ class SweepStore(Store):
 
     async def exists(self, sweep_id: str) -> bool:
         """Whether there is a sweep with this id."""
-        return bool(await artifacts.latest(self.client, PREFIX + sweep_id))
+        return bool(await self._latest(sweep_id))
 
     async def record(self, sweep_id: str) -> SweepRecord:
         """What is stored of one sweep; NotFound if there is none."""
-        found = await artifacts.latest(self.client, PREFIX + sweep_id)
-        if not found:
+        found = await self._latest(sweep_id)
+        if found is None:
             raise NotFound("sweep", sweep_id)
-        return SweepRecord.model_validate_json(artifacts.record_of(found[PREFIX + sweep_id]))
+        return SweepRecord.model_validate_json(artifacts.record_of(found))
+
+    async def _latest(self, sweep_id: str) -> ArtifactCollection | None:
+        """The sweep's artifact; what is not written as our ids are is not asked for."""
+        try:
+            is_ours = str(parse_id("sweep", sweep_id)) == sweep_id
+        except NotFound:
+            return None
+        key = PREFIX + sweep_id
+        return (await artifacts.latest(self.client, key)).get(key) if is_ours else None
 
     async def recent(self, limit: int = 100) -> list[Sweep]:
         """The sweeps, last changed first."""

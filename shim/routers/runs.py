@@ -15,6 +15,9 @@ from shim.models import StatusReport
 from shim.reports import check_report, keep_report
 
 RUNS = TypeAdapter(list[Run])
+# PostgreSQL cannot be asked for one.
+NO_NUL = r"^[^\x00]*$"
+
 router = APIRouter(prefix="/runs", tags=["runs"], responses=RESPONSES)
 
 
@@ -36,8 +39,8 @@ async def list_runs(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     status: RunStatus | None = None,
-    sweep_id: str | None = None,
-    chat_session_id: str | None = None,
+    sweep_id: Annotated[str | None, Query(pattern=NO_NUL)] = None,
+    chat_session_id: Annotated[str | None, Query(pattern=NO_NUL)] = None,
     archived: Annotated[
         bool | None, Query(description="Only archived ones, or only others.")
     ] = None,

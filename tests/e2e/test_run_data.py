@@ -173,6 +173,7 @@ def test_filters_page_over_what_matches(server: Server) -> None:
         ids[1]
     ]
     assert len(server.get("/runs", sweep_id=sweep, status="ready")) == 6
+    assert server.http.get("/runs", params={"sweep_id": "\x00"}).status_code == 422
 
 
 def test_prometheus_reads_runs_slots_and_requests(server: Server) -> None:

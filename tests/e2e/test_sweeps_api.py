@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -140,13 +141,14 @@ def test_ended_run_is_put_into_a_sweep_and_out_again(server: Server) -> None:
     assert (renamed["name"], renamed["sweep_id"]) == ("still out", None)
 
 
-@pytest.mark.parametrize("sweep_id", ["nope", "00000000-0000-0000-0000-000000000000", "sweep-%"])
+@pytest.mark.parametrize("sweep_id", ["nope", "00000000-0000-0000-0000-000000000000", "%00", "%25"])
 def test_unknown_sweep_is_404_everywhere(server: Server, sweep_id: str) -> None:
     run = server.post("/runs", {"name": "x", "command": "true"})["id"]
+    told = unquote(sweep_id)
     answers = [
-        server.http.post(f"/runs/{run}/add-to-sweep", json={"sweep_id": sweep_id}),
-        server.http.put(f"/runs/{run}", json={"sweep_id": sweep_id}),
-        server.http.post("/runs", json={"name": "x", "command": "true", "sweep_id": sweep_id}),
+        server.http.post(f"/runs/{run}/add-to-sweep", json={"sweep_id": told}),
+        server.http.put(f"/runs/{run}", json={"sweep_id": told}),
+        server.http.post("/runs", json={"name": "x", "command": "true", "sweep_id": told}),
         server.http.post(f"/sweeps/{sweep_id}/start"),
         server.http.post(f"/sweeps/{sweep_id}/runs", json={"command": "true"}),
         server.http.put(f"/sweeps/{sweep_id}", json={"name": "x"}),
@@ -196,3 +198,15 @@ def test_request_sent_again_with_its_key_creates_nothing_anew(server: Server) ->
         if path == "/sweeps":
             assert len(server.get(f"/sweeps/{found[0]['id']}")["run_ids"]) == 2
     assert len(server.get(f"/sweeps/{wild}")["run_ids"]) == 1
+
+
+def test_runs_that_a_crash_kept_from_being_made_are_made_up_for(server: Server) -> None:
+    body = {"name": "crashed", "base_command": "echo", "parameters": {"a": [1, 2, 3]}}
+    headers = {"Idempotency-Key": "a crash in the middle"}
+    first = server.http.post("/sweeps", json=body, headers=headers).json()
+    for lost in first["run_ids"][1:]:
+        assert server.prefect.delete(f"/flow_runs/{lost}").is_success
+    again = server.http.post("/sweeps", json=body, headers=headers).json()
+    assert (again["id"], again["run_ids"][0]) == (first["id"], first["run_ids"][0])
+    assert [run["parameters"]["a"] for run in runs_of(server, again)] == [1, 2, 3]
+    assert server.get(f"/sweeps/{first['id']}")["progress"]["ready"] == 3

@@ -76,6 +76,7 @@ def test_grid_without_parameters_is_one_run_of_the_command() -> None:
         ({"base_command": "train &", "parameters": {"x": [1]}}, "base_command"),
         ({"base_command": "train # note", "parameters": {"x": [1]}}, "base_command"),
         ({"base_command": "a\x00b"}, "base_command"),
+        ({"parameters": {"a\ud800": [1]}}, "parameters: a name"),
     ],
 )
 def test_grid_that_cannot_be_run_is_refused_by_field(fields: dict[str, object], named: str) -> None:
@@ -95,6 +96,12 @@ def test_grid_that_cannot_be_run_is_refused_by_field(fields: dict[str, object], 
         {"max_runs": 1001},
         {"base_command": "  "},
         {"nonsense": 1},
+        {"goal": "a\x00b"},
+        {"goal": "\ud800"},
+        {"workdir": "a\x00b"},
+        {"parameters": {"\ud800": [1]}},
+        {"parameters": {"lr": [float("nan")]}},
+        {"parameters": {"lr": [{"deep": [float("inf")]}]}},
     ],
 )
 def test_body_that_contradicts_itself_is_refused(fields: dict[str, object]) -> None:
