@@ -1,31 +1,37 @@
 """The shim: the HTTP API that agents and people use, translated to Prefect."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from prefect.client.orchestration import PrefectClient, get_client
+from starlette.middleware.cors import CORSMiddleware
 
+from flows.redaction import Redactor
 from flows.settings import Settings
-from shim import errors
-from shim.auth import TokenCheck
+from shim import errors, openapi
+from shim.auth import HEADER, TokenCheck
+from shim.limits import BodyLimit, CreationGate, Limits, limit_creations
 from shim.routers import cluster, health, runs, skills, sweeps, wild
+from shim.security import AccessCheck, AccessRules
 from shim.version import VERSION
-
-DESCRIPTION = (
-    'Autonomous ML research: sessions, sweeps, runs. Errors are `{"detail": ...}`; send the '
-    "token as `X-Auth-Token`."
-)
 
 
 def create_app(
-    settings: Settings, client_factory: Callable[[], PrefectClient] = get_client
+    settings: Settings,
+    client_factory: Callable[[], PrefectClient] = get_client,
+    *,
+    rules: AccessRules | None = None,
+    limits: Limits | None = None,
 ) -> FastAPI:
     """The API.
 
     Args:
         settings: token, default workdir.
         client_factory: makes the one Prefect client, entered for the app's lifetime.
+        rules: whom it answers (default: any host name, no web page).
+        limits: upper bounds (default: those of `Limits`).
     """
 
     @asynccontextmanager
@@ -34,10 +40,31 @@ def create_app(
             app.state.client = client
             yield
 
-    app = FastAPI(title="Wildloop", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
-    app.state.settings = settings
+    app = openapi.Api(
+        title="Wildloop",
+        version=VERSION,
+        description=openapi.DESCRIPTION,
+        lifespan=lifespan,
+        openapi_tags=openapi.TAGS,
+        dependencies=[Depends(limit_creations)],
+        redoc_url=None,
+    )
+    rules, limits = rules or AccessRules(), limits or Limits()
     token = settings.token.get_secret_value() if settings.token else None
+    app.state.settings = settings
+    app.state.creations = CreationGate(limits)
+    app.state.redactor = Redactor.of(os.environ, token)
+    # The last one added is the first to see a request.
+    app.add_middleware(BodyLimit, limit_bytes=limits.max_body_bytes)
     app.add_middleware(TokenCheck, token=token)
+    if rules.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=rules.origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=[HEADER, "Authorization", "Content-Type", "Idempotency-Key"],
+        )
+    app.add_middleware(AccessCheck, rules=rules)
     errors.install(app)
     for module in (health, runs, sweeps, cluster, wild, skills):
         app.include_router(module.router)
