@@ -13,8 +13,9 @@ from flows.settings import Settings
 from shim import errors, openapi
 from shim.auth import HEADER, TokenCheck
 from shim.limits import BodyLimit, CreationGate, Limits, limit_creations
-from shim.routers import cluster, health, runs, skills, sweeps, wild
+from shim.routers import cluster, health, memories, runs, skills, sweeps, wild
 from shim.security import AccessCheck, AccessRules
+from shim.texts import check_texts
 from shim.version import VERSION
 
 
@@ -46,12 +47,13 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         openapi_tags=openapi.TAGS,
-        dependencies=[Depends(limit_creations)],
+        dependencies=[Depends(check_texts), Depends(limit_creations)],
         redoc_url=None,
     )
     rules, limits = rules or AccessRules(), limits or Limits()
     token = settings.token.get_secret_value() if settings.token else None
     app.state.settings = settings
+    app.state.deployment_ids = {}
     app.state.creations = CreationGate(limits)
     app.state.redactor = Redactor.of(os.environ, token)
     # The last one added is the first to see a request.
@@ -66,6 +68,6 @@ def create_app(
         )
     app.add_middleware(AccessCheck, rules=rules)
     errors.install(app)
-    for module in (health, runs, sweeps, cluster, wild, skills):
+    for module in (health, runs, sweeps, cluster, wild, skills, memories):
         app.include_router(module.router)
     return app

@@ -1,13 +1,17 @@
 """What routers are given: the stores, built on the app's one Prefect client."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from prefect.client.orchestration import PrefectClient
 
+from flows.prompts import PromptContext
 from flows.settings import Settings
-from flows.skills import SkillLibrary, shipped_skills_path
+from flows.skills import SkillEditor, SkillInstaller, SkillLibrary, shipped_skills_path
+from flows.skills.library import project_skills_path
 from flows.store.cluster import ClusterStore
+from flows.store.memories import MemoryStore
 from flows.store.runs import RunStore
 from flows.store.sessions import SessionStore
 from flows.store.sweeps import SweepStore
@@ -29,9 +33,18 @@ WithSettings = Annotated[Settings, Depends(get_settings)]
 WithPrefect = Annotated[PrefectClient, Depends(get_prefect)]
 
 
-def get_runs(client: WithPrefect, settings: WithSettings) -> RunStore:
+def get_deployment_ids(request: Request) -> dict[str, UUID]:
+    """The deployments that this process has looked up."""
+    found: dict[str, UUID] = request.app.state.deployment_ids
+    return found
+
+
+WithDeployments = Annotated[dict[str, UUID], Depends(get_deployment_ids)]
+
+
+def get_runs(client: WithPrefect, settings: WithSettings, known: WithDeployments) -> RunStore:
     """The runs."""
-    return RunStore(client, settings)
+    return RunStore(client, settings, known)
 
 
 def get_sweeps(client: WithPrefect, settings: WithSettings) -> SweepStore:
@@ -39,9 +52,11 @@ def get_sweeps(client: WithPrefect, settings: WithSettings) -> SweepStore:
     return SweepStore(client, settings)
 
 
-def get_sessions(client: WithPrefect, settings: WithSettings) -> SessionStore:
+def get_sessions(
+    client: WithPrefect, settings: WithSettings, known: WithDeployments
+) -> SessionStore:
     """The sessions."""
-    return SessionStore(client, settings)
+    return SessionStore(client, settings, known)
 
 
 def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:
@@ -51,7 +66,23 @@ def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:
 
 def get_skills(settings: WithSettings) -> SkillLibrary:
     """The skills, the project's own first."""
-    return SkillLibrary(shipped_skills_path(), settings.workdir / ".wild" / "skills")
+    return SkillLibrary(shipped_skills_path(), project_skills_path(settings.workdir))
+
+
+def get_editor(settings: WithSettings) -> SkillEditor:
+    """Changes to the project's skills."""
+    root = project_skills_path(settings.workdir)
+    return SkillEditor(get_skills(settings), root, PromptContext.model_fields)
+
+
+def get_installer(settings: WithSettings) -> SkillInstaller:
+    """Skills from elsewhere, if the settings allow them."""
+    return SkillInstaller(get_editor(settings), allowed=settings.allow_skill_install)
+
+
+def get_memories(client: WithPrefect, settings: WithSettings) -> MemoryStore:
+    """The memories."""
+    return MemoryStore(client, settings)
 
 
 Runs = Annotated[RunStore, Depends(get_runs)]
@@ -59,6 +90,9 @@ Sweeps = Annotated[SweepStore, Depends(get_sweeps)]
 Sessions = Annotated[SessionStore, Depends(get_sessions)]
 ClusterAccess = Annotated[ClusterStore, Depends(get_cluster)]
 Skills = Annotated[SkillLibrary, Depends(get_skills)]
+Editor = Annotated[SkillEditor, Depends(get_editor)]
+Installer = Annotated[SkillInstaller, Depends(get_installer)]
+Memories = Annotated[MemoryStore, Depends(get_memories)]
 IdempotencyKey = Annotated[
     str | None,
     Header(

@@ -9,6 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prefect.exceptions import PrefectHTTPStatusError
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from flows.errors import TooManyRequests, WildloopError
 from flows.redaction import Redactor
@@ -28,6 +30,7 @@ def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(WildloopError, _wildloop)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(405, _no_such_method)
     app.add_exception_handler(httpx.TransportError, _unreachable)
     app.add_exception_handler(PrefectHTTPStatusError, _prefect)
     app.add_exception_handler(Exception, _unexpected)
@@ -52,6 +55,21 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
         for fault in error.errors()
     ]
     return JSONResponse({"detail": faults}, status_code=422)
+
+
+async def _no_such_method(request: Request, error: Exception) -> JSONResponse:
+    """405 with every method of the path: FastAPI names those of one of its routes only."""
+    assert isinstance(error, HTTPException)
+    known = (error.headers or {}).get("Allow", "")
+    allowed = {name for name in known.split(", ") if name} | {
+        method.upper()
+        for path, item in request.app.openapi()["paths"].items()
+        if compile_path(path)[0].match(request.url.path)
+        for method in item
+    }
+    answer = _answer(request, 405, f"{request.method} is not for this path")
+    answer.headers["Allow"] = ", ".join(sorted(allowed))
+    return answer
 
 
 async def _unreachable(request: Request, error: Exception) -> JSONResponse:

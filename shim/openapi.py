@@ -131,7 +131,9 @@ def error_statuses(
     if "requestBody" in operation:
         found |= {"400", "413", "422"}
     if "{" in path or any(name.endswith("_id") for name in _fields(schema, operation)):
-        found |= {"404"} if method == "get" else {"404", "409"}
+        found.add("404")
+    if method != "get":
+        found.add("409")
     if method == "post" and CREATING.match(path):
         found.add("429")
     if not set(_WITHOUT_PREFECT) & set(operation.get("tags", ())):

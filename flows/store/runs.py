@@ -72,8 +72,8 @@ class RunStore(Store):
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
         if spec.workdir is None:
             spec.workdir = str(self.settings.workdir)
-        flow_run = await self.client.create_flow_run_from_deployment(
-            await self.deployment_id(EXPERIMENT),
+        flow_run = await self.create_flow_run(
+            EXPERIMENT,
             parameters={"spec": spec.model_dump(mode="json", exclude_defaults=True)},
             name=spec.name,
             tags=run_tags(spec),

@@ -88,8 +88,8 @@ class SessionStore(Store):
         tags = [LOOP_TAG]
         if spec.chat_session_id:
             tags.append(f"chat:{spec.chat_session_id}")
-        flow_run = await self.client.create_flow_run_from_deployment(
-            await self.deployment_id(RESEARCH_LOOP),
+        flow_run = await self.create_flow_run(
+            RESEARCH_LOOP,
             name=" ".join(spec.goal.split())[:NAME_LENGTH],
             parameters=spec.model_dump(mode="json", exclude_none=True),
             tags=tags,
