@@ -10,13 +10,42 @@ from starlette.middleware.cors import CORSMiddleware
 
 from flows.redaction import Redactor
 from flows.settings import Settings
+from flows.store.run_index import RunIndex
 from shim import errors, openapi
 from shim.auth import HEADER, TokenCheck
 from shim.limits import BodyLimit, CreationGate, Limits, limit_creations
-from shim.routers import cluster, health, memories, runs, skills, sweeps, wild
+from shim.metrics import MetricsReader
+from shim.monitoring import RequestMetrics, RequestMonitor
+from shim.routers import (
+    alerts,
+    cluster,
+    health,
+    memories,
+    monitoring,
+    run_data,
+    runs,
+    skills,
+    sweeps,
+    wild,
+)
 from shim.security import AccessCheck, AccessRules
+from shim.shared_reads import SharedReads
 from shim.texts import check_texts
 from shim.version import VERSION
+from shim.watch import RunWatch
+
+ROUTERS = (
+    health,
+    monitoring,
+    runs,
+    run_data,
+    alerts,
+    sweeps,
+    cluster,
+    wild,
+    skills,
+    memories,
+)
 
 
 def create_app(
@@ -50,13 +79,26 @@ def create_app(
         dependencies=[Depends(check_texts), Depends(limit_creations)],
         redoc_url=None,
     )
-    rules, limits = rules or AccessRules(), limits or Limits()
-    token = settings.token.get_secret_value() if settings.token else None
+    limits = limits or Limits()
     app.state.settings = settings
     app.state.deployment_ids = {}
+    app.state.run_index = RunIndex()
+    app.state.listings = SharedReads[bytes]()
+    app.state.metrics_reader = MetricsReader()
+    app.state.run_watch = RunWatch()
+    app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
+    guard(app, settings, rules or AccessRules(), limits)
+    errors.install(app)
+    for module in ROUTERS:
+        app.include_router(module.router)
+    return app
+
+
+def guard(app: FastAPI, settings: Settings, rules: AccessRules, limits: Limits) -> None:
+    """Put what checks requests around the app; the last one added is the first to see them."""
+    token = settings.token.get_secret_value() if settings.token else None
     app.state.redactor = Redactor.of(os.environ, token)
-    # The last one added is the first to see a request.
     app.add_middleware(BodyLimit, limit_bytes=limits.max_body_bytes)
     app.add_middleware(TokenCheck, token=token)
     if rules.origins:
@@ -67,7 +109,4 @@ def create_app(
             allow_headers=[HEADER, "Authorization", "Content-Type", "Idempotency-Key"],
         )
     app.add_middleware(AccessCheck, rules=rules)
-    errors.install(app)
-    for module in (health, runs, sweeps, cluster, wild, skills, memories):
-        app.include_router(module.router)
-    return app
+    app.add_middleware(RequestMonitor, metrics=app.state.request_metrics)
