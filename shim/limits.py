@@ -36,6 +36,7 @@ QUEUE_VARIABLE = "WILDLOOP_MAX_QUEUED_RUNS"
 # What creates runs; `{id}` of a path is one segment.
 CREATING = re.compile(r"^/(runs|runs/[^/]+/rerun|sweeps|sweeps/[^/]+/(runs|start))$")
 BUCKETS = 1000
+SWEEP_RUNS = 10
 COUNT_AGAIN_S = 30.0
 FULL_RETRY_S = 30.0
 
@@ -157,8 +158,8 @@ class QueueLimit:
         self._waiting = 0
         self._counted_at: float | None = None
 
-    async def take(self, count: Callable[[], Awaitable[int]]) -> None:
-        """Count one creation; `count` tells how many runs wait.
+    async def take(self, count: Callable[[], Awaitable[int]], runs: int = 1) -> None:
+        """Count the creation of `runs` runs; `count` tells how many wait.
 
         Raises:
             TooManyRequests: the queue is full.
@@ -167,15 +168,15 @@ class QueueLimit:
             return
         now = self._clock()
         old = self._counted_at is None or now - self._counted_at > COUNT_AGAIN_S
-        if old or self._waiting >= self.limit:
+        if old or self._waiting + runs > self.limit:
             self._waiting, self._counted_at = await count(), now
-        if self._waiting >= self.limit:
+        if self._waiting + runs > self.limit:
             raise TooManyRequests(
                 f"{self._waiting} runs are queued, the limit is {self.limit}: wait for some to "
                 f"end, stop some, or start the server with a larger {QUEUE_VARIABLE}",
                 FULL_RETRY_S,
             )
-        self._waiting += 1
+        self._waiting += runs
 
 
 class CreationGate:
@@ -195,10 +196,14 @@ async def limit_creations(request: Request) -> None:
     if request.method != "POST" or not CREATING.match(request.url.path):
         return
     gate: CreationGate = request.app.state.creations
-    gate.rate.take(await _session_of(request))
-
+    body = await _body_of(request)
+    session = body.get("chat_session_id")
+    gate.rate.take(session if isinstance(session, str) else None)
+    # A grid is one request and many runs. What a sweep's start queues is seen at the next count.
+    most = body.get("max_runs", SWEEP_RUNS) if request.url.path == "/sweeps" else 1
     client: PrefectClient = request.app.state.client
-    await gate.queue.take(lambda: queued_runs(client))
+    number = max(1, most) if isinstance(most, int) else 1
+    await gate.queue.take(lambda: queued_runs(client), number)
 
 
 async def queued_runs(client: PrefectClient) -> int:
@@ -211,11 +216,10 @@ async def queued_runs(client: PrefectClient) -> int:
     )
 
 
-async def _session_of(request: Request) -> str | None:
-    """The session that a body names. Whether the body is right is for the route to say."""
+async def _body_of(request: Request) -> dict[str, Any]:
+    """The body, if it is an object. Whether it is right is for the route to say."""
     try:
         body: Any = await request.json()
     except ValueError:
-        return None
-    session = body.get("chat_session_id") if isinstance(body, dict) else None
-    return session if isinstance(session, str) else None
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -216,6 +216,13 @@ async def test_full_queue_refuses_new_runs() -> None:
     assert "WILDLOOP_MAX_QUEUED_RUNS" in refused.json()["detail"]
 
 
+async def test_runs_of_a_grid_count_one_by_one() -> None:
+    async with http_to(app_with(Limits(max_queued_runs=50), waiting=20)) as http:
+        assert (await http.post("/sweeps", json={"max_runs": 31})).status_code == 429
+        assert (await http.post("/sweeps", json={"max_runs": 30})).status_code == 200
+        assert (await http.post("/sweeps", json={})).status_code == 200
+
+
 def test_limits_come_from_the_environment() -> None:
     given = {"WILDLOOP_RUNS_PER_MINUTE": "7", "WILDLOOP_MAX_BODY_BYTES": "", "OTHER": "x"}
     assert Limits.from_environment(given) == Limits(runs_per_minute=7)
