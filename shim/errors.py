@@ -60,15 +60,15 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 async def _no_such_method(request: Request, error: Exception) -> JSONResponse:
     """405 with every method of the path: FastAPI names those of one of its routes only."""
     assert isinstance(error, HTTPException)
-    known = (error.headers or {}).get("Allow", "")
-    allowed = {name for name in known.split(", ") if name} | {
-        method.upper()
+    # Of several templates that match, the one with the fewest variables is the one that is served.
+    matching = [
+        (path.count("{"), sorted(map(str.upper, item)))
         for path, item in request.app.openapi()["paths"].items()
         if compile_path(path)[0].match(request.url.path)
-        for method in item
-    }
+    ]
+    allowed = min(matching)[1] if matching else []
     answer = _answer(request, 405, f"{request.method} is not for this path")
-    answer.headers["Allow"] = ", ".join(sorted(allowed))
+    answer.headers["Allow"] = ", ".join(allowed) or (error.headers or {}).get("Allow", "")
     return answer
 
 

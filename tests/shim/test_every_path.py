@@ -270,6 +270,15 @@ def test_unknown_path_and_method_are_refused_as_json(server: Server) -> None:
     assert answer.headers["Allow"] == "GET, POST"
 
 
+@pytest.mark.parametrize("number", ["1000000000000000000000000000000", "1e30"])
+def test_number_that_prefect_cannot_read_back_spoils_no_list(server: Server, number: str) -> None:
+    body = f'{{"name": "large", "command": "true", "parameters": {{"a": {number}}}}}'
+    answer = server.http.post("/runs", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert "body.parameters.a" in answer.json()["detail"]
+    assert server.http.get("/runs").status_code == 200
+
+
 def test_chunked_body_above_the_limit_is_refused(server: Server) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(64):
