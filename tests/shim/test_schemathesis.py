@@ -20,7 +20,7 @@ from shim.app import create_app
 from tests.support.project import make_project
 from tests.support.server import Server, start_server
 
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "3"))
 # By the schema a folder is any text, yet one that is not there is 422; and where a shell has made
 # "1" or true of a number, pydantic takes it.
 NOT_OURS = ("positive_data_acceptance", "negative_data_rejection")
