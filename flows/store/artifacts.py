@@ -18,6 +18,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import ArtifactCollection
 from prefect.client.schemas.sorting import ArtifactCollectionSort
 
+from flows.redaction import redact
+
 PAGE = 200
 _RECORD = re.compile(r"\n<!-- wildloop (\{.*\}) -->\s*\Z", re.DOTALL)
 
@@ -31,7 +33,7 @@ async def write(
     record: str | None = None,
     flow_run_id: UUID | None = None,
 ) -> None:
-    """Write a new version of Markdown artifact `key`.
+    """Write a new version of Markdown artifact `key`, without this process's secrets.
 
     Args:
         client: the Prefect client.
@@ -48,8 +50,8 @@ async def write(
         ArtifactCreate(
             key=key,
             type="markdown",
-            description=description or None,
-            data=text,
+            description=redact(description) or None,
+            data=redact(text),
             flow_run_id=flow_run_id,
         )
     )

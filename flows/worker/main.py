@@ -18,7 +18,8 @@ from blocks.launchers.choice import Launchers
 from flows.deployments import ensure_deployments
 from flows.errors import WildloopError
 from flows.models.cluster import HostRecord
-from flows.settings import POOL_NAME
+from flows.redaction import Redactor, redact_logs
+from flows.settings import POOL_NAME, read_token, wildloop_home
 from flows.store.hosts import WORKER_PREFIX, publish_host
 from flows.worker.compute import AUTO, CHOICES, find_compute
 from flows.worker.host import HostCompute
@@ -43,6 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.slots is not None and options.slots < 1:
         parser.error("--slots must be at least 1")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    token = read_token(wildloop_home())
+    redact_logs(Redactor.of(os.environ, token.get_secret_value() if token else None))
     stop, done = threading.Event(), threading.Event()
 
     def work() -> None:
