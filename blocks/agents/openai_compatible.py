@@ -11,7 +11,7 @@ from typing import ClassVar
 import httpx
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
-from blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
+from blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable, is_secret
 from blocks.agents.jsonl import Event
 from blocks.agents.live import EventShortener, shorten
 from blocks.agents.prices import Usage
@@ -24,6 +24,7 @@ from blocks.agents.tool_loop.wire import error_of
 OPENAI_URL = "https://api.openai.com/v1"
 CHECK_SECONDS = 15.0
 MODELS_SHOWN = 8
+TOKEN_VARIABLE = "WILDLOOP_AUTH_TOKEN"
 
 
 class OpenAICompatible(StreamAgent):
@@ -115,7 +116,7 @@ class OpenAICompatible(StreamAgent):
         gt=0,
         title="Command time-out (seconds)",
         description="The longest that a command of the model may run; it asks for its own limit, "
-        "120 s by default, up to this.",
+        "120 s by default, up to this. Keep it below Silence.",
     )
     files_outside_workdir: bool = Field(
         default=False,
@@ -230,7 +231,9 @@ class OpenAICompatible(StreamAgent):
 
     def _loop_settings(self) -> LoopSettings:
         shared = LoopSettings.model_fields.keys() & type(self).model_fields.keys()
-        return LoopSettings.model_validate({name: getattr(self, name) for name in shared})
+        hidden = [TOKEN_VARIABLE, *filter(is_secret, self.environment)]
+        values = {name: getattr(self, name) for name in shared}
+        return LoopSettings.model_validate(values | {"hidden_variables": hidden})
 
     def _secrets(self, around: str | None = None) -> Secrets:
         key = self.api_key.get_secret_value() if self.api_key is not None else None

@@ -39,7 +39,7 @@ def adapt(features: Features, status: int | None, message: str) -> Features | No
 
     The message decides, since servers have no common code for what they do not know.
     """
-    if status not in REFUSALS:
+    if status is None or status not in REFUSALS:
         return None
     if features.output_limit is not None and _OUTPUT_LIMIT.search(message):
         asks_new = "max_completion_tokens" in message and features.output_limit == "max_tokens"
@@ -53,10 +53,11 @@ def adapt(features: Features, status: int | None, message: str) -> Features | No
         return replace(features, usage=False)
     if features.temperature and re.search(r"temperature", message, re.IGNORECASE):
         return replace(features, temperature=False)
-    if features.tools and features.tool_choice and re.search(r"tool_choice.{0,20}none", message):
-        return replace(features, tool_choice=False)
+    if re.search(r"tool_choice.{0,20}none", message):
+        return replace(features, tool_choice=False) if features.tool_choice else None
     if features.system_role and _SYSTEM.search(message):
         return replace(features, system_role=False)
-    if features.tools and _TOOLS.search(message):
+    is_known_fault = status < 500 or re.search(r"support|require", message, re.IGNORECASE)
+    if features.tools and is_known_fault and _TOOLS.search(message):
         return replace(features, tools=False)
     return None

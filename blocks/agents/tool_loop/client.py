@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
+from random import uniform
 from typing import Any, Protocol
 
 import httpx
 
 from blocks.agents.tool_loop.adapt import Features, adapt, is_overflow
-from blocks.agents.tool_loop.events import Event, Note, Retry
+from blocks.agents.tool_loop.events import Event, Note, Progress, Retry
 from blocks.agents.tool_loop.messages import Answer, Message, to_wire
 from blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets
 from blocks.agents.tool_loop.wire import (
@@ -30,6 +31,9 @@ BODY_LIMIT_BYTES = 64 * 1024 * 1024
 ERROR_BODY_BYTES = 64 * 1024
 CONNECT_SECONDS = 30.0
 BACKOFF_CAP_SECONDS = 120.0
+JITTER = 1.25
+# So often a long answer gives a sign of life.
+PROGRESS_SECONDS = 60.0
 # In the place of an HTTP status: the fault is none of the network, waiting does not mend it.
 NO_HTTP = 0
 
@@ -113,7 +117,7 @@ class ModelClient:
             try:
                 return self._once(request)
             except ModelFault as fault:
-                if self._adapt(fault):
+                if self._adapt(fault, request):
                     continue
                 pause = self._pause(fault, tries)
                 if pause is None:
@@ -122,15 +126,18 @@ class ModelClient:
                 self._events.emit(Retry(error=str(fault), status=fault.status, seconds=pause))
                 time.sleep(pause)
 
-    def _adapt(self, fault: ModelFault) -> bool:
+    def _adapt(self, fault: ModelFault, request: Request) -> bool:
         """Whether the request is worth sending again at once, in another form."""
         found = adapt(self.features, fault.status, str(fault))
         if found is None:
             if is_overflow(fault.status, str(fault)):
                 raise ContextOverflow(str(fault)) from fault
             return False
-        self._events.emit(Note(text=f"the server refused a part of the request: {fault}"))
         lost_tools = self.features.tools and not found.tools
+        if lost_tools and any(message.calls for message in request.messages):
+            # It has taken tools before: this is about one call.
+            return False
+        self._events.emit(Note(text=f"the server refused a part of the request: {fault}"))
         self.features = found
         if lost_tools:
             raise ToolsRefused(str(fault)) from fault
@@ -140,9 +147,9 @@ class ModelClient:
         """Seconds until the next try; None: it would not help, or not in time."""
         if classify(str(fault), fault.status) is Trouble.OTHER or tries >= self._settings.retries:
             return None
-        pause = fault.retry_after
-        if pause is None:
-            pause = min(self._settings.backoff_seconds * 2**tries, BACKOFF_CAP_SECONDS)
+        pause = min(self._settings.backoff_seconds * 2**tries, BACKOFF_CAP_SECONDS)
+        # Calls that were refused together should not come back together.
+        pause = max(pause * uniform(1.0, JITTER), fault.retry_after or 0.0)
         longest = min(self._settings.longest_pause_seconds, self._clock.left())
         return pause if pause < longest else None
 
@@ -220,9 +227,14 @@ class ModelClient:
 
     def _in_time(self, response: httpx.Response) -> Iterator[bytes]:
         """The body in pieces. A server that only keeps the line busy runs into the deadline."""
+        told, size = time.monotonic(), 0
         for piece in response.iter_bytes():
             if self._clock.left() <= 0:
                 raise httpx.ReadTimeout("the time of the call is up")
+            size += len(piece)
+            if time.monotonic() - told > PROGRESS_SECONDS:
+                told = time.monotonic()
+                self._events.emit(Progress(bytes=size))
             yield piece
 
 

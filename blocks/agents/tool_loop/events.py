@@ -76,6 +76,13 @@ class Retry(Event):
     seconds: float
 
 
+class Progress(Event):
+    """An answer is on its way: so many bytes of it have come."""
+
+    type: str = "progress"
+    bytes: int
+
+
 class Note(Event):
     """Something that the loop did of its own accord."""
 

@@ -29,11 +29,14 @@ def without_thoughts(text: str) -> str:
     return _THOUGHT.sub("", text, count=1)
 
 
-def fenced_call(text: str) -> TextCalls | None:
+def fenced_call(text: str, strict: bool = False) -> TextCalls | None:
     """The first fenced shell block outside the elements of a final message.
 
-    Only the first counts: what comes after it was written without knowing its output.
+    Only the first counts: what comes after it was written without knowing its output. With
+    `strict`, a text that has any element counts as a final message, and none of it is run.
     """
+    if strict and _ELEMENT.search(text):
+        return None
     found = [match[1] for match in _FENCE.finditer(_ELEMENT.sub("", text)) if match[1].strip()]
     if not found:
         return None

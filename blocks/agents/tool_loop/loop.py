@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from blocks.agents.streams import clean
 from blocks.agents.tool_loop import prompts
 from blocks.agents.tool_loop.client import (
     NO_HTTP,
@@ -35,7 +36,6 @@ from blocks.agents.tool_loop.tools import Repeats, ToolResult, Tools, offered
 
 MOST_ADMONITIONS = 3
 MOST_OVERFLOWS = 6
-TOKEN_VARIABLE = "WILDLOOP_AUTH_TOKEN"
 
 Why = Literal["steps", "time", "repetition"]
 
@@ -59,6 +59,7 @@ class ToolLoop:
         self._offered = offered()
         self._repeats = Repeats()
         self._admonitions = 0
+        self._tools_work = False
 
     def run(self, prompt: str) -> Final:
         """Work on the prompt to the end.
@@ -80,7 +81,9 @@ class ToolLoop:
             added = self._work(answer, said)
             if added is None:
                 return Final(text=text, ended_by="model", steps=step)
-            history.add(Message(Kind.ANSWER, said, answer.calls), *added)
+            # An answer of nothing at all is refused by some servers.
+            kept = said or ("" if answer.calls else prompts.NOTHING)
+            history.add(Message(Kind.ANSWER, kept, answer.calls), *added)
         raise AssertionError("the last step wraps up")
 
     def _wrap_up(self, step: int) -> Why | None:
@@ -94,10 +97,12 @@ class ToolLoop:
     def _work(self, answer: Answer, said: str) -> Sequence[Message] | None:
         """Do what the answer asks for; None: it asks for nothing, it is the last one."""
         if answer.calls:
+            self._tools_work = True
             return [self._output(call, call.id) for call in answer.calls]
         found = marked_call(said)
-        if found is None and not self._client.features.tools:
-            found = fenced_call(said)
+        if found is None and not self._tools_work:
+            # Some servers take the tools and never show them to the model.
+            found = fenced_call(said, strict=self._client.features.tools)
         if found is not None:
             output = self._output(found.call, None)
             extra = prompts.ONE_BLOCK.format(count=found.others + 1)
@@ -111,7 +116,7 @@ class ToolLoop:
         late = self._clock.left_for_work() <= 0
         result = ToolResult(prompts.NOT_RUN) if late else self._tools.run(call)
         result = self._repeats.note(call, result)
-        text = self._events.redact(result.text)
+        text = clean(self._events.redact(result.text))
         self._events.emit(
             Output(name=call.name, call=call.id, text=text, exit_code=result.exit_code)
         )
@@ -168,7 +173,8 @@ def with_ids(answer: Answer, number: int) -> Answer:
 
 def run_call(settings: LoopSettings, secrets: Secrets, clock: Clock, prompt: str) -> int:
     """One call, its events on stdout; returns the process's exit code."""
-    hidden = [secrets.api_key or "", os.environ.get(TOKEN_VARIABLE, ""), *secrets.headers.values()]
+    hidden = [secrets.api_key or "", *secrets.headers.values()]
+    hidden += [os.environ.get(name, "") for name in settings.hidden_variables]
     events, workdir, cut = Events(hidden), Path.cwd(), settings.output_characters
     events.emit(Started(model=settings.model))
     try:

@@ -1,6 +1,7 @@
 """Output of tools in bounded room."""
 
 from collections import deque
+from threading import Lock
 
 
 def cut_middle(text: str, limit: int, left_out: int = 0) -> str:
@@ -20,7 +21,7 @@ def cut_middle(text: str, limit: int, left_out: int = 0) -> str:
 
 
 class Tail:
-    """Takes in output without end: its first and its last bytes are kept."""
+    """Takes in output without end: its first and its last bytes are kept. Safe among threads."""
 
     def __init__(self, limit: int) -> None:
         self._half = max(1, limit // 2)
@@ -28,9 +29,24 @@ class Tail:
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         self._left_out = 0
+        self._lock = Lock()
 
     def add(self, data: bytes) -> None:
         """Take in a piece."""
+        with self._lock:
+            self._add(data)
+
+    def text(self, limit: int) -> str:
+        """What was taken in, cut to `limit` characters."""
+        with self._lock:
+            tail, left_out = b"".join(self._tail), self._left_out
+        if not left_out:
+            return cut_middle((self._head + tail).decode("utf-8", "replace"), limit)
+        hole = left_out + max(0, len(tail) - self._half)
+        whole = (self._head + tail[-self._half :]).decode("utf-8", "replace")
+        return cut_middle(whole, limit, hole)
+
+    def _add(self, data: bytes) -> None:
         room = self._half - len(self._head)
         self._head += data[:room]
         rest = data[room:]
@@ -42,12 +58,3 @@ class Tail:
             first = len(self._tail.popleft())
             self._tail_size -= first
             self._left_out += first
-
-    def text(self, limit: int) -> str:
-        """What was taken in, cut to `limit` characters."""
-        tail = b"".join(self._tail)
-        if not self._left_out:
-            return cut_middle((self._head + tail).decode("utf-8", "replace"), limit)
-        hole = self._left_out + max(0, len(tail) - self._half)
-        whole = (self._head + tail[-self._half :]).decode("utf-8", "replace")
-        return cut_middle(whole, limit, hole)

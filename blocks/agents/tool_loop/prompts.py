@@ -47,6 +47,7 @@ CUT = (
     "Your answer was cut off at its length limit. Send it again, shorter; write long files in "
     "several pieces."
 )
+NOTHING = "(nothing)"
 NOT_RUN = "not run: the call had come to its end"
 ONE_BLOCK = "[only the first of your {count} commands was run: send one a message]"
 

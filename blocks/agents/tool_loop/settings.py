@@ -44,6 +44,7 @@ class LoopSettings(BaseModel):
     files_outside_workdir: bool = False
     header_names: list[str] = Field(default_factory=list)
     api_key_variable: str = "OPENAI_API_KEY"
+    hidden_variables: list[str] = Field(default_factory=list)
 
     @property
     def output_characters(self) -> int:

@@ -103,7 +103,9 @@ class Shell:
         if code is not None and reader.is_alive():
             notes.append("[something still runs in the background]")
         with suppress(FileNotFoundError):
-            self.cwd = Path(note.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n"))
+            # Empty where the command has removed the folder that it was in.
+            noted = note.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n")
+            self.cwd = Path(noted) if noted else self._workdir
         text = tail.text(self._output_characters)
         return ShellResult("\n".join([*filter(None, [text.rstrip()]), *notes]), code, self.cwd)
 

@@ -181,11 +181,9 @@ class AnswerBuilder:
 
     def _find(self, piece: _CallPiece) -> _OpenCall:
         """The call that a piece belongs to: by index, by id, or else the last one."""
-        last = self._calls[-1] if self._calls else None
-        found = last
-        if piece.index is not None:
-            fitting = [call for call in self._calls if call.index == piece.index]
-            found = fitting[-1] if fitting else None
+        named = [call for call in self._calls if piece.id and call.id == piece.id]
+        fitting = [call for call in self._calls if piece.index in (None, call.index)]
+        found = next(iter([*named, *reversed(fitting)]), None)
         # Some servers number every call 0, and send each whole with an id of its own; others
         # send calls without number and id: then a second name begins a new call.
         is_new = bool(piece.id) and found is not None and found.id not in (piece.id, "")

@@ -164,6 +164,18 @@ async def test_server_without_tools_gets_commands_from_fenced_blocks(desk: Desk)
     assert "only the first of your 2 commands" in desk.sent()[-1]["content"]
 
 
+async def test_server_that_drops_the_tools_unseen_gets_fenced_commands_too(desk: Desk) -> None:
+    await desk.call(
+        Say("I look:\n```bash\ntouch here\n```"), Say("```bash\nrm here\n```\n<x>y</x>")
+    )
+    assert (desk.workdir / "here").exists() and len(desk.model.main) == 2
+
+
+async def test_model_that_uses_tools_may_quote_commands(desk: Desk) -> None:
+    reply = await desk.call(Shell("true"), Say("Run this:\n```bash\ntouch here\n```"))
+    assert "touch here" in reply.text and not (desk.workdir / "here").exists()
+
+
 async def test_written_out_tool_call_is_done(desk: Desk) -> None:
     call = json.dumps({"name": "bash", "arguments": {"command": "touch here"}})
     await desk.call(Say(f"<think>hm</think><tool_call>{call}</tool_call>"), Say("ok"))
