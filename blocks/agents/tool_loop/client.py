@@ -32,6 +32,8 @@ ERROR_BODY_BYTES = 64 * 1024
 CONNECT_SECONDS = 30.0
 BACKOFF_CAP_SECONDS = 120.0
 JITTER = 1.25
+# Whoever has called ends the call at its time, and reports it so: the loop is not to forestall him.
+OVERTIME_SECONDS = 5.0
 # So often a long answer gives a sign of life.
 PROGRESS_SECONDS = 60.0
 # In the place of an HTTP status: the fault is none of the network, waiting does not mend it.
@@ -154,7 +156,7 @@ class ModelClient:
         return pause if pause < longest else None
 
     def _once(self, request: Request) -> Answer:
-        seconds = min(self._settings.request_timeout_seconds, self._clock.left())
+        seconds = min(self._settings.request_timeout_seconds, self._clock.left() + OVERTIME_SECONDS)
         if seconds <= 0:
             raise ModelFault("the time of the call is up", NO_HTTP)
         try:
@@ -229,7 +231,7 @@ class ModelClient:
         """The body in pieces. A server that only keeps the line busy runs into the deadline."""
         told, size = time.monotonic(), 0
         for piece in response.iter_bytes():
-            if self._clock.left() <= 0:
+            if self._clock.left() <= -OVERTIME_SECONDS:
                 raise httpx.ReadTimeout("the time of the call is up")
             size += len(piece)
             if time.monotonic() - told > PROGRESS_SECONDS:

@@ -257,10 +257,12 @@ async def test_hanging_server_is_given_up(desk: Desk) -> None:
     assert reply.error is not None and "said nothing" in reply.error
 
 
-async def test_time_out_ends_a_command_that_never_ends(desk: Desk) -> None:
-    agent = desk.agent(Shell("echo $$ > pid; trap '' TERM; sleep 600 & wait; sleep 600"))
+async def test_time_out_keeps_what_was_said_and_leaves_no_process(desk: Desk) -> None:
+    arguments = json.dumps({"command": "setsid sleep 600 & echo $! > pid"})
+    said = {"content": "I begin.", "tool_calls": calling("bash", arguments)["tool_calls"]}
+    agent = desk.agent(raw(said), Hang())
     reply = await agent.run(desk.request(timeout_seconds=4.0))
-    assert reply.exit_reason in ("timeout", "finished")
+    assert (reply.exit_reason, reply.text, reply.num_turns) == ("timeout", "I begin.", 1)
     assert not alive(int((desk.workdir / "pid").read_text()))
 
 

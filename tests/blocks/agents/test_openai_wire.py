@@ -333,4 +333,4 @@ def test_long_answer_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_no_request_is_sent_when_the_time_is_up() -> None:
     with pytest.raises(ModelFault, match="time of the call is up"):
-        ask(PROMPT, Say("late"), seconds=0.0)
+        ask(PROMPT, Say("late"), seconds=-client.OVERTIME_SECONDS)
