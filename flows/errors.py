@@ -25,6 +25,12 @@ class InvalidTransition(WildloopError):
         super().__init__(f"{kind} '{id}' is '{current}': it cannot become '{wanted}'")
 
 
+class NotAllowed(WildloopError):
+    """Switched off by the settings; the text says how to switch it on."""
+
+    status_code = 403
+
+
 class Conflict(WildloopError):
     """The request contradicts what is there."""
 

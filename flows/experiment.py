@@ -16,6 +16,7 @@ from prefect.runtime import flow_run as runtime
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 
 from blocks.launchers.base import LaunchFailed, ProcessState, ProcessStatus
+from flows.alerts.watch import watch_run
 from flows.attempts import begin_next
 from flows.control import current_control
 from flows.errors import WildloopError
@@ -25,6 +26,7 @@ from flows.metrics import run_metrics
 from flows.models.run import RunFacts, RunSpec
 from flows.paths import RunPaths
 from flows.settings import Settings
+from flows.store.alerts import AlertStore
 from flows.store.runs import RunStore
 
 
@@ -63,9 +65,11 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
             control.launched.set()
         recording = asyncio.create_task(_record_launch(store, execution, status))
         try:
-            outcome = await execution.follow(status)
+            async with watch_run(execution, status, AlertStore(client, settings)) as watch:
+                outcome = await execution.follow(status)
         finally:
             await _finish(recording, cut_short=control.reason is not None)
+        await watch.ended(outcome)
         if outcome.status == "detached":
             return outcome
         if outcome.retry is not None:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from flows.errors import InvalidRequest
+from flows.models.alert import AlertKind
 
 FILE = "wildloop.toml"
 SHOWN_ERRORS = 10
@@ -65,6 +66,32 @@ class BudgetConfig(BaseModel):
     runs: int | None = Field(default=None, ge=1, strict=True)
 
 
+class AlertsConfig(BaseModel):
+    """[alerts]: when Wildloop raises alerts by itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    silence_minutes: float = Field(
+        default=10.0, gt=0, description="The shortest silence of a run that is told of."
+    )
+    silence_factor: float = Field(
+        default=10.0, ge=1, description="And it is this many times the run's usual gap."
+    )
+    spike_factor: float = Field(
+        default=15.0,
+        ge=1,
+        description="How many robust standard deviations above its running median a loss jumps.",
+    )
+    disk_free_percent: float = Field(
+        default=5.0, ge=0, le=100, description="Free space that is too little, by share..."
+    )
+    disk_free_gb: float = Field(default=10.0, ge=0, description="...and by amount.")
+    off: list[AlertKind] = Field(default_factory=list, description="Kinds that are not raised.")
+    stop_on: list[AlertKind] = Field(
+        default_factory=list, description="Kinds that stop the run at once, nobody asked."
+    )
+
+
 class ProjectConfig(BaseModel):
     """wildloop.toml. The tables of the built-in agent are its own business."""
 
@@ -76,12 +103,14 @@ class ProjectConfig(BaseModel):
     search: dict[str, Any] = Field(default_factory=dict)
     baseline: dict[str, Any] = Field(default_factory=dict)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
+    alerts: AlertsConfig = Field(default_factory=AlertsConfig)
 
 
 _TABLES: dict[str, type[BaseModel]] = {
     "": ProjectConfig,
     "project": ProjectSection,
     "metric": MetricConfig,
+    "alerts": AlertsConfig,
 }
 
 

@@ -13,7 +13,6 @@ from prefect.logging import get_run_logger
 from flows import git
 from flows.models.run import Run, RunCounts, RunStatus
 from flows.models.session import BestResult
-from flows.plots import draw_plots
 from flows.protocol.plan import Plan
 from flows.results import best_result, scored
 from flows.session import ResearchSession, entry_markdown
@@ -28,6 +27,9 @@ async def write_report(session: ResearchSession) -> Path:
     project = session.project
     best, baseline = best_result(runs, project)
     session.record.best_run_id = best.run_id if best else None
+    # The worker, and the Prefect server that loads it, do without matplotlib until now.
+    from flows.plots import draw_plots
+
     session.paths.plots.mkdir(parents=True, exist_ok=True)
     metric = project.metric if project else None
     plots = await asyncio.to_thread(draw_plots, session.paths.plots, runs, metric)

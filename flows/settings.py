@@ -14,6 +14,7 @@ DEFAULT_PORT = 10000
 TOKEN_VARIABLE = "WILDLOOP_AUTH_TOKEN"
 SERVER_URL_VARIABLE = "WILDLOOP_SERVER_URL"
 HOME_VARIABLE = "WILDLOOP_HOME"
+SKILL_INSTALL_VARIABLE = "WILDLOOP_ALLOW_SKILL_INSTALL"
 
 
 class Settings(BaseModel):
@@ -25,6 +26,7 @@ class Settings(BaseModel):
     server_url: str
     token: SecretStr | None
     workdir: Path
+    allow_skill_install: bool = False
 
     @classmethod
     def from_environment(cls, workdir: Path | None = None) -> "Settings":
@@ -36,6 +38,7 @@ class Settings(BaseModel):
             server_url=url.rstrip("/"),
             token=read_token(home),
             workdir=(workdir or Path(os.environ.get("WILDLOOP_WORKDIR") or Path.cwd())).resolve(),
+            allow_skill_install=os.environ.get(SKILL_INSTALL_VARIABLE) == "1",
         )
 
 

@@ -164,7 +164,7 @@ async def prompt_context(
     """All template variables, read fresh."""
     runs, capacity = await session.all_runs(), await session.cluster.capacity()
     cluster = await session.cluster.cluster()
-    memories = await session.memories.recent(session.workdir)
+    memories = await session.memories.for_prompt(session.workdir)
     return PromptContext(
         goal=session.spec.goal,
         workdir=str(session.workdir),
@@ -179,7 +179,7 @@ async def prompt_context(
         struggle_section=struggle_section(_signs(session, runs)),
         api_catalog=await _catalog(session),
         auth_header=AUTH_HEADER,
-        memories=memories_section([f"[{memory.tag}] {memory.text}" for memory in memories]),
+        memories=memories_section([memory.line for memory in memories]),
         experiment_results=_results(session, runs),
         evo_sweep_enabled=session.spec.evo_sweep_enabled,
         plan=session.plan_text(),

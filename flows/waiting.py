@@ -3,14 +3,17 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+from flows.models.alert import AlertStatus
 from flows.session import ResearchSession
+from flows.store.alerts import AlertStore
 
 CHECK_SECONDS = 15.0
 STEERED = "a steer arrived"
+ALERTED = "an alert was raised"
 
 
 async def wait_for_change(session: ResearchSession, seconds: float) -> str:
-    """Sleep until a run of the session ends, a steer arrives, or `seconds` pass; say which.
+    """Sleep until a run ends, an alert or a steer arrives, or `seconds` pass; say which.
 
     Returns at once if no run is waiting or running.
     """
@@ -22,21 +25,30 @@ async def wait_for_change(session: ResearchSession, seconds: float) -> str:
         now = {run.id for run in await session.active_runs()}
         if not before or before - now:
             return f"{len(before - now)} of {len(before)} active runs ended"
-        return None
+        return ALERTED if await _alerted(session, now) else None
 
     return await session.control.guard(_wait(session, changed, seconds))
 
 
 async def wait_for_runs(session: ResearchSession, run_ids: list[str]) -> str:
-    """Sleep until all of `run_ids` have ended or a steer arrives; say which."""
+    """Sleep until all of `run_ids` have ended, or an alert or a steer arrives; say which."""
 
     async def changed() -> str | None:
         if await session.sessions.steers(session.id):
             return STEERED
         active = {run.id for run in await session.active_runs()}
-        return None if active & set(run_ids) else f"all {len(run_ids)} experiments ended"
+        if not active & set(run_ids):
+            return f"all {len(run_ids)} experiments ended"
+        return ALERTED if await _alerted(session, active) else None
 
     return await session.control.guard(_wait(session, changed, None))
+
+
+async def _alerted(session: ResearchSession, run_ids: set[str]) -> bool:
+    """Whether one of these runs has an open alert that the last prompt could not tell of."""
+    told = session.record.iterations[-1].started_at if session.record.iterations else 0.0
+    alerts = await AlertStore(session.client, session.settings).of_runs(sorted(run_ids))
+    return any(one.status is AlertStatus.OPEN and one.created_at > told for one in alerts)
 
 
 async def _wait(

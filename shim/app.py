@@ -7,10 +7,26 @@ from fastapi import FastAPI
 from prefect.client.orchestration import PrefectClient, get_client
 
 from flows.settings import Settings
+from flows.store.run_index import RunIndex
 from shim import errors
 from shim.auth import TokenCheck
-from shim.routers import cluster, health, runs, skills, sweeps, wild
+from shim.metrics import MetricsReader
+from shim.monitoring import RequestMetrics, RequestMonitor
+from shim.routers import (
+    alerts,
+    cluster,
+    health,
+    memories,
+    monitoring,
+    run_data,
+    runs,
+    skills,
+    sweeps,
+    wild,
+)
+from shim.shared_reads import SharedReads
 from shim.version import VERSION
+from shim.watch import RunWatch
 
 DESCRIPTION = (
     'Autonomous ML research: sessions, sweeps, runs. Errors are `{"detail": ...}`; send the '
@@ -36,9 +52,27 @@ def create_app(
 
     app = FastAPI(title="Wildloop", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
     app.state.settings = settings
+    app.state.deployment_ids = {}
+    app.state.run_index = RunIndex()
+    app.state.listings = SharedReads[bytes]()
+    app.state.metrics_reader = MetricsReader()
+    app.state.run_watch = RunWatch()
+    app.state.request_metrics = RequestMetrics()
     token = settings.token.get_secret_value() if settings.token else None
     app.add_middleware(TokenCheck, token=token)
+    app.add_middleware(RequestMonitor, metrics=app.state.request_metrics)
     errors.install(app)
-    for module in (health, runs, sweeps, cluster, wild, skills):
+    for module in (
+        health,
+        monitoring,
+        runs,
+        run_data,
+        alerts,
+        sweeps,
+        cluster,
+        wild,
+        skills,
+        memories,
+    ):
         app.include_router(module.router)
     return app

@@ -142,12 +142,15 @@ class EmbeddedPostgres:
         """Stop a server on this data folder that nobody watches any more.
 
         PostgreSQL takes any live process with the pid it wrote down for itself, and refuses to
-        start; after a restart of the machine that may be anyone's, so such a note is removed.
+        start; after a restart of the machine that may be anyone's, and in a container a killed
+        server may stay a zombie for ever: such a note is removed.
         """
         note = self.data / "postmaster.pid"
         try:
             process = psutil.Process(int(note.read_text(encoding="utf-8").split("\n", 1)[0]))
             ours = str(self.data) in process.cmdline()
+        except psutil.ZombieProcess:
+            ours = False
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
             return
         if not ours:

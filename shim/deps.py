@@ -1,16 +1,25 @@
 """What routers are given: the stores, built on the app's one Prefect client."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from prefect.client.orchestration import PrefectClient
 
+from flows.prompts import PromptContext
 from flows.settings import Settings
-from flows.skills import SkillLibrary, shipped_skills_path
+from flows.skills import SkillEditor, SkillInstaller, SkillLibrary, shipped_skills_path
+from flows.skills.library import project_skills_path
+from flows.store.alerts import AlertStore
 from flows.store.cluster import ClusterStore
+from flows.store.memories import MemoryStore
+from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
 from flows.store.sessions import SessionStore
 from flows.store.sweeps import SweepStore
+from shim.metrics import MetricsReader
+from shim.shared_reads import SharedReads
+from shim.watch import RunWatch
 
 
 def get_settings(request: Request) -> Settings:
@@ -29,19 +38,67 @@ WithSettings = Annotated[Settings, Depends(get_settings)]
 WithPrefect = Annotated[PrefectClient, Depends(get_prefect)]
 
 
-def get_runs(client: WithPrefect, settings: WithSettings) -> RunStore:
+def get_deployment_ids(request: Request) -> dict[str, UUID]:
+    """The deployments that this process has looked up."""
+    found: dict[str, UUID] = request.app.state.deployment_ids
+    return found
+
+
+WithDeployments = Annotated[dict[str, UUID], Depends(get_deployment_ids)]
+
+
+def get_runs(client: WithPrefect, settings: WithSettings, known: WithDeployments) -> RunStore:
     """The runs."""
-    return RunStore(client, settings)
+    return RunStore(client, settings, known)
 
 
-def get_sweeps(client: WithPrefect, settings: WithSettings) -> SweepStore:
+def get_run_index(request: Request) -> RunIndex:
+    """The app's copy of the runs of sweeps."""
+    index: RunIndex = request.app.state.run_index
+    return index
+
+
+def get_metrics_reader(request: Request) -> MetricsReader:
+    """The app's readers of metric files."""
+    reader: MetricsReader = request.app.state.metrics_reader
+    return reader
+
+
+def get_watch(request: Request) -> RunWatch:
+    """The app's look at runs that are being followed."""
+    watch: RunWatch = request.app.state.run_watch
+    return watch
+
+
+WithIndex = Annotated[RunIndex, Depends(get_run_index)]
+WithMetrics = Annotated[MetricsReader, Depends(get_metrics_reader)]
+WithWatch = Annotated[RunWatch, Depends(get_watch)]
+
+
+def get_sweeps(client: WithPrefect, settings: WithSettings, index: WithIndex) -> SweepStore:
     """The sweeps."""
-    return SweepStore(client, settings)
+    return SweepStore(client, settings, index)
 
 
-def get_sessions(client: WithPrefect, settings: WithSettings) -> SessionStore:
+def get_sessions(
+    client: WithPrefect, settings: WithSettings, known: WithDeployments, index: WithIndex
+) -> SessionStore:
     """The sessions."""
-    return SessionStore(client, settings)
+    return SessionStore(client, settings, known, index)
+
+
+def get_listings(request: Request) -> SharedReads[bytes]:
+    """Lists that are being read for whoever asks."""
+    listings: SharedReads[bytes] = request.app.state.listings
+    return listings
+
+
+WithListings = Annotated[SharedReads[bytes], Depends(get_listings)]
+
+
+def get_alerts(client: WithPrefect, settings: WithSettings) -> AlertStore:
+    """The alerts."""
+    return AlertStore(client, settings)
 
 
 def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:
@@ -51,14 +108,34 @@ def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:
 
 def get_skills(settings: WithSettings) -> SkillLibrary:
     """The skills, the project's own first."""
-    return SkillLibrary(shipped_skills_path(), settings.workdir / ".wild" / "skills")
+    return SkillLibrary(shipped_skills_path(), project_skills_path(settings.workdir))
+
+
+def get_editor(settings: WithSettings) -> SkillEditor:
+    """Changes to the project's skills."""
+    root = project_skills_path(settings.workdir)
+    return SkillEditor(get_skills(settings), root, PromptContext.model_fields)
+
+
+def get_installer(settings: WithSettings) -> SkillInstaller:
+    """Skills from elsewhere, if the settings allow them."""
+    return SkillInstaller(get_editor(settings), allowed=settings.allow_skill_install)
+
+
+def get_memories(client: WithPrefect, settings: WithSettings) -> MemoryStore:
+    """The memories."""
+    return MemoryStore(client, settings)
 
 
 Runs = Annotated[RunStore, Depends(get_runs)]
 Sweeps = Annotated[SweepStore, Depends(get_sweeps)]
 Sessions = Annotated[SessionStore, Depends(get_sessions)]
+Alerts = Annotated[AlertStore, Depends(get_alerts)]
 ClusterAccess = Annotated[ClusterStore, Depends(get_cluster)]
 Skills = Annotated[SkillLibrary, Depends(get_skills)]
+Editor = Annotated[SkillEditor, Depends(get_editor)]
+Installer = Annotated[SkillInstaller, Depends(get_installer)]
+Memories = Annotated[MemoryStore, Depends(get_memories)]
 IdempotencyKey = Annotated[
     str | None,
     Header(

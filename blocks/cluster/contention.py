@@ -194,6 +194,21 @@ class _Sign(BaseModel):
     whenever: bool = Field(description="Whether it means contention however late it comes.")
 
 
+_GPU_MEMORY = _Sign(
+    cause="the GPU is out of memory",
+    text=re.compile(
+        r"CUDA out of memory"
+        r"|CUDA (?:\w+ )?error: out of memory"
+        r"|cudaMalloc\w*(?:\(\))? (?:retry )?failed: out of memory"
+        r"|Cuda failure (?:\d+ )?'out of memory'"
+        r"|cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY"
+        r"|(?i:resource[ _]exhausted): (?:Out of\s+memory while trying to allocate"
+        r"|Failed to allocate request for)"
+        r"|OOM when allocating tensor[^\n]*(?:device:GPU|GPU_\d+_bfc)"
+        r"|cupy\S*\.OutOfMemoryError"
+    ),
+    whenever=False,
+)
 _SIGNS = (
     _Sign(
         cause="the GPU is busy or unavailable: another process has it for itself",
@@ -204,21 +219,7 @@ _SIGNS = (
         ),
         whenever=True,
     ),
-    _Sign(
-        cause="the GPU is out of memory",
-        text=re.compile(
-            r"CUDA out of memory"
-            r"|CUDA (?:\w+ )?error: out of memory"
-            r"|cudaMalloc\w*(?:\(\))? (?:retry )?failed: out of memory"
-            r"|Cuda failure (?:\d+ )?'out of memory'"
-            r"|cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY"
-            r"|(?i:resource[ _]exhausted): (?:Out of\s+memory while trying to allocate"
-            r"|Failed to allocate request for)"
-            r"|OOM when allocating tensor[^\n]*(?:device:GPU|GPU_\d+_bfc)"
-            r"|cupy\S*\.OutOfMemoryError"
-        ),
-        whenever=False,
-    ),
+    _GPU_MEMORY,
     _Sign(
         cause="a CUDA library found no GPU memory to start with",
         text=re.compile(
@@ -267,12 +268,9 @@ def is_contention(log_tail: str, exit_code: int | None, seconds: float) -> str |
     """
     if exit_code in _SUCCESS_OR_SIGNAL:
         return None
-    text = _IGNORED.sub("", log_tail.replace("\r\n", "\n"))
-    since = max(
-        (m.start() for m in _ERROR.finditer(text) if m["name"] not in _FOLLOW_UPS), default=0
-    )
+    text = last_error(log_tail)
     for sign in _SIGNS:
-        told = [match for match in sign.text.finditer(text) if match.end() > since]
+        told = list(sign.text.finditer(text))
         if not told:
             continue
         if sign.whenever:
@@ -282,6 +280,21 @@ def is_contention(log_tail: str, exit_code: int | None, seconds: float) -> str |
             return f"{sign.cause}: other processes hold too much of it" if enough else None
         return f"{sign.cause} {seconds:.0f} s after the start" if seconds <= EARLY_SECONDS else None
     return None
+
+
+def last_error(log_tail: str) -> str:
+    """What a failed run's log says from its last error on; all of it where there is none.
+
+    Errors that only follow from another one, and those that Python ignores, are no last error.
+    """
+    text = _IGNORED.sub("", log_tail.replace("\r\n", "\n"))
+    heads = (m.start() for m in _ERROR.finditer(text) if m["name"] not in _FOLLOW_UPS)
+    return text[max(heads, default=0) :]
+
+
+def names_gpu_memory(text: str) -> bool:
+    """Whether a text tells in CUDA's words, or a library's, that GPU memory ran out."""
+    return _GPU_MEMORY.text.search(text) is not None
 
 
 def _enough_alone(message: str) -> bool | None:

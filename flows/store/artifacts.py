@@ -5,11 +5,16 @@ an HTML comment at the end of the Markdown. (Prefect cuts metadata values at 500
 """
 
 import re
+from collections.abc import Sequence
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
-from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+from prefect.client.schemas.filters import (
+    ArtifactCollectionFilter,
+    ArtifactCollectionFilterFlowRunId,
+    ArtifactCollectionFilterKey,
+)
 from prefect.client.schemas.objects import ArtifactCollection
 from prefect.client.schemas.sorting import ArtifactCollectionSort
 
@@ -58,10 +63,14 @@ async def latest(client: PrefectClient, *keys: str) -> dict[str, ArtifactCollect
 
 
 async def latest_by_prefix(
-    client: PrefectClient, prefix: str, limit: int
+    client: PrefectClient, prefix: str, limit: int, flow_run_ids: Sequence[UUID] | None = None
 ) -> dict[str, ArtifactCollection]:
-    """The latest versions of all artifacts whose key begins with `prefix`, newest first."""
-    return await _read(client, ArtifactCollectionFilterKey(like_=f"{prefix}%"), limit)
+    """The latest versions of all artifacts whose key begins with `prefix`, newest first.
+
+    With `flow_run_ids`, only those written for these flow runs.
+    """
+    key = ArtifactCollectionFilterKey(like_=f"{prefix}%")
+    return await _read(client, key, limit, flow_run_ids)
 
 
 def record_of(artifact: ArtifactCollection) -> str:
@@ -77,12 +86,20 @@ def record_of(artifact: ArtifactCollection) -> str:
 
 
 async def _read(
-    client: PrefectClient, key: ArtifactCollectionFilterKey, limit: int
+    client: PrefectClient,
+    key: ArtifactCollectionFilterKey,
+    limit: int,
+    flow_run_ids: Sequence[UUID] | None = None,
 ) -> dict[str, ArtifactCollection]:
     found: list[ArtifactCollection] = []
+    flow_runs = (
+        ArtifactCollectionFilterFlowRunId(any_=list(flow_run_ids))
+        if flow_run_ids is not None
+        else None
+    )
     while len(found) < limit:
         page = await client.read_latest_artifacts(
-            artifact_filter=ArtifactCollectionFilter(key=key),
+            artifact_filter=ArtifactCollectionFilter(key=key, flow_run_id=flow_runs),
             sort=ArtifactCollectionSort.UPDATED_DESC,
             limit=min(PAGE, limit - len(found)),
             offset=len(found),

@@ -1,5 +1,6 @@
 """What all stores share: the Prefect client, ids, links."""
 
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -17,11 +18,23 @@ NIGHTLY = "nightly"
 
 
 class Store:
-    """Base of the stores: translates between one resource and Prefect."""
+    """Base of the stores: translates between one resource and Prefect.
 
-    def __init__(self, client: PrefectClient, settings: Settings) -> None:
+    Args:
+        client: the Prefect client.
+        settings: of this process.
+        deployment_ids: filled as deployments are looked up; stores that share one ask less.
+    """
+
+    def __init__(
+        self,
+        client: PrefectClient,
+        settings: Settings,
+        deployment_ids: dict[str, UUID] | None = None,
+    ) -> None:
         self.client = client
         self.settings = settings
+        self.deployment_ids = {} if deployment_ids is None else deployment_ids
 
     async def deployment_id(self, flow_name: str, name: str = DEPLOYMENT) -> UUID:
         """The id of deployment `flow_name/name`.
@@ -29,14 +42,33 @@ class Store:
         Raises:
             Unavailable: it is not registered (no worker has been started, nothing deployed).
         """
+        key = f"{flow_name}/{name}"
+        if key in self.deployment_ids:
+            return self.deployment_ids[key]
         try:
-            found = await self.client.read_deployment_by_name(f"{flow_name}/{name}")
+            found = await self.client.read_deployment_by_name(key)
         except ObjectNotFound as error:
             raise Unavailable(
                 f"deployment '{flow_name}/{name}' is not registered: start a worker "
                 "(`wildloop up`) or run `wildloop deploy`"
             ) from error
+        self.deployment_ids[key] = found.id
         return found.id
+
+    async def create_flow_run(self, flow_name: str, **fields: Any) -> FlowRun:
+        """Create a flow run of deployment `flow_name/wildloop`.
+
+        Raises:
+            Unavailable: as `deployment_id`.
+        """
+        for _ in range(2):
+            id = await self.deployment_id(flow_name)
+            try:
+                return await self.client.create_flow_run_from_deployment(id, **fields)
+            except ObjectNotFound:
+                # Deployed anew since it was looked up.
+                self.deployment_ids.clear()
+        raise Unavailable(f"deployment '{flow_name}' is being replaced: try again")
 
     async def read_flow_run(self, kind: str, id: str, deployment: str) -> FlowRun:
         """Read flow run `id` of flow `deployment`; NotFound if it is no such thing."""

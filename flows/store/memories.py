@@ -1,63 +1,292 @@
-"""The memory bank: lessons of earlier sessions of a project, an artifact each."""
+"""The memory bank of a project: an artifact each, a version at every change.
 
+The key is `memory-<project digest>-<text digest>`: a project's memories are one query by prefix,
+and the same text written twice at once lands under one key.
+"""
+
+import hashlib
+import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID
 
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel
 
-from flows.protocol.tags import Memory
+from flows.errors import Conflict, InvalidRequest, NotFound
+from flows.models.memory import (
+    Memory,
+    MemoryCreate,
+    MemorySource,
+    MemoryTag,
+    MemoryUpdate,
+    MemoryUses,
+    normalised,
+)
+from flows.protocol import tags
 from flows.store import artifacts
 from flows.store.base import Store
 
 PREFIX = "memory-"
-READ_LIMIT = 500
+USES_PREFIX = "memories-uses-"
+READ_LIMIT = 10_000
 SHOWN = 30
+SHOWN_CHARACTERS = 12_000
+PAGE = 200
+_ID = re.compile(r"[0-9a-f-]{1,100}")
 
 
-class StoredMemory(BaseModel):
-    """One lesson, with where it came from."""
+class MemoryFilter(BaseModel):
+    """Which memories are asked for; None means any."""
 
-    id: str
-    tag: str
-    text: str
-    project: str
-    session_id: str
-    created_at: float
+    project: str | None = None
+    session_id: str | None = None
+    tag: MemoryTag | None = None
+    source: MemorySource | None = None
+    is_active: bool | None = None
+    query: str | None = None
+    limit: int = 100
+    offset: int = 0
+
+    def matches(self, memory: Memory) -> bool:
+        """Whether a memory is asked for."""
+        wanted = (self.session_id, self.tag, self.source, self.is_active)
+        has = (memory.session_id, memory.tag, memory.source, memory.is_active)
+        if any(one is not None and one != other for one, other in zip(wanted, has, strict=True)):
+            return False
+        text = f"{memory.title or ''} {memory.content}".casefold()
+        return self.query is None or self.query.casefold() in text
 
 
 class MemoryStore(Store):
-    """Add and read lessons."""
+    """Add, read, change and delete lessons."""
 
-    async def add(self, lessons: Sequence[Memory], project: Path, session_id: str) -> None:
-        """Keep the lessons that the bank does not hold yet."""
-        known = {memory.text for memory in await self.recent(project, READ_LIMIT)}
+    async def add(self, lessons: Sequence[tags.Memory], project: Path, session_id: str) -> None:
+        """Keep the lessons of a session's reflection that the bank does not hold yet."""
+        bank = await self._bank(project_path(project))
         for lesson in lessons:
-            if lesson.text in known:
-                continue
-            known.add(lesson.text)
-            memory = StoredMemory(
-                id=str(uuid4()),
-                tag=lesson.tag,
-                text=lesson.text,
-                project=str(project),
+            draft = _draft(
+                content=lesson.text,
+                tag=MemoryTag(lesson.tag),
+                source=MemorySource.REFLECTION,
                 session_id=session_id,
-                created_at=datetime.now(UTC).timestamp(),
+                project=project_path(project),
             )
-            await artifacts.write(
-                self.client,
-                PREFIX + memory.id,
-                text=f"**{memory.tag}**: {memory.text}",
-                description=f"Lesson of session {session_id}",
-                record=memory.model_dump_json(),
-            )
+            if _same(bank, draft.content) is None:
+                bank.append(await self._insert(bank, draft))
 
-    async def recent(self, project: Path, limit: int = SHOWN) -> list[StoredMemory]:
-        """The lessons of a project, newest first."""
-        found = await artifacts.latest_by_prefix(self.client, PREFIX, READ_LIMIT)
-        memories = [
-            StoredMemory.model_validate_json(artifacts.record_of(artifact))
-            for artifact in found.values()
-        ]
-        return [memory for memory in memories if memory.project == str(project)][:limit]
+    async def create(self, body: MemoryCreate, project: str) -> tuple[Memory, bool]:
+        """A new memory; the one that says the same already, if there is one.
+
+        Args:
+            body: what is to be kept.
+            project: folder of the project that it is about.
+
+        Returns:
+            The memory, and whether it is new.
+
+        Raises:
+            InvalidRequest: the project is no absolute path, or the text holds the token.
+        """
+        self._check_secret(body.content, body.title)
+        fields = body.model_dump(exclude={"project"})
+        draft = _draft(**fields, project=project_path(project))
+        bank = await self._bank(draft.project)
+        found = _same(bank, draft.content)
+        if found is not None:
+            return await self._with_uses(found), False
+        return await self._insert(bank, draft), True
+
+    async def get(self, id: str) -> Memory:
+        """One memory; NotFound if there is none of this id."""
+        return await self._with_uses(await self._read(id))
+
+    async def select(self, wanted: MemoryFilter) -> list[Memory]:
+        """Memories, newest first."""
+        project = None if wanted.project is None else project_path(wanted.project)
+        found = [memory for memory in await self._bank(project) if wanted.matches(memory)]
+        page = found[wanted.offset : wanted.offset + wanted.limit]
+        uses = await self._uses({memory.project for memory in page})
+        return [memory.model_copy(update={"uses": uses.get(memory.id, 0)}) for memory in page]
+
+    async def change(self, id: str, body: MemoryUpdate) -> Memory:
+        """Change a memory: a new version of its artifact. Of two at once the later one stays.
+
+        Raises:
+            NotFound: there is none of this id.
+            InvalidRequest: nothing is given, or the text holds the token.
+            Conflict: another memory of the project says the same.
+        """
+        changes = body.model_dump(include=body.model_fields_set)
+        if not changes:
+            raise InvalidRequest("nothing to change: give content, title, tag or is_active")
+        self._check_secret(body.content, body.title)
+        memory = await self._read(id)
+        if "content" in changes:
+            bank = [other for other in await self._bank(memory.project) if other.id != id]
+            same = _same(bank, changes["content"])
+            if same is not None:
+                raise Conflict(f"content: memory '{same.id}' says this already: change that one")
+        changed = memory.model_copy(update=changes | {"updated_at": _now()})
+        await self._write(changed)
+        return await self._with_uses(changed)
+
+    async def delete(self, id: str) -> None:
+        """Delete a memory with all its versions; NotFound if there is none of this id."""
+        await self._read(id)
+        while versions := await self.client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[PREFIX + id])), limit=PAGE
+        ):
+            # One by one: the server moves its pointer to the next version at each.
+            for version in versions:
+                await self._delete_version(version.id)
+
+    async def recent(self, project: Path, limit: int = SHOWN) -> list[Memory]:
+        """What a prompt may show of a project: what people wrote, then lessons, newest first.
+
+        At most `limit` memories of about 12,000 characters together; switched-off ones never.
+        """
+        bank = [memory for memory in await self._bank(project_path(project)) if memory.is_active]
+        shown: list[Memory] = []
+        room = SHOWN_CHARACTERS
+        for memory in sorted(bank, key=lambda memory: memory.source is not MemorySource.USER):
+            room -= len(memory.line)
+            if room < 0 or len(shown) == limit:
+                break
+            shown.append(memory)
+        return shown
+
+    async def for_prompt(self, project: Path) -> list[Memory]:
+        """`recent`, counted as one use of each. Counts of two sessions at once may be lost."""
+        shown = await self.recent(project)
+        if shown:
+            counts = await self._uses({project_path(project)})
+            for memory in shown:
+                counts[memory.id] = counts.get(memory.id, 0) + 1
+            await self._write_uses(project_path(project), counts)
+        return shown
+
+    def _check_secret(self, *texts: str | None) -> None:
+        """Memories are put into prompts, where the token must never stand."""
+        token = self.settings.token.get_secret_value() if self.settings.token else ""
+        if token and any(token in text for text in texts if text):
+            raise InvalidRequest("content or title holds the server's token: leave it out")
+
+    async def _bank(self, project: str | None) -> list[Memory]:
+        prefix = PREFIX if project is None else f"{PREFIX}{_digest(project, 12)}-"
+        found = await artifacts.latest_by_prefix(self.client, prefix, READ_LIMIT)
+        memories = [_memory(artifacts.record_of(artifact)) for artifact in found.values()]
+        return sorted(memories, key=lambda memory: -memory.created_at)
+
+    async def _read(self, id: str) -> Memory:
+        found = await artifacts.latest(self.client, PREFIX + id) if _ID.fullmatch(id) else {}
+        if not found:
+            raise NotFound("memory", id)
+        return _memory(artifacts.record_of(found[PREFIX + id]))
+
+    async def _insert(self, bank: Sequence[Memory], draft: Memory) -> Memory:
+        """Write a new memory under an id that no changed one holds."""
+        taken = {memory.id for memory in bank}
+        first = f"{_digest(draft.project, 12)}-{_digest(normalised(draft.content), 16)}"
+        id = first
+        for number in range(2, len(taken) + 3):
+            if id not in taken:
+                break
+            id = f"{first}-{number}"
+        memory = draft.model_copy(update={"id": id})
+        await self._write(memory)
+        return memory
+
+    async def _write(self, memory: Memory) -> None:
+        off = "" if memory.is_active else " (switched off)"
+        title = f"{memory.title}: " if memory.title else ""
+        origin = f"session {memory.session_id}" if memory.session_id else memory.source.value
+        await artifacts.write(
+            self.client,
+            PREFIX + memory.id,
+            text=f"**{memory.tag.value}**{off}: {title}{memory.content}",
+            description=f"{memory.project}: by {origin}",
+            record=memory.model_dump_json(exclude={"uses"}),
+        )
+
+    async def _with_uses(self, memory: Memory) -> Memory:
+        uses = await self._uses({memory.project})
+        return memory.model_copy(update={"uses": uses.get(memory.id, 0)})
+
+    async def _uses(self, projects: set[str]) -> dict[str, int]:
+        keys = [USES_PREFIX + _digest(project, 12) for project in projects]
+        found = await artifacts.latest(self.client, *keys)
+        counts: dict[str, int] = {}
+        for artifact in found.values():
+            counts |= MemoryUses.model_validate_json(artifacts.record_of(artifact)).counts
+        return counts
+
+    async def _write_uses(self, project: str, counts: dict[str, int]) -> None:
+        await artifacts.write(
+            self.client,
+            USES_PREFIX + _digest(project, 12),
+            text=f"How often the memories of {project} have stood in a prompt.",
+            record=MemoryUses(counts=counts).model_dump_json(),
+        )
+
+    async def _delete_version(self, id: UUID) -> None:
+        try:
+            await self.client.delete_artifact(id)
+        except ObjectNotFound:
+            return
+
+
+def project_path(project: Path | str) -> str:
+    """The name by which a project is known: its absolute path, without `..` and doubled slashes.
+
+    Raises:
+        InvalidRequest: it is not absolute.
+    """
+    text = str(project)
+    if not Path(text).is_absolute() or "\x00" in text:
+        raise InvalidRequest("project: give the absolute path of the project's folder")
+    return os.path.normpath(text)
+
+
+def _draft(
+    *,
+    content: str,
+    tag: MemoryTag,
+    source: MemorySource,
+    session_id: str | None,
+    project: str,
+    title: str | None = None,
+) -> Memory:
+    now = _now()
+    return Memory(
+        id="",
+        title=title,
+        content=content,
+        tag=tag,
+        source=source,
+        session_id=session_id,
+        project=project,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _memory(record: str) -> Memory:
+    memory = Memory.model_validate_json(record)
+    return memory.model_copy(update={"updated_at": memory.updated_at or memory.created_at})
+
+
+def _same(bank: Sequence[Memory], content: str) -> Memory | None:
+    wanted = normalised(content)
+    return next((memory for memory in bank if normalised(memory.content) == wanted), None)
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:length]
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID, uuid4
 
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
@@ -21,6 +22,7 @@ from pydantic import BaseModel, Field
 
 from flows import git
 from flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
+from flows.models.alert import Alert, AlertStatus
 from flows.models.run import Run, RunCounts, RunStatus
 from flows.models.session import (
     Phase,
@@ -36,8 +38,11 @@ from flows.paths import SessionPaths
 from flows.project import load_project
 from flows.protocol.plan import parse_plan, progress
 from flows.results import best_result
+from flows.settings import Settings
 from flows.store import artifacts
+from flows.store.alerts import AlertStore
 from flows.store.base import RESEARCH_LOOP, Store, flow_run_url
+from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
 from flows.store.states import cancel, session_status, suspended_state
 
@@ -66,7 +71,22 @@ class ResolvedEvents(BaseModel):
 
 
 class SessionStore(Store):
-    """Start, read and steer sessions."""
+    """Start, read and steer sessions.
+
+    Args:
+        client, settings, deployment_ids: as of `Store`.
+        index: a copy of the runs, shared by the stores of one process.
+    """
+
+    def __init__(
+        self,
+        client: PrefectClient,
+        settings: Settings,
+        deployment_ids: dict[str, UUID] | None = None,
+        index: RunIndex | None = None,
+    ) -> None:
+        super().__init__(client, settings, deployment_ids)
+        self.index = index or RunIndex()
 
     async def start(self, body: SessionStart) -> Session:
         """Start a session.
@@ -88,8 +108,8 @@ class SessionStore(Store):
         tags = [LOOP_TAG]
         if spec.chat_session_id:
             tags.append(f"chat:{spec.chat_session_id}")
-        flow_run = await self.client.create_flow_run_from_deployment(
-            await self.deployment_id(RESEARCH_LOOP),
+        flow_run = await self.create_flow_run(
+            RESEARCH_LOOP,
             name=" ".join(spec.goal.split())[:NAME_LENGTH],
             parameters=spec.model_dump(mode="json", exclude_none=True),
             tags=tags,
@@ -111,10 +131,7 @@ class SessionStore(Store):
         if not flow_runs:
             return []
         found = await artifacts.latest(self.client, *[f"{LOG_KEY}{run.id}" for run in flow_runs])
-        runs: dict[str, list[Run]] = {str(flow_run.id): [] for flow_run in flow_runs}
-        for run in await RunStore(self.client, self.settings).all():
-            if run.chat_session_id in runs:
-                runs[run.chat_session_id].append(run)
+        runs = await self.index.by_session(self.client)
         sessions = []
         for flow_run in flow_runs:
             artifact = found.get(f"{LOG_KEY}{flow_run.id}")
@@ -123,7 +140,7 @@ class SessionStore(Store):
                 if artifact
                 else None
             )
-            sessions.append(self._session(flow_run, record, runs[str(flow_run.id)]))
+            sessions.append(self._session(flow_run, record, runs.get(str(flow_run.id), [])))
         return sessions
 
     async def find(self, chat_session_id: str | None, session_id: str | None = None) -> Session:
@@ -205,11 +222,14 @@ class SessionStore(Store):
         return [(key, str(value["text"]), float(value["time"])) for key, value in told]
 
     async def events(self, session_id: str) -> list[SessionEvent]:
-        """What has happened in a session, oldest first: ended runs and pending steers."""
+        """What has happened in a session, oldest first: ended runs, alerts, pending steers."""
         await self.read_flow_run("session", session_id, RESEARCH_LOOP)
         runs = await RunStore(self.client, self.settings).all(chat_session_id=session_id)
+        names = {run.id: run.name for run in runs}
+        alerts = await AlertStore(self.client, self.settings).of_runs(list(names))
         resolved = set((await self._resolved(session_id)).ids)
         found = [run_event(run) for run in runs if run.status.is_terminal]
+        found += [alert_event(alert, names[alert.run_id]) for alert in alerts]
         found += [
             SessionEvent(
                 id=f"steer:{key}", type="steer", title="Steer", detail=text, created_at=time
@@ -217,7 +237,10 @@ class SessionStore(Store):
             for key, text, time in await self.steers(session_id)
         ]
         found.sort(key=lambda event: event.created_at)
-        return [event.model_copy(update={"resolved": event.id in resolved}) for event in found]
+        return [
+            event.model_copy(update={"resolved": event.resolved or event.id in resolved})
+            for event in found
+        ]
 
     async def resolve(self, session_id: str, event_ids: list[str]) -> list[SessionEvent]:
         """Mark events as dealt with.
@@ -342,6 +365,22 @@ def run_event(run: Run) -> SessionEvent:
         detail=run.error or "",
         run_id=run.id,
         created_at=run.finished_at or run.created_at,
+    )
+
+
+def alert_event(alert: Alert, run_name: str) -> SessionEvent:
+    """The event of an alert: resolved once somebody has chosen."""
+    words = ", ".join(alert.choices)
+    answer = f"POST /alerts/{alert.id}/respond"
+    return SessionEvent(
+        id=f"alert:{alert.id}",
+        type="alert",
+        title=f"{alert.severity.value}: {alert.kind.value} in {run_name}",
+        detail=f"{alert.message}\n"
+        + (f"Choices: {words} ({answer})" if alert.choice is None else f"Chosen: {alert.choice}"),
+        run_id=alert.run_id,
+        created_at=alert.created_at,
+        resolved=alert.status is AlertStatus.RESOLVED,
     )
 
 

@@ -18,7 +18,6 @@ from prefect.client.schemas.sorting import FlowRunSort
 from blocks.cluster.contention import Occupancy
 from flows.capacity import Waiting, admit
 from flows.store.runs import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
-from flows.worker import reconcile
 from flows.worker.host import HostCompute
 from flows.worker.identity import WorkerIdentity
 
@@ -28,7 +27,6 @@ PAGE = 200
 async def choose(
     client: PrefectClient,
     host: HostCompute,
-    me: WorkerIdentity,
     held: Mapping[UUID, int],
     offered: Sequence[FlowRun],
 ) -> list[FlowRun]:
@@ -40,8 +38,7 @@ async def choose(
     Args:
         client: the Prefect client.
         host: the slots and devices of this host.
-        me: this worker; runs that another host's worker has signed hold no slots here.
-        held: the slots of each run that this worker drives.
+        held: the slots of each run that this worker drives, or that no worker drives now.
         offered: what the server offers: the oldest, as many as its limit lets through.
     """
     free = [run for run in offered if spec_of(run).gpus == 0]
@@ -50,15 +47,9 @@ async def choose(
         return free
     needy = await _with_preferred(client, host, needy)
     occupancy = await host.occupancy()
-    active = await reconcile.active_runs(client)
-    others = [
-        spec_of(run).gpus
-        for run in active
-        if run.id not in held and _may_be_here(run, me) and spec_of(run).gpus
-    ]
     chosen = admit(
         host.slots,
-        [count for count in held.values() if count] + others,
+        [count for count in held.values() if count],
         [_waiting(run, host, occupancy) for run in needy],
     )
     by_id = {str(run.id): run for run in needy}
@@ -96,10 +87,11 @@ async def _queued(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
     )
 
 
-def _may_be_here(flow_run: FlowRun, me: WorkerIdentity) -> bool:
-    """Whether a run that this worker does not drive may hold slots of this host."""
+def may_hold_slots(flow_run: FlowRun, me: WorkerIdentity) -> bool:
+    """Whether an active flow run that worker `me` does not drive may hold slots of its host."""
     owner = WorkerIdentity.parse(flow_run.infrastructure_pid)
-    return owner is None or owner.host == me.host
+    here = owner is None or owner.host == me.host
+    return here and EXPERIMENT_TAG in flow_run.tags and spec_of(flow_run).gpus > 0
 
 
 def _waiting(flow_run: FlowRun, host: HostCompute, occupancy: Occupancy | None) -> Waiting:

@@ -22,7 +22,7 @@ from flows.store.cluster import publish_host, read_host, sync_limits
 from flows.store.runs import EXPERIMENT_TAG, spec_of
 from flows.worker.devices import DevicePool, Grant, sharing_for
 
-FRESH_SECONDS = 2.0
+FRESH_SECONDS = 0.1
 
 
 class HostCompute:
@@ -51,7 +51,7 @@ class HostCompute:
         return self.record.slots
 
     async def occupancy(self) -> Occupancy | None:
-        """Who uses the GPUs, at most two seconds ago; None on a host without."""
+        """Who uses the GPUs now; None on a host without."""
         if not self.devices.has_devices:
             return None
         if self._occupancy is None or time.monotonic() - self._read_at > FRESH_SECONDS:

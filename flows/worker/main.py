@@ -23,6 +23,7 @@ from flows.store.cluster import WORKER_PREFIX, publish_host
 from flows.worker.compute import AUTO, CHOICES, find_compute
 from flows.worker.host import HostCompute
 from flows.worker.identity import worker_identity
+from flows.worker.lean import lean_engine
 from flows.worker.one_per_host import HostHold
 from flows.worker.patience import make_patient
 from flows.worker.worker import WildloopWorker
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stop, done = threading.Event(), threading.Event()
 
-    def serve() -> None:
+    def work() -> None:
         # Ends the process from within: closing the loop would cancel the waits for agents that
         # are to outlive this worker, and cancelling such a wait ends its agent.
         try:
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     # The flow engine swaps SIGTERM handlers per flow run, which interleaved coroutines would
     # leave in disorder; it does so in the main thread only, so the loop lives in another.
-    thread = threading.Thread(target=serve, name="wildloop-worker", daemon=True)
+    thread = threading.Thread(target=work, name="wildloop-worker", daemon=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     thread.start()
@@ -80,6 +81,18 @@ async def run_worker(
         InvalidRequest: `compute` names nothing that is there.
     """
     await wait_for_api(stop)
+    with lean_engine():
+        await serve(slots, compute, ready_file, stop, done)
+
+
+async def serve(
+    slots: int | None,
+    compute: str,
+    ready_file: Path | None,
+    stop: threading.Event,
+    done: threading.Event,
+) -> None:
+    """As `run_worker`, on a server that answers."""
     async with AsyncClientContext() as context:
         make_patient(context.client)
         await ensure_deployments(context.client)

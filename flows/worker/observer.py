@@ -13,6 +13,7 @@ from prefect.events.filters import (
 from prefect.events.schemas.events import Event
 from prefect.logging import get_logger
 
+from flows.store.alerts import ALERT_EVENT, ALERTS_RESOURCE, alerted_session
 from flows.store.cluster import CLUSTER_EVENT, CLUSTER_RESOURCE
 from flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
 
@@ -53,9 +54,14 @@ async def observe_flow_runs(
     """
     logger = get_logger("wildloop.observer")
     wanted = EventFilter(
-        event=EventNameFilter(name=[*STATE_EVENTS, STEER_EVENT, CLUSTER_EVENT]),
+        event=EventNameFilter(name=[*STATE_EVENTS, STEER_EVENT, ALERT_EVENT, CLUSTER_EVENT]),
         any_resource=EventAnyResourceFilter(
-            id=[f"prefect.work-pool.{pool_id}", SESSIONS_RESOURCE, CLUSTER_RESOURCE]
+            id=[
+                f"prefect.work-pool.{pool_id}",
+                SESSIONS_RESOURCE,
+                ALERTS_RESOURCE,
+                CLUSTER_RESOURCE,
+            ]
         ),
     )
     while True:
@@ -80,6 +86,8 @@ def flow_run_event(event: Event) -> tuple[UUID, str] | None:
     resource = event.resource.id
     if event.event == STEER_EVENT:
         return UUID(event.resource["wildloop.session.id"]), STEERED
+    if (alerted := alerted_session(event)) is not None:
+        return alerted, STEERED
     if not resource.startswith(FLOW_RUN):
         return None
     try:

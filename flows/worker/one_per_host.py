@@ -24,7 +24,8 @@ class HostHold:
     """
 
     def __init__(self, pool_id: UUID) -> None:
-        self._name = f"wildloop-worker-{pool_id}"
+        # Containers may share a network, and with it the names, and yet be hosts of their own.
+        self._name = f"wildloop-worker-{pool_id}-{socket.gethostname()}"
         self._socket: socket.socket | None = None
         self._file: int | None = None
 

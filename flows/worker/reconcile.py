@@ -24,11 +24,6 @@ PAGE = 200
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
-async def active_runs(client: PrefectClient) -> list[FlowRun]:
-    """Every experiment that holds slots: claimed, running, or being cancelled."""
-    return await _active(client, [EXPERIMENT_TAG])
-
-
 async def active(client: PrefectClient) -> list[FlowRun]:
     """Every session and experiment that a worker has claimed and that has not ended."""
     return await _active(client, [EXPERIMENT_TAG, f"wildloop:{RESEARCH_LOOP}"])

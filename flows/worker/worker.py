@@ -7,6 +7,7 @@ this worker runs it as a coroutine in its own, warm event loop.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Coroutine, Mapping
 from typing import Any
 from uuid import UUID
@@ -75,6 +76,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self._environments = EnvironmentRecorder()
         self._active: dict[UUID, RunControl] = {}
         self._slots: dict[UUID, int] = {}
+        self._strays: dict[UUID, int] = {}
+        self._told: deque[UUID] = deque(maxlen=1000)
         self._last_launch: asyncio.Event | None = None
         self._dispatching = asyncio.Lock()
         self._adopting = asyncio.Lock()
@@ -136,6 +139,11 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                     continue
                 self._logger.info("adopting %s, left by %s", stale.id, stale.infrastructure_pid)
                 self._start(flow_run)
+            self._strays = {
+                run.id: spec_of(run).gpus
+                for run in active
+                if run.id not in self._active and admission.may_hold_slots(run, self.identity)
+            }
 
     def nudge(self) -> None:
         """Look for work now; calls made while a look is due are folded into it."""
@@ -166,7 +174,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         loops = [entry for entry in found if EXPERIMENT_TAG not in entry.flow_run.tags]
         if not runs or self.host is None:
             return found
-        chosen = await admission.choose(self.client, self.host, self.identity, self._slots, runs)
+        chosen = await admission.choose(self.client, self.host, self._strays | self._slots, runs)
         # Counted from here on: the claim reaches the server only later.
         reserved = [run for run in chosen if self._reserve(run) is not None]
         return loops + [
@@ -247,6 +255,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         if self.host is not None:
             self.host.devices.release(str(flow_run_id))
         self._release_limit_slot(flow_run_id)
+        self._told.append(flow_run_id)
         self.nudge()
 
     async def _sign(self, flow_run_id: UUID) -> None:
@@ -272,6 +281,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         except (Abort, Pause) as left:
             logger.info("left as it is: %s", left)
         except Exception as error:
+            # Its command may go on: it holds its slots until it is adopted or found to have ended.
+            self._strays[flow_run.id] = self._slots.get(flow_run.id, 0)
             logger.exception("flow run ended by an unexpected error")
             await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
         if control.reason is StopReason.CANCEL:
@@ -323,7 +334,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             if state_name in ENDED:
                 for waiting in self._active.values():
                     waiting.activity.set()
-            self.nudge()
+            if state_name not in ENDED or flow_run_id not in self._told:
+                self.nudge()
 
     async def _pause(self, flow_run_id: UUID, control: RunControl) -> None:
         try:

@@ -1,14 +1,18 @@
 """Runs on a host with made-up GPUs: each has its devices to itself."""
 
+import json
+import os
+import signal
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.nvml import FakeNvml
 from tests.support.project import make_project
-from tests.support.server import Server, start_server
+from tests.support.server import Server, start_server, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -35,3 +39,87 @@ def test_runs_at_the_same_time_never_share_a_device(gpu_server: Server) -> None:
         if one["started_at"] < other["finished_at"] and other["started_at"] < one["finished_at"]:
             assert not set(one["gpus"]) & set(other["gpus"]), (one, other)
     assert gpu_server.get("/cluster")["cluster"]["gpu_count"] == 4
+
+
+def held(server: Server, run: dict[str, Any], count: int) -> dict[str, Any]:
+    """The run, once it runs with `count` devices."""
+
+    def look() -> dict[str, Any] | None:
+        found = dict(server.get(f"/runs/{run['id']}"))
+        return found if found["status"] == "running" and len(found["gpus"]) == count else None
+
+    return wait_for(look, f"it runs on {count} devices")
+
+
+def test_more_devices_than_any_host_has_are_refused_at_once(gpu_server: Server) -> None:
+    answer = gpu_server.http.post("/runs", json={"name": "x", "command": "true", "gpus": 5})
+    assert answer.status_code == 422
+    assert "gpus" in answer.json()["detail"] and "4" in answer.json()["detail"]
+
+
+def test_device_that_others_use_is_left_alone_until_they_leave(
+    gpu_server: Server, nvml: FakeNvml
+) -> None:
+    nvml.occupy(1, pid=999_999)
+    runs = [gpu_server.run("sleep 300", name=f"r{n}") for n in range(3)]
+    taken = [held(gpu_server, run, 1)["gpus"][0] for run in runs]
+    assert sorted(taken) == ["0", "2", "3"]
+    careless = gpu_server.run("true", gpuwrap_config={"enabled": False})
+    assert gpu_server.ended(careless["id"])["gpus"] == ["1"]
+    careful = gpu_server.run("echo $CUDA_VISIBLE_DEVICES")
+    pair = gpu_server.run("echo $CUDA_VISIBLE_DEVICES", gpus=2)
+    assert gpu_server.get(f"/runs/{careful['id']}")["status"] == "queued"
+    nvml.vacate(1)
+    assert gpu_server.ended(careful["id"])["gpus"] == ["1"]
+    gpu_server.post(f"/runs/{runs[1]['id']}/stop")
+    assert sorted(gpu_server.ended(pair["id"])["gpus"]) == ["1", "2"]
+    for run in (runs[0], runs[2]):
+        gpu_server.post(f"/runs/{run['id']}/stop")
+
+
+def test_device_that_vanishes_is_given_to_nobody(gpu_server: Server, nvml: FakeNvml) -> None:
+    nvml.lose(2)
+    runs = [gpu_server.run("sleep 300", name=f"r{n}") for n in range(4)]
+    taken = sorted(held(gpu_server, run, 1)["gpus"][0] for run in runs[:3])
+    assert taken == ["0", "1", "3"]
+    assert gpu_server.get(f"/runs/{runs[3]['id']}")["status"] == "queued"
+    nvml.restore(2)
+    assert held(gpu_server, runs[3], 1)["gpus"] == ["2"]
+    for run in runs:
+        gpu_server.post(f"/runs/{run['id']}/stop")
+
+
+def test_large_request_is_not_starved_by_small_ones(gpu_server: Server) -> None:
+    first = [gpu_server.run("sleep 2") for _ in range(3)]
+    large = gpu_server.run("sleep 0.2", gpus=4)
+    later = [gpu_server.run("sleep 0.2") for _ in range(3)]
+    ended = [gpu_server.ended(run["id"]) for run in [*first, large, *later]]
+    big = ended[3]
+    assert all(run["finished_at"] <= big["started_at"] for run in ended[:3])
+    assert all(run["started_at"] >= big["finished_at"] for run in ended[4:])
+
+
+def test_adopted_run_keeps_its_devices_and_an_ended_one_frees_them(gpu_server: Server) -> None:
+    server = gpu_server
+    kept = held(server, server.run("until [ -e go ]; do sleep 0.1; done", gpus=3), 3)
+    killed = held(server, server.run("sleep 300"), 1)
+    process = json.loads((Path(killed["run_dir"]) / "process.json").read_text())
+    server.child("flows.worker.main").kill()
+    os.killpg(process["pid"], signal.SIGKILL)
+    again = server.run("echo $CUDA_VISIBLE_DEVICES")
+    assert server.ended(killed["id"])["status"] == "failed"
+    assert server.ended(again["id"])["gpus"] == killed["gpus"]
+    (server.workdir / "go").touch()
+    assert server.ended(kept["id"])["status"] == "finished"
+
+
+def test_run_that_died_for_want_of_gpu_memory_is_tried_again(gpu_server: Server) -> None:
+    fault = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    command = (
+        f"echo x >> tries; [ $(wc -l < tries) = 3 ] || {{ echo '{fault}' >&2; exit 1; }}; echo ok"
+    )
+    wrap = {"enabled": True, "retries": 3, "retry_delay_seconds": 0.2}
+    ended = gpu_server.ended(gpu_server.run(command, gpuwrap_config=wrap)["id"])
+    assert (ended["status"], ended["attempt"]) == ("finished", 2)
+    own = gpu_server.run("echo 'ValueError: wrong' >&2; exit 1", gpuwrap_config=wrap)
+    assert (gpu_server.ended(own["id"])["attempt"], own["attempt"]) == (0, 0)

@@ -75,10 +75,12 @@ def test_failed_run_is_tried_again_with_one_log(server: Server, project: Path) -
 
 def test_run_that_waits_for_its_next_attempt_can_be_stopped(server: Server) -> None:
     run = server.run("exit 1", retries=1, retry_delay_seconds=600)
-    waiting = wait_for(
-        lambda: (found := server.get(f"/runs/{run['id']}"))["attempt"] == 1 and found, "queued"
-    )
-    assert (waiting["status"], "exit code 1" in waiting["reason"]) == ("queued", True)
+
+    def look() -> dict[str, Any] | None:
+        found = dict(server.get(f"/runs/{run['id']}"))
+        return found if (found["attempt"], found["status"]) == (1, "queued") else None
+
+    assert "exit code 1" in wait_for(look, "it waits for its second attempt")["reason"]
     server.post(f"/runs/{run['id']}/stop")
     assert server.ended(run["id"])["status"] == "stopped"
 

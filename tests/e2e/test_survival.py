@@ -1,12 +1,19 @@
 """Killed processes: nothing lost, nothing run twice."""
 
+import json
+import os
+import signal
+import socket
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.chaos import most_at_once
 from tests.support.script import DONE, STOP, Script, good_plan, planned
 from tests.support.server import Server, alive, start_server, wait_for
+from tests.support.workers import another_worker
 
 pytestmark = pytest.mark.e2e
 
@@ -103,3 +110,80 @@ def test_second_up_on_the_same_home_is_refused(own_server: Server) -> None:
     with pytest.raises(AssertionError, match="runs already on"):
         start_server(own_server.home, own_server.workdir, slots=1)
     assert httpx.get(f"{own_server.url}/health").is_success
+
+
+def test_second_worker_on_one_host_stands_by(own_server: Server, tmp_path: Path) -> None:
+    server, ready = own_server, tmp_path / "ready"
+    counts = tmp_path / "starts"
+    with another_worker(server, ready, "--slots", "3"):
+        assert "stands by" in ready.read_text()
+        assert server.get("/cluster")["capacity"]["g"] == 1
+        runs = [server.run(f"echo x >> {counts}; sleep 0.3") for _ in range(6)]
+        ended = sorted((server.ended(run["id"]) for run in runs), key=lambda run: run["started_at"])
+    assert [run["status"] for run in ended] == ["finished"] * 6
+    assert counts.read_text().count("x") == 6
+    for first, second in pairwise(ended):
+        assert first["finished_at"] <= second["started_at"]
+
+
+def test_workers_of_two_hosts_share_the_queue_and_keep_their_own_slots(
+    own_server: Server, tmp_path: Path
+) -> None:
+    server = own_server
+    with another_worker(server, tmp_path / "ready", "--slots", "2", host="elsewhere"):
+        view = server.get("/cluster")
+        assert (view["capacity"]["g"], view["cluster"]["node_count"]) == (3, 2)
+        runs = [server.run("date +%s%N; sleep 0.7; date +%s%N") for _ in range(12)]
+        ended = [server.ended(run["id"]) for run in runs]
+        logs = {run["id"]: server.get(f"/runs/{run['id']}/logs")["content"] for run in ended}
+    assert [run["status"] for run in ended] == ["finished"] * 12
+    by_host: dict[str, list[tuple[int, int]]] = {}
+    for run in ended:
+        first, last = logs[run["id"]].split()
+        by_host.setdefault(run["host"], []).append((int(first), int(last)))
+    assert set(by_host) == {socket.gethostname(), "elsewhere"}
+    assert most_at_once(by_host[socket.gethostname()]) == 1
+    assert most_at_once(by_host["elsewhere"]) == 2
+
+
+def test_all_processes_killed_at_once_lose_nothing(own_server: Server, tmp_path: Path) -> None:
+    server = own_server
+    going = server.run("echo a; sleep 3; echo b; exit 7")
+    waiting = server.run("echo later")
+    ready = server.post("/runs", {"name": "ready", "command": "true"})
+    pid = server.reaches(going["id"], "running")["run_dir"] + "/process.json"
+    before = json.loads(Path(pid).read_text())["pid"]
+    for child in server.process_tree():
+        child.kill()
+    server.process.kill()
+    server.process.wait()
+    second = start_server(server.home, server.workdir, slots=1)
+    try:
+        ended = second.ended(going["id"])
+        assert (ended["status"], ended["exit_code"]) == ("failed", 7)
+        assert json.loads(Path(pid).read_text())["pid"] == before
+        assert second.get(f"/runs/{going['id']}/logs")["content"] == "a\nb\n"
+        assert second.ended(waiting["id"])["status"] == "finished"
+        assert second.get(f"/runs/{ready['id']}")["status"] == "ready"
+    finally:
+        second.stop()
+
+
+def test_run_whose_process_is_gone_after_a_reboot_is_failed_with_the_reason(
+    own_server: Server,
+) -> None:
+    server = own_server
+    run = server.reaches(server.run("sleep 300")["id"], "running")
+    record = Path(run["run_dir"]) / "process.json"
+    assert server.stop() == 0
+    told = json.loads(record.read_text())
+    os.killpg(told["pid"], signal.SIGKILL)
+    record.write_text(json.dumps(told | {"boot": "another boot"}))
+    second = start_server(server.home, server.workdir, slots=1)
+    try:
+        ended = second.ended(run["id"])
+        assert (ended["status"], ended["exit_code"]) == ("failed", None)
+        assert "lost" in ended["error"]
+        assert second.ended(second.run("true")["id"])["status"] == "finished"
+    finally:
+        second.stop()

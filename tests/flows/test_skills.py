@@ -45,6 +45,9 @@ def test_the_loop_has_its_skills() -> None:
         "wild_v2_reflection",
         "wild_v2_execution_ops_protocol",
         "wild_v2_steer",
+        "wild_v2_idea",
+        "wild_v2_gpu_discovery_parallel_scheduling",
+        "alert_handler",
     } <= set(SHIPPED)
 
 
@@ -113,6 +116,15 @@ def test_front_matter_names_the_variables_that_are_used(id: str, library: SkillL
                 "configuration = one run",
             ],
         ),
+        (
+            "alert_handler",
+            ["/alerts?status=open", "/respond", "choices", "NaN", "out of memory", "<summary>"],
+        ),
+        (
+            "wild_v2_gpu_discovery_parallel_scheduling",
+            ["/cluster/detect", "max_new_runs", "local_gpu", "slurm", "gpus: 0", "WAITING"],
+        ),
+        ("wild_v2_idea", ["claim", "refute", "baseline", "deliverable:", "<summary>"]),
     ],
 )
 def test_skills_carry_their_duties(id: str, parts: list[str], library: SkillLibrary) -> None:
@@ -165,13 +177,23 @@ def test_search_ranks_by_id_and_finds_nothing_for_nonsense(library: SkillLibrary
     assert library.search("zxqv") == []
 
 
-def test_bash_blocks_of_the_protocol_parse(library: SkillLibrary) -> None:
+@pytest.mark.parametrize(
+    "id",
+    [
+        "wild_v2_execution_ops_protocol",
+        "wild_v2_gpu_discovery_parallel_scheduling",
+        "wild_v2_idea",
+        "alert_handler",
+    ],
+)
+def test_bash_blocks_of_skills_parse(id: str, library: SkillLibrary) -> None:
     text = render_prompt(
         library,
-        "wild_v2_execution_ops_protocol",
+        id,
         PromptContext(server_url="http://localhost:1", session_id="s", auth_header="-H x"),
     )
     script = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+    assert "curl" in script
     assert subprocess.run(["bash", "-n", "-c", script], check=False).returncode == 0
 
 

@@ -1,0 +1,1 @@
+"""What Wildloop notices about a run by itself."""

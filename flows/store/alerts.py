@@ -1,0 +1,281 @@
+"""Alerts: an artifact each, on the page of the run that they are about.
+
+Who answers first is settled by Prefect's server: an answer is a flow run input of the run, and
+its key can be taken once.
+"""
+
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID, uuid4, uuid5
+
+from prefect.client.schemas.objects import ArtifactCollection
+from prefect.events import emit_event
+from prefect.events.schemas.events import Event
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+
+from flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
+from flows.models.alert import (
+    RERUN,
+    STOP,
+    Alert,
+    AlertCreate,
+    AlertKind,
+    AlertStatus,
+    Finding,
+)
+from flows.models.run import Run, RunRerun
+from flows.store import artifacts
+from flows.store.base import Store, flow_run_url, parse_id
+from flows.store.runs import RunStore
+
+PREFIX = "alert-"
+ANSWER_KEY = "alert-answer-"
+ALERT_EVENT = "wildloop.alert.raised"
+ALERTS_RESOURCE = "wildloop.alerts"
+READ_LIMIT = 5000
+IDS_PER_REQUEST = 200
+MAX_OPEN = 50
+# An answer that is still under way after this long was given by a process that has died.
+STALE_SECONDS = 60.0
+
+
+class AlertStore(Store):
+    """Raise, read and answer alerts."""
+
+    async def create(self, run_id: str, body: AlertCreate) -> Alert:
+        """Raise a custom alert; the same open message of a run is one alert, however often sent.
+
+        Raises:
+            NotFound: there is no such run.
+            Conflict: the run has too many open alerts.
+        """
+        run = await RunStore(self.client, self.settings).get(run_id)
+        opened = [one for one in await self.of_runs([run.id]) if one.status is AlertStatus.OPEN]
+        for other in opened:
+            if other.kind is AlertKind.CUSTOM and other.message == body.message:
+                return other
+        if len(opened) >= MAX_OPEN:
+            raise Conflict(
+                f"run '{run_id}' has {len(opened)} open alerts: respond to some of them first"
+            )
+        return await self._raise(
+            Alert(
+                id=str(uuid4()),
+                run_id=run.id,
+                session_id=run.chat_session_id,
+                kind=AlertKind.CUSTOM,
+                severity=body.severity,
+                message=body.message,
+                choices=body.choices,
+                created_at=_now(),
+            )
+        )
+
+    async def report(self, run_id: str, session_id: str | None, finding: Finding) -> Alert | None:
+        """Raise an alert of what Wildloop has found.
+
+        None if this occurrence was told before, or another alert of its kind is still open.
+        """
+        alert_id = str(uuid5(parse_id("run", run_id), finding.key))
+        for other in await self.of_runs([run_id]):
+            still = other.kind is finding.kind and other.status is AlertStatus.OPEN
+            if still or other.id == alert_id:
+                return None
+        return await self._raise(
+            Alert(
+                id=alert_id,
+                run_id=run_id,
+                session_id=session_id,
+                kind=finding.kind,
+                severity=finding.severity,
+                message=finding.message,
+                choices=list(finding.choices),
+                created_at=_now(),
+            )
+        )
+
+    async def get(self, alert_id: str) -> Alert:
+        """Read one alert.
+
+        Raises:
+            NotFound: there is no such alert.
+        """
+        key = f"{PREFIX}{parse_id('alert', alert_id)}"
+        alerts = _alerts(await artifacts.latest(self.client, key))
+        if not alerts:
+            raise NotFound("alert", alert_id)
+        return alerts[0]
+
+    async def select(
+        self,
+        status: AlertStatus | None = None,
+        session_id: str | None = None,
+        limit: int = 100,
+    ) -> list[Alert]:
+        """The alerts of all runs, newest first, among the 5,000 last changed."""
+        found = _alerts(await artifacts.latest_by_prefix(self.client, PREFIX, READ_LIMIT))
+        wanted = (one for one in found if session_id in (None, one.session_id))
+        return [one for one in wanted if status in (None, one.status)][:limit]
+
+    async def of_runs(self, run_ids: Sequence[str]) -> list[Alert]:
+        """Every alert of these runs, newest first."""
+        found: list[Alert] = []
+        for start in range(0, len(run_ids), IDS_PER_REQUEST):
+            ids = [parse_id("run", run_id) for run_id in run_ids[start : start + IDS_PER_REQUEST]]
+            found += _alerts(await artifacts.latest_by_prefix(self.client, PREFIX, READ_LIMIT, ids))
+        return _newest_first(found)
+
+    async def respond(self, alert_id: str, choice: str) -> Alert:
+        """Answer an alert: `stop` stops its run, `rerun` repeats it; other words are recorded.
+
+        Raises:
+            NotFound: there is no such alert, or its run is gone.
+            InvalidRequest: the choice is none of the alert's.
+            Conflict: it was answered before.
+        """
+        alert = await self.get(alert_id)
+        if alert.status is AlertStatus.RESOLVED:
+            raise _answered(alert_id, alert.choice)
+        if choice not in alert.choices:
+            raise InvalidRequest(
+                f"choice: '{choice}' is none of alert '{alert_id}': use one of "
+                + ", ".join(f"'{word}'" for word in alert.choices)
+            )
+        await self._claim(alert, choice)
+        try:
+            done = await self._perform(alert, choice)
+        except Exception:
+            await self._unclaim(alert)
+            raise
+        resolved = done.model_copy(
+            update={"status": AlertStatus.RESOLVED, "choice": choice, "resolved_at": _now()}
+        )
+        await self._write(resolved)
+        return resolved
+
+    async def _perform(self, alert: Alert, choice: str) -> Alert:
+        if choice not in (STOP, RERUN):
+            return alert
+        runs = RunStore(self.client, self.settings)
+        effect = await _stop(runs, alert.run_id)
+        if choice == STOP:
+            return alert.model_copy(update={"effect": effect})
+        repeated: Run = await runs.rerun(alert.run_id, RunRerun(origin_alert_id=alert.id))
+        return alert.model_copy(
+            update={"effect": f"{effect}; repeated as {repeated.id}", "rerun_id": repeated.id}
+        )
+
+    async def _claim(self, alert: Alert, choice: str) -> None:
+        """Be the one who answers.
+
+        Raises:
+            Conflict: somebody else is.
+        """
+        value = json.dumps({"choice": choice, "time": _now()})
+        flow_run_id, key = UUID(alert.run_id), ANSWER_KEY + alert.id
+        try:
+            await self.client.create_flow_run_input(flow_run_id, key=key, value=value)
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == 404:
+                raise NotFound("run", alert.run_id) from error
+            if error.response.status_code != 409:
+                raise
+            given = json.loads(await self.client.read_flow_run_input(flow_run_id, key))
+            current = await self.get(alert.id)
+            if current.status is AlertStatus.RESOLVED or _now() - given["time"] < STALE_SECONDS:
+                raise _answered(alert.id, given["choice"]) from error
+            await self._unclaim(alert)
+            await self._claim(alert, choice)
+
+    async def _unclaim(self, alert: Alert) -> None:
+        try:
+            await self.client.delete_flow_run_input(UUID(alert.run_id), ANSWER_KEY + alert.id)
+        except ObjectNotFound:
+            return
+
+    async def _raise(self, alert: Alert) -> Alert:
+        await self._write(alert)
+        emit_event(
+            ALERT_EVENT,
+            resource={
+                "prefect.resource.id": ALERTS_RESOURCE,
+                "wildloop.alert.id": alert.id,
+                "wildloop.alert.kind": alert.kind.value,
+                "wildloop.alert.severity": alert.severity.value,
+                "wildloop.run.id": alert.run_id,
+                "wildloop.session.id": alert.session_id or "",
+            },
+            payload={"message": alert.message, "choices": alert.choices},
+        )
+        return alert
+
+    async def _write(self, alert: Alert) -> None:
+        await artifacts.write(
+            self.client,
+            PREFIX + alert.id,
+            text=alert_markdown(alert),
+            description=f"{alert.severity.value}: {alert.kind.value} ({alert.status.value})",
+            record=alert.model_dump_json(),
+            flow_run_id=UUID(alert.run_id),
+        )
+
+
+def alerted_session(event: Event) -> UUID | None:
+    """The session whose agent an alert's event concerns; None if it concerns none."""
+    if event.event != ALERT_EVENT:
+        return None
+    try:
+        return UUID(event.resource.get("wildloop.session.id", ""))
+    except ValueError:
+        return None
+
+
+def alert_markdown(alert: Alert) -> str:
+    """An alert as a person reads it. The message is quoted: it may hold anything."""
+    quoted = "\n".join(f"> {line}" for line in html.escape(alert.message, False).splitlines())
+    url = flow_run_url(alert.run_id)
+    run = f"[{alert.run_id}]({url})" if url else f"`{alert.run_id}`"
+    lines = [f"**{alert.severity.value}**: {alert.kind.value}, run {run}", "", quoted, ""]
+    choices = ", ".join(html.escape(word, False) for word in alert.choices)
+    if alert.choice is None:
+        lines.append(f"Open. Choices: {choices}")
+    else:
+        effect = f" ({alert.effect})" if alert.effect else ""
+        lines.append(f"Answered: {html.escape(alert.choice, False)}{effect}, of {choices}")
+    return "\n".join(lines)
+
+
+async def _stop(runs: RunStore, run_id: str) -> str:
+    if not (await runs.get(run_id)).status.is_terminal:
+        try:
+            await runs.stop(run_id)
+        except InvalidTransition:
+            return "the run had just ended"
+        return "the run is stopped"
+    return "the run had ended"
+
+
+def _answered(alert_id: str, choice: str | None) -> Conflict:
+    return Conflict(f"alert '{alert_id}' was answered with '{choice}': it takes one answer only")
+
+
+def _alerts(found: Mapping[str, ArtifactCollection]) -> list[Alert]:
+    alerts = []
+    for artifact in found.values():
+        try:
+            record = artifacts.record_of(artifact)
+        except KeyError:
+            # Anybody may write an artifact whose key begins like ours.
+            continue
+        alerts.append(Alert.model_validate_json(record))
+    return _newest_first(alerts)
+
+
+def _newest_first(alerts: Iterable[Alert]) -> list[Alert]:
+    return sorted(alerts, key=lambda alert: alert.created_at, reverse=True)
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()

@@ -1,0 +1,133 @@
+"""The memory bank as the flows use it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import PrefectClient
+from pydantic import SecretStr, ValidationError
+
+from flows.errors import InvalidRequest
+from flows.models.memory import (
+    Memory,
+    MemoryCreate,
+    MemorySource,
+    MemoryTag,
+    MemoryUpdate,
+    normalised,
+)
+from flows.protocol import tags
+from flows.settings import Settings
+from flows.store import artifacts
+from flows.store.memories import (
+    SHOWN,
+    SHOWN_CHARACTERS,
+    MemoryFilter,
+    MemoryStore,
+    project_path,
+)
+from tests.support.server import Server
+
+
+@pytest.fixture
+async def store(server: Server) -> AsyncIterator[MemoryStore]:
+    api = f"http://127.0.0.1:{server.prefect_port}/api"
+    settings = Settings(
+        home=server.home,
+        server_url=server.url,
+        token=SecretStr(server.token),
+        workdir=server.workdir,
+    )
+    async with PrefectClient(api, auth_string=f"wildloop:{server.token}") as client:
+        yield MemoryStore(client, settings)
+
+
+def lesson(text: str, tag: str = "lesson") -> tags.Memory:
+    return tags.Memory(tag=tag, text=text)
+
+
+@pytest.mark.server
+async def test_lessons_of_a_reflection_are_kept_once(store: MemoryStore, tmp_path: Path) -> None:
+    await store.add([lesson("One."), lesson("one"), lesson("Two", "gotcha")], tmp_path, "s-1")
+    await store.add([lesson("TWO."), lesson("Three")], tmp_path, "s-2")
+    found = await store.select(MemoryFilter(project=str(tmp_path)))
+    kept = [(memory.content, memory.tag.value, memory.session_id) for memory in found]
+    assert kept == [("Three", "lesson", "s-2"), ("Two", "gotcha", "s-1"), ("One.", "lesson", "s-1")]
+    assert {memory.source for memory in found} == {MemorySource.REFLECTION}
+    assert await store.recent(tmp_path / "other") == []
+
+
+@pytest.mark.server
+async def test_prompt_shows_people_first_and_counts_uses(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    body = MemoryCreate(content="Use bf16.", title="Precision", tag=MemoryTag.PREFERENCE)
+    mine, _ = await store.create(body, str(tmp_path))
+    await store.add([lesson("Later\nlesson"), lesson("Off")], tmp_path, "s")
+    off = next(m for m in await store.recent(tmp_path) if m.content == "Off")
+    await store.change(off.id, MemoryUpdate(is_active=False))
+    lines = [memory.line for memory in await store.for_prompt(tmp_path)]
+    assert lines == ["[preference] Precision: Use bf16.", "[lesson] Later lesson"]
+    await store.for_prompt(tmp_path)
+    uses = {m.content: m.uses for m in await store.select(MemoryFilter(project=str(tmp_path)))}
+    assert uses == {"Use bf16.": 2, "Later\nlesson": 2, "Off": 0}
+    assert (await store.get(mine.id)).uses == 2
+    changed = await store.change(mine.id, MemoryUpdate(title=None))
+    assert (changed.uses, changed.title) == (2, None)
+
+
+@pytest.mark.server
+async def test_prompt_stays_short(store: MemoryStore, tmp_path: Path) -> None:
+    await store.add([lesson(f"{n} " + "x" * 1000) for n in range(20)], tmp_path, "s")
+    shown = await store.recent(tmp_path)
+    assert 5 < len(shown) < 20
+    assert sum(len(memory.line) for memory in shown) <= SHOWN_CHARACTERS
+    assert shown[0].content.startswith("19 ")
+    await store.add([lesson(f"short {n}") for n in range(SHOWN + 5)], tmp_path / "b", "s")
+    assert len(await store.recent(tmp_path / "b")) == SHOWN
+    assert len(await store.recent(tmp_path / "b", limit=3)) == 3
+
+
+@pytest.mark.server
+async def test_record_of_an_earlier_version_is_still_read(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    id = "0b0c1b7e-0000-4000-8000-0123456789ab"
+    old = (
+        f'{{"id": "{id}", "tag": "gotcha", "text": "old", "project": "{tmp_path}", '
+        '"session_id": "s", "created_at": 12.5}'
+    )
+    await artifacts.write(store.client, f"memory-{id}", text="old", record=old)
+    memory = await store.get(id)
+    assert (memory.content, memory.tag, memory.updated_at) == ("old", MemoryTag.GOTCHA, 12.5)
+    await store.delete(id)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("A b.", "a  B"), ("x\ny", "X y!"), ("Straße", "STRASSE"), ("a,", "a")],
+)
+def test_texts_that_say_the_same(one: str, other: str) -> None:
+    assert normalised(one) == normalised(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("lr 0.1", "lr 01"), ("a b", "ab"), ("not a", "a")])
+def test_texts_that_differ(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)
+
+
+@pytest.mark.parametrize("project", ["", "a/b", "./a", "~", "/a\x00"])
+def test_project_must_be_absolute(project: str) -> None:
+    with pytest.raises(InvalidRequest, match="project"):
+        project_path(project)
+
+
+def test_project_has_one_name() -> None:
+    assert project_path("/a//b/../c/") == project_path(Path("/a/c")) == "/a/c"
+
+
+def test_memory_takes_text_for_content() -> None:
+    fields = {"id": "i", "project": "/p", "created_at": 1}
+    assert Memory.model_validate(fields | {"text": "t"}).content == "t"
+    with pytest.raises(ValidationError, match="content"):
+        Memory.model_validate(fields)
