@@ -18,7 +18,7 @@ from blocks.agents.prices import Usage
 from blocks.agents.stream_agent import StreamAgent
 from blocks.agents.streams import Reading, lenient
 from blocks.agents.tool_loop.client import is_loopback, request_headers
-from blocks.agents.tool_loop.settings import SECONDS, LoopSettings, Secrets, to_environment
+from blocks.agents.tool_loop.settings import SECONDS, STARTED, LoopSettings, Secrets, to_environment
 from blocks.agents.tool_loop.wire import error_of
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -173,7 +173,8 @@ class OpenAICompatible(StreamAgent):
 
     def command_line(self) -> str:
         """The tool loop in place of the shell that starts it."""
-        return "exec " + shlex.join([self.executable or sys.executable, *self.arguments()])
+        program = shlex.join([self.executable or sys.executable, *self.arguments()])
+        return f"{STARTED}=$EPOCHREALTIME exec {program}"
 
     def settings(self) -> dict[str, str]:
         """See `StreamAgent.settings`: here the loop's settings and secrets."""
@@ -200,7 +201,8 @@ class OpenAICompatible(StreamAgent):
     async def check(self, workdir: Path) -> str:
         """See `Agent.check`: the server answers and takes the key."""
         url = f"{self.base_url}/models"
-        headers = request_headers(self._secrets(os.environ.get(self.api_key_variable)))
+        around = {**os.environ, **self.variables()}.get(self.api_key_variable)
+        headers = request_headers(self._secrets(around))
         trust = not is_loopback(self.base_url)
         try:
             async with httpx.AsyncClient(timeout=CHECK_SECONDS, trust_env=trust) as client:

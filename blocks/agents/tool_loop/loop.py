@@ -65,7 +65,7 @@ class ToolLoop:
         """Work on the prompt to the end.
 
         Raises:
-            ModelFault: the server does not answer.
+            ModelFault: the server does not answer, or the model has said nothing at all.
             PromptTooLong: the prompt does not fit the model's context.
         """
         history, text = self._history(prompt), ""
@@ -77,10 +77,10 @@ class ToolLoop:
             said = without_thoughts(answer.text).strip()
             text = said or text
             if why is not None:
-                return Final(text=text, ended_by=why, steps=step)
+                return _final(text, why, step)
             added = self._work(answer, said)
             if added is None:
-                return Final(text=text, ended_by="model", steps=step)
+                return _final(text, "model", step)
             # An answer of nothing at all is refused by some servers.
             kept = said or ("" if answer.calls else prompts.NOTHING)
             history.add(Message(Kind.ANSWER, kept, answer.calls), *added)
@@ -160,6 +160,16 @@ class ToolLoop:
         tools = self._client.features.tools
         text = prompts.system_text(self._tools.files.workdir, self._settings.max_steps, tools)
         return Message(Kind.SYSTEM, text)
+
+
+def _final(text: str, ended_by: str, steps: int) -> Final:
+    if not text:
+        raise ModelFault(
+            "the model has answered with no text at all: try another model, or a server that "
+            "knows its chat template",
+            NO_HTTP,
+        )
+    return Final(text=text, ended_by=ended_by, steps=steps)
 
 
 def with_ids(answer: Answer, number: int) -> Answer:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
-import psutil
 from pydantic import BaseModel, ConfigDict, Field
 
 PREFIX = "WILDLOOP_TOOL_LOOP_"
 SETTINGS = f"{PREFIX}SETTINGS"
 SECONDS = f"{PREFIX}SECONDS"
+STARTED = f"{PREFIX}STARTED"
 API_KEY = f"{PREFIX}API_KEY"
 HEADER = f"{PREFIX}HEADER_SECRET_"
 FOREVER_SECONDS = 1e9
@@ -118,7 +118,9 @@ def take_environment(
     headers = {
         name: environ.pop(f"{HEADER}{number}") for number, name in enumerate(settings.header_names)
     }
-    # The caller counts from the process's start.
-    gone = max(0.0, time.time() - psutil.Process().create_time())
+    # The caller counts from the start of the process. Bash before 5.0 does not tell the time, and
+    # some locales write a comma.
+    started = float(environ.pop(STARTED, "").replace(",", ".") or time.time())
+    gone = max(0.0, time.time() - started)
     seconds = float(environ.pop(SECONDS, FOREVER_SECONDS)) - gone
     return settings, Secrets(given or around, headers), Clock.start(max(0.0, seconds))

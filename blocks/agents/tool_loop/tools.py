@@ -1,7 +1,7 @@
 """The tools that the model is offered, and their calls."""
 
 import json
-from collections.abc import Sequence
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,13 +176,15 @@ def _schema(kind: type[ToolArguments]) -> dict[str, Any]:
 
 
 class Repeats:
-    """Notices a model that makes the same call again and again with the same result."""
+    """Notices a model that makes the same calls again and again with the same results."""
 
     NOTICE = 3
     LIMIT = 8
+    # Wide enough for a round of three calls that goes on for ever.
+    WINDOW = 24
 
     def __init__(self) -> None:
-        self._last: tuple[Sequence[str], str] | None = None
+        self._lately: deque[tuple[str, str, str]] = deque(maxlen=self.WINDOW)
         self._times = 0
 
     @property
@@ -192,13 +194,13 @@ class Repeats:
 
     def note(self, call: Call, result: ToolResult) -> ToolResult:
         """The result, with a remark where the call is a repetition."""
-        this = ((call.name, call.arguments), result.text)
-        self._times = self._times + 1 if this == self._last else 1
-        self._last = this
+        this = (call.name, call.arguments, result.text)
+        self._lately.append(this)
+        self._times = self._lately.count(this)
         if self._times < self.NOTICE:
             return result
         remark = (
-            f"[this very call has now given this very result {self._times} times running: "
+            f"[this very call has given this very result {self._times} times of late: "
             "change your approach, or end with what you have]"
         )
         return ToolResult(f"{cut_middle(result.text, 2_000)}\n{remark}", result.exit_code)

@@ -1,6 +1,7 @@
 """The agent for any OpenAI-compatible server: its real process against a scripted model."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -16,6 +17,13 @@ from pydantic import SecretStr, ValidationError
 from blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
 from blocks.agents.openai_compatible import OpenAICompatible
 from blocks.agents.registry import AGENT_BLOCKS, load_agent
+from blocks.agents.tool_loop.client import ModelClient
+from blocks.agents.tool_loop.events import Events
+from blocks.agents.tool_loop.files import Files
+from blocks.agents.tool_loop.loop import ToolLoop
+from blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets
+from blocks.agents.tool_loop.shell import Shell as ToolShell
+from blocks.agents.tool_loop.tools import Tools
 from tests.support.server import alive
 from tests.support.stub_models import (
     Bulk,
@@ -266,12 +274,21 @@ async def test_time_out_keeps_what_was_said_and_leaves_no_process(desk: Desk) ->
     assert not alive(int((desk.workdir / "pid").read_text()))
 
 
-async def test_model_is_asked_for_its_last_word_before_the_time_is_up(desk: Desk) -> None:
-    agent = desk.agent(Shell("sleep 600"), Shell("touch never"), command_timeout_seconds=600)
-    reply = await agent.run(desk.request(timeout_seconds=10.0))
-    assert (reply.exit_reason, desk.events("final")[0]["ended_by"]) == ("finished", "time")
-    assert not (desk.workdir / "never").exists()
-    assert "ended after" in desk.events("output")[0]["text"]
+def test_model_is_asked_for_its_last_word_before_the_time_is_up(tmp_path: Path) -> None:
+    out = io.StringIO()
+    events, clock = Events([], out), Clock(time.monotonic() + 60.0, reserve_seconds=59.0)
+    with StubModel(Shell("sleep 600"), Say("so far")) as model:
+        settings = LoopSettings(base_url=f"{model.url}/v1", model="stub")
+        with (
+            ModelClient(settings, Secrets(None, {}), clock, events) as client,
+            ToolShell(tmp_path, os.environ, 2_000, clock) as shell,
+        ):
+            tools = Tools(shell, Files(tmp_path, False, 2_000), 900.0)
+            final = ToolLoop(settings, client, tools, clock, events).run("Do it")
+        assert (final.text, final.ended_by, final.steps) == ("so far", "time", 2)
+        messages = model.main[-1].body["messages"]
+    assert "its time was up" in messages[-2]["content"]
+    assert messages[-1]["content"].startswith("Your time is nearly over.")
 
 
 async def test_hanging_command_is_ended_and_the_work_goes_on(desk: Desk) -> None:
@@ -339,11 +356,12 @@ async def test_steps_are_limited_and_the_last_is_without_tools(desk: Desk) -> No
 
 
 async def test_model_that_repeats_itself_is_told_and_then_ended(desk: Desk) -> None:
-    reply = await desk.call(Shell("echo same"))
-    assert reply.exit_reason == "finished"
+    answers = [Shell("echo same")] * 8
+    reply = await desk.call(*answers, Say("I stop"))
+    assert (reply.exit_reason, reply.text) == ("finished", "I stop")
     assert desk.events("final")[0]["ended_by"] == "repetition"
     outputs = [event["text"] for event in desk.events("output")]
-    assert outputs[:2] == ["same", "same"] and "3 times running" in outputs[2]
+    assert outputs[:2] == ["same", "same"] and "3 times of late" in outputs[2]
     assert len(outputs) == 8
 
 
@@ -356,9 +374,10 @@ async def test_empty_and_cut_answers_are_asked_for_anew(desk: Desk) -> None:
     assert "was empty" in desk.sent(1)[-1]["content"] and "cut off" in notes[-1]
 
 
-async def test_model_that_never_says_anything_comes_to_an_end(desk: Desk) -> None:
+async def test_model_that_never_says_anything_has_failed(desk: Desk) -> None:
     reply = await desk.call(raw({"content": ""}))
-    assert (reply.exit_reason, reply.text, len(desk.model.main)) == ("finished", "", 4)
+    assert (reply.exit_reason, reply.text, len(desk.model.main)) == ("failed", "", 4)
+    assert reply.error is not None and "no text at all" in reply.error
 
 
 async def test_long_outputs_are_cut_and_old_ones_left_out(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from blocks.agents.tool_loop.in_text import fenced_call, marked_call, without_th
 from blocks.agents.tool_loop.messages import Call, Kind, Message
 from blocks.agents.tool_loop.output import Tail, cut_middle
 from blocks.agents.tool_loop.settings import (
+    SECONDS,
     SETTINGS,
+    STARTED,
     Clock,
     LoopSettings,
     Secrets,
@@ -199,7 +202,16 @@ def test_repetition_is_noticed_only_while_nothing_changes() -> None:
         assert result.text == str(number)
     assert not repeats.is_stuck
     texts = [repeats.note(call, ToolResult("same")).text for _ in range(Repeats.LIMIT)]
-    assert texts[1] == "same" and "3 times running" in texts[2]
+    assert texts[1] == "same" and "3 times of late" in texts[2]
+    assert repeats.is_stuck
+
+
+def test_round_of_two_calls_that_goes_on_is_noticed() -> None:
+    repeats, calls = Repeats(), [Call("c", "bash", "1"), Call("c", "bash", "2")]
+    for _ in range(Repeats.LIMIT):
+        assert not repeats.is_stuck
+        for call in calls:
+            repeats.note(call, ToolResult("same"))
     assert repeats.is_stuck
 
 
@@ -336,6 +348,15 @@ def test_settings_and_secrets_reach_the_loop_and_leave_the_environment() -> None
     assert found.model_copy(update={"header_names": []}) == settings
     assert (taken.api_key, dict(taken.headers)) == ("the-key", {"X-One": "1", "X-Two": "2"})
     assert environ == {"HOME": "/h"} and clock.left() > 10**6
+
+
+@pytest.mark.parametrize("form", ["{:.6f}", ""])
+def test_time_of_the_call_counts_from_the_start_of_its_process(form: str) -> None:
+    environ = to_environment(LoopSettings(base_url="http://x", model="m"), Secrets(None, {}))
+    environ |= {SECONDS: "1000", STARTED: form.format(time.time() - 400).replace(".", ",")}
+    _, _, clock = take_environment(environ)
+    assert clock.left() == pytest.approx(600 if form else 1000, abs=30)
+    assert clock.left_for_work() == pytest.approx(clock.left() - 60, abs=1)
 
 
 @pytest.mark.parametrize(
