@@ -1,5 +1,6 @@
 """The shell tool: commands of bash, one after the other, in a folder that they may change."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -7,18 +8,19 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO
+from uuid import uuid4
 
 import psutil
 
 from blocks.agents.tool_loop.output import Tail
 from blocks.agents.tool_loop.settings import Clock
 
-CWD_VARIABLE = "WILDLOOP_TOOL_LOOP_CWD"
-# Left to the command is a trap of its own; a folder that is gone leaves the note as it is.
-SCRIPT = f'trap \'pwd -P > "${CWD_VARIABLE}" 2>/dev/null\' EXIT; eval "$1"'
+MARK = "WILDLOOP_TOOL_LOOP_SHELL"
+# The folder at the end goes into a pipe of its own: a file would stay if the loop is killed.
+SCRIPT = 'trap "pwd -P >&{fd} 2>/dev/null" EXIT; eval "$1"'
 QUIET = {
     "TERM": "dumb",
     "PAGER": "cat",
@@ -32,6 +34,7 @@ LEAST_SECONDS = 0.5
 GRACE_SECONDS = 2.0
 DRAIN_SECONDS = 0.3
 CHUNK_BYTES = 64 * 1024
+FIRST_FD = 100
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,16 @@ class Shell:
     ) -> None:
         self.cwd = workdir
         self._workdir = workdir
-        self._environ = {**environ, **QUIET}
+        self._mark = uuid4().hex
+        self._environ = {**environ, **QUIET, MARK: self._mark}
         self._output_characters = output_characters
         self._clock = clock
-        self._folder = TemporaryDirectory(prefix="wildloop-shell-")
 
     def __enter__(self) -> "Shell":
         return self
 
     def __exit__(self, *_: object) -> None:
-        _end(_leftovers(self._folder.name))
-        self._folder.cleanup()
+        _end(_leftovers(self._mark))
 
     def run(self, command: str, seconds: float) -> ShellResult:
         """Run one command, at most so many seconds and never into the time of the last answer.
@@ -76,18 +78,37 @@ class Shell:
         limit = max(LEAST_SECONDS, min(seconds, self._clock.left_for_work()))
         if not self.cwd.is_dir():
             self.cwd = self._workdir
-        note = Path(self._folder.name) / "cwd"
-        note.unlink(missing_ok=True)
         tail = Tail(4 * self._output_characters)
-        process = subprocess.Popen(
-            ["bash", "-c", SCRIPT, "bash", command],
+        reading, low = os.pipe()
+        # Out of the way of the numbers that commands use themselves.
+        writing = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
+        os.close(low)
+        with os.fdopen(reading, "rb", buffering=0) as folder:
+            try:
+                process = self._start(command, writing)
+            finally:
+                os.close(writing)
+            notes, code = self._finish(process, tail, limit)
+            self.cwd = self._folder(folder)
+        text = tail.text(self._output_characters)
+        return ShellResult("\n".join([*filter(None, [text.rstrip()]), *notes]), code, self.cwd)
+
+    def _start(self, command: str, folder: int) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            ["bash", "-c", SCRIPT.format(fd=folder), "bash", command],
             cwd=self.cwd,
-            env={**self._environ, CWD_VARIABLE: str(note)},
+            env=self._environ,
+            pass_fds=(folder,),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
         )
+
+    def _finish(
+        self, process: "subprocess.Popen[bytes]", tail: Tail, limit: float
+    ) -> tuple[list[str], int | None]:
+        """Wait for a command; what is to be said of its end, and its exit code if it has one."""
         assert process.stdout is not None
         # The reader goes on for what the command leaves in the background, or that would block.
         reader = threading.Thread(target=_drain, args=(process.stdout, tail), daemon=True)
@@ -102,12 +123,13 @@ class Shell:
         reader.join(DRAIN_SECONDS)
         if code is not None and reader.is_alive():
             notes.append("[something still runs in the background]")
-        with suppress(FileNotFoundError):
-            # Empty where the command has removed the folder that it was in.
-            noted = note.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n")
-            self.cwd = Path(noted) if noted else self._workdir
-        text = tail.text(self._output_characters)
-        return ShellResult("\n".join([*filter(None, [text.rstrip()]), *notes]), code, self.cwd)
+        return notes, code
+
+    def _folder(self, pipe: FileIO) -> Path:
+        """Where the command has ended: nothing is said where it was killed, or is gone itself."""
+        os.set_blocking(pipe.fileno(), False)
+        noted = (pipe.read(CHUNK_BYTES) or b"").removesuffix(b"\n")
+        return Path(os.fsdecode(noted)) if noted else self.cwd
 
 
 def _drain(pipe: IO[bytes], tail: Tail) -> None:
@@ -131,13 +153,12 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _leftovers(folder: str) -> list[psutil.Process]:
+def _leftovers(mark: str) -> list[psutil.Process]:
     """Every process that bears this shell's mark in its environment."""
     found = []
-    mark = f"{folder}/cwd"
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.environ().get(CWD_VARIABLE) == mark:
+            if process.environ().get(MARK) == mark:
                 found.append(process)
     return found
 
