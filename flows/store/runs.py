@@ -38,6 +38,7 @@ from flows.settings import CPU_QUEUE, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
 from flows.store.hosts import live_hosts
 from flows.store.states import cancel, prefect_types, ready_state, run_status
+from flows.texts import UNSTORABLE, unstorable
 
 LABEL_PREFIX = "wildloop."
 EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
@@ -83,9 +84,12 @@ class RunStore(Store):
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
         if spec.workdir is None:
             spec.workdir = str(self.settings.workdir)
+        stored = spec.model_dump(mode="json", exclude_defaults=True)
+        if (place := unstorable(stored, "run")) is not None:
+            raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
         flow_run = await self.create_flow_run(
             EXPERIMENT,
-            parameters={"spec": spec.model_dump(mode="json", exclude_defaults=True)},
+            parameters={"spec": stored},
             name=spec.name,
             tags=run_tags(spec),
             state=Scheduled() if body.auto_start else ready_state(),

@@ -7,9 +7,10 @@ import pytest
 from fastapi import Depends
 
 from flows.redaction import Redactor
+from flows.texts import unstorable
 from shim import errors
 from shim.openapi import Api
-from shim.texts import check_texts, unstorable
+from shim.texts import check_texts
 
 
 @pytest.mark.parametrize(
