@@ -1,6 +1,7 @@
 """The MCP server: tools on stdin and stdout, each a call or two of the HTTP API."""
 
 import asyncio
+import json
 import logging
 import sys
 
@@ -63,11 +64,15 @@ def build_server(desk: Desk) -> Server[object]:
             return _answer(f"no tool '{params.name}': there are {', '.join(by_name)}", failed=True)
         try:
             tool = kind.model_validate(params.arguments or {})
-            return _answer(await asyncio.to_thread(tool.call, desk))
         except ValidationError as error:
             return _answer(_faults(error), failed=True)
+        try:
+            return _answer(await asyncio.to_thread(tool.call, desk))
         except (ClientError, ToolMisused) as error:
             return _answer(str(error), failed=True)
+        except (ValidationError, json.JSONDecodeError):
+            text = f"what answers at {desk.api.url} is no Wildloop server of version {VERSION}"
+            return _answer(text, failed=True)
 
     return Server(
         NAME,

@@ -1,11 +1,14 @@
 """`wildloop mcp` over stdio, called by the SDK's own client, against a live server."""
 
 import json
+import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from mcp import Client
@@ -282,6 +285,58 @@ async def test_without_a_server_the_mend_is_told(tmp_path: Path) -> None:
     async with tools_of(f"http://127.0.0.1:{port}", "x", tmp_path) as tools:
         for tool in ("list_runs", "cluster", "search_skills"):
             assert "start one with `wildloop up`" in await tools.refused(tool)
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Something else that listens where the server is thought to be."""
+
+    body: ClassVar[bytes]
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b'[{"id": 1}]'])
+async def test_answer_of_a_stranger_is_told_as_such(tmp_path: Path, body: bytes) -> None:
+    handler = type("Handler", (Stranger,), {"body": body})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listening.server_address[1]}"
+            async with tools_of(url, "x", tmp_path) as tools:
+                text = await tools.refused("list_runs")
+        finally:
+            listening.shutdown()
+            thread.join()
+    assert f"what answers at {url} is no Wildloop server" in text
+
+
+def test_server_ends_with_its_client_and_prints_nothing_of_its_own(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "shim.cli.main", "mcp"],
+        input="",
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_project_does_not_shadow_the_server_s_modules(tmp_path: Path) -> None:
+    for name in ("mcp", "shim", "httpx"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')")
+    command = [sys.executable, "-P", "-m", "shim.cli.main", "mcp"]
+    done = subprocess.run(command, input="", text=True, cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 0
 
 
 async def test_wrong_token_is_refused_and_not_repeated(server: Server, tmp_path: Path) -> None:
