@@ -1,5 +1,6 @@
 """Claude Code as an agent: `claude -p` with its stream of events."""
 
+import json
 import os
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from blocks.agents.jsonl import Event
 from blocks.agents.live import EventShortener, shorten
+from blocks.agents.mcp import START_SECONDS, TOOL_SECONDS, claude_configuration
 from blocks.agents.prices import Usage
 from blocks.agents.stream_agent import StreamAgent
 from blocks.agents.streams import Reading, lenient, tool_line
@@ -42,7 +44,7 @@ class ClaudeCode(StreamAgent):
         title="Permissions",
         description="What it may do unasked; nobody is there to ask. bypassPermissions: "
         "everything, for a worker in a container or on a machine of its own. Else what the mode "
-        "and the project's .claude/settings.json allow.",
+        "and the project's .claude/settings.json allow; mcp__wildloop names Wildloop's tools.",
     )
     max_turns: int | None = Field(
         default=None,
@@ -61,6 +63,8 @@ class ClaudeCode(StreamAgent):
     def arguments(self) -> list[str]:
         """See `StreamAgent.arguments`."""
         found = ["-p", "--output-format", "stream-json", "--verbose", "--no-session-persistence"]
+        # It takes any number of values: another option must follow.
+        found += ["--mcp-config", json.dumps(claude_configuration())]
         if self.permission_mode == "bypassPermissions":
             found.append("--dangerously-skip-permissions")
         else:
@@ -73,7 +77,12 @@ class ClaudeCode(StreamAgent):
 
     def settings(self) -> dict[str, str]:
         """See `StreamAgent.settings`."""
-        found = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
+        found = {
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "MCP_TIMEOUT": str(START_SECONDS * 1000),
+            "MCP_TOOL_TIMEOUT": str(TOOL_SECONDS * 1000),
+        }
         if os.geteuid() == 0:
             # Without this it refuses to skip permissions as root.
             found["IS_SANDBOX"] = "1"

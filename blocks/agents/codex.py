@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from blocks.agents.jsonl import Event
 from blocks.agents.live import EventShortener, shorten
+from blocks.agents.mcp import codex_configuration
 from blocks.agents.prices import Usage
 from blocks.agents.stream_agent import StreamAgent
 from blocks.agents.streams import Reading, lenient
@@ -116,6 +117,7 @@ class Codex(StreamAgent):
             "shell_environment_policy.inherit": "all",
             "shell_environment_policy.ignore_default_excludes": True,
             "allow_login_shell": False,
+            **codex_configuration(),
         }
         if self.sandbox == "workspace-write":
             found["sandbox_workspace_write.network_access"] = True
@@ -134,8 +136,8 @@ class Codex(StreamAgent):
 
 
 def _toml(value: Any) -> str:
-    # Strings and booleans are written alike in TOML and in JSON.
-    return json.dumps(value)
+    # Strings, numbers, booleans and lists of these are written alike in TOML and in JSON.
+    return json.dumps(value, ensure_ascii=False)
 
 
 class _Tokens(BaseModel):

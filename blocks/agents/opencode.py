@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from blocks.agents.jsonl import Event
 from blocks.agents.live import EventShortener, shorten
+from blocks.agents.mcp import opencode_configuration
 from blocks.agents.prices import Usage
 from blocks.agents.stream_agent import StreamAgent
 from blocks.agents.streams import Reading, lenient, tool_line
@@ -107,8 +108,10 @@ class OpenCode(StreamAgent):
     def settings(self) -> dict[str, str]:
         """See `StreamAgent.settings`."""
         ours = {"autoupdate": False, "share": "disabled", "permission": self.permissions}
+        servers = {**opencode_configuration(), **self.configuration.get("mcp", {})}
+        whole = {**ours, **self.configuration, "mcp": servers}
         return {
-            "OPENCODE_CONFIG_CONTENT": json.dumps({**ours, **self.configuration}),
+            "OPENCODE_CONFIG_CONTENT": json.dumps(whole),
             "OPENCODE_DISABLE_AUTOUPDATE": "1",
             "OPENCODE_DISABLE_SHARE": "1",
         }

@@ -58,6 +58,14 @@ def serve(context: typer.Context) -> None:
 
 
 @app.command()
+def mcp() -> None:
+    """Serve Wildloop's tools to an agent, over MCP on stdin and stdout."""
+    from shim.mcp.server import main as run_mcp
+
+    run_mcp()
+
+
+@app.command()
 def deploy() -> None:
     """Register the deployments on the Prefect server of PREFECT_API_URL."""
     import asyncio

@@ -1,6 +1,6 @@
 """A model server for tests that answers by script, in the wire formats of three APIs."""
 
 from tests.support.stub_models.server import StubModel
-from tests.support.stub_models.steps import Bulk, Drop, Garbage, Hang, Refuse, Say, Shell, Step
+from tests.support.stub_models.steps import Bulk, Drop, Garbage, Hang, Refuse, Say, Shell, Step, Use
 
-__all__ = ["Bulk", "Drop", "Garbage", "Hang", "Refuse", "Say", "Shell", "Step", "StubModel"]
+__all__ = ["Bulk", "Drop", "Garbage", "Hang", "Refuse", "Say", "Shell", "Step", "StubModel", "Use"]

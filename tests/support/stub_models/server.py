@@ -19,6 +19,7 @@ from tests.support.stub_models.steps import (
     Say,
     Shell,
     Step,
+    Use,
 )
 from tests.support.stub_models.wire import WIRES, Wire
 
@@ -140,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR)
             case Say() | Bulk():
                 self._stream(wire.text(step, body))
-            case Shell():
+            case Shell() | Use():
                 self._stream(wire.call(step, body))
 
     def _begin(self, content_type: str = "text/event-stream") -> None:

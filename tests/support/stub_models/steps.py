@@ -1,6 +1,7 @@
 """What a stub model is to answer, one step a request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,17 @@ class Shell:
     """Call the client's shell tool."""
 
     command: str
+    input_tokens: int = 100
+    output_tokens: int = 20
+    cached_tokens: int = 40
+
+
+@dataclass(frozen=True)
+class Use:
+    """Call the tool whose name ends so, wherever the client offers it."""
+
+    tool: str
+    arguments: dict[str, Any] = field(default_factory=dict)
     input_tokens: int = 100
     output_tokens: int = 20
     cached_tokens: int = 40
@@ -60,4 +72,4 @@ class Garbage:
     content_type: str = "text/event-stream"
 
 
-Step = Say | Shell | Bulk | Refuse | Drop | Hang | Garbage
+Step = Say | Shell | Use | Bulk | Refuse | Drop | Hang | Garbage

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.stub_models.steps import Bulk, Refuse, Say, Shell
+from tests.support.stub_models.steps import Bulk, Refuse, Say, Shell, Use
 
 Body = dict[str, Any]
 Usage = tuple[int, int, int]
@@ -24,7 +24,7 @@ def texts(step: Say | Bulk) -> Iterator[str]:
     yield step.last
 
 
-def counts(step: Say | Shell | Bulk) -> Usage:
+def counts(step: Say | Shell | Use | Bulk) -> Usage:
     """Input, output and cached tokens of an answer."""
     if isinstance(step, Bulk):
         return 100, step.size // 4, 0
@@ -49,8 +49,12 @@ class Wire(ABC):
         """The events of an answer in text."""
 
     @abstractmethod
-    def call(self, step: Shell, request: Body) -> Iterator[bytes]:
+    def call(self, step: Shell | Use, request: Body) -> Iterator[bytes]:
         """The events of a tool call."""
+
+    def named(self, step: Use, request: Body) -> str:
+        """The offered tool that a step means."""
+        return next(name for name in self.tools(request) if name.endswith(step.tool))
 
     def error(self, step: Refuse) -> Body:
         """The body of an HTTP error."""
@@ -71,11 +75,14 @@ class Anthropic(Wire):
         block = {"type": "text", "text": ""}
         return self._message(block, deltas, "end_turn", counts(step), request)
 
-    def call(self, step: Shell, request: Body) -> Iterator[bytes]:
+    def call(self, step: Shell | Use, request: Body) -> Iterator[bytes]:
         """See `Wire.call`."""
-        arguments = json.dumps({"command": step.command, "description": "Run a command"})
-        deltas = iter([{"type": "input_json_delta", "partial_json": arguments}])
-        block = {"type": "tool_use", "id": f"toolu_{id(step)}", "name": "Bash", "input": {}}
+        if isinstance(step, Use):
+            name, values = self.named(step, request), step.arguments
+        else:
+            name, values = "Bash", {"command": step.command, "description": "Run a command"}
+        deltas = iter([{"type": "input_json_delta", "partial_json": json.dumps(values)}])
+        block = {"type": "tool_use", "id": f"toolu_{id(step)}", "name": name, "input": {}}
         return self._message(block, deltas, "tool_use", counts(step), request)
 
     def _message(
@@ -124,10 +131,13 @@ class ChatCompletions(Wire):
             yield self._chunk({"role": "assistant", "content": piece})
         yield from self._end("stop", counts(step))
 
-    def call(self, step: Shell, request: Body) -> Iterator[bytes]:
+    def call(self, step: Shell | Use, request: Body) -> Iterator[bytes]:
         """See `Wire.call`."""
-        arguments = json.dumps({"command": step.command, "description": "Run a command"})
-        function = {"name": "bash", "arguments": arguments}
+        if isinstance(step, Use):
+            name, values = self.named(step, request), step.arguments
+        else:
+            name, values = "bash", {"command": step.command, "description": "Run a command"}
+        function = {"name": name, "arguments": json.dumps(values)}
         call = {"index": 0, "id": f"call_{id(step)}", "type": "function", "function": function}
         yield self._chunk({"role": "assistant", "tool_calls": [call]})
         yield from self._end("tool_calls", counts(step))
@@ -179,19 +189,28 @@ class Responses(Wire):
         yield self._event("response.output_item.done", output_index=0, item=done)
         yield self._completed(counts(step))
 
-    def call(self, step: Shell, request: Body) -> Iterator[bytes]:
+    def call(self, step: Shell | Use, request: Body) -> Iterator[bytes]:
         """See `Wire.call`."""
-        name, arguments = self._shell(step.command, self.tools(request))
-        item = {
-            "type": "function_call",
-            "id": "fc_stub",
-            "call_id": f"call_{id(step)}",
-            "name": name,
-            "arguments": json.dumps(arguments),
-        }
+        item: Body = {"type": "function_call", "id": "fc_stub", "call_id": f"call_{id(step)}"}
+        if isinstance(step, Shell):
+            name, arguments = self._shell(step.command, self.tools(request))
+            item |= {"name": name, "arguments": json.dumps(arguments)}
+        elif step.tool == "tool_search":
+            item |= {"type": "tool_search_call", "execution": "client", "arguments": step.arguments}
+        else:
+            item |= self._found(step, request) | {"arguments": json.dumps(step.arguments)}
         yield self._event("response.created", response={"id": "resp_stub"})
         yield self._event("response.output_item.done", output_index=0, item=item)
         yield self._completed(counts(step))
+
+    def _found(self, step: Use, request: Body) -> Body:
+        """Name and namespace of a tool that a search of the client's own has found."""
+        for item in request["input"]:
+            for space in item.get("tools") or []:
+                for tool in space.get("tools") or []:
+                    if tool["name"].endswith(step.tool):
+                        return {"name": tool["name"], "namespace": space["name"]}
+        raise AssertionError(f"no tool {step.tool} was found")
 
     def _shell(self, command: str, tools: list[str]) -> tuple[str, Body]:
         if "exec_command" in tools:

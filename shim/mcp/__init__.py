@@ -1,0 +1,1 @@
+"""Wildloop's tools for agents, over the Model Context Protocol (`wildloop mcp`)."""
