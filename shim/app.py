@@ -9,7 +9,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from flows.settings import Settings
 from shim import errors
 from shim.auth import TokenCheck
-from shim.routers import alerts, cluster, health, memories, runs, skills, sweeps, wild
+from shim.routers import alerts, cluster, evo, health, memories, runs, skills, sweeps, wild
 from shim.version import VERSION
 
 DESCRIPTION = (
@@ -40,6 +40,6 @@ def create_app(
     token = settings.token.get_secret_value() if settings.token else None
     app.add_middleware(TokenCheck, token=token)
     errors.install(app)
-    for module in (health, runs, alerts, sweeps, cluster, wild, skills, memories):
+    for module in (health, runs, alerts, sweeps, cluster, wild, evo, skills, memories):
         app.include_router(module.router)
     return app
