@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.script import DONE, STOP, Script, good_plan, planned
-from tests.support.server import Server
+from tests.support.server import Server, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -90,3 +90,107 @@ def test_sweep_runs_its_trials_and_tells_the_best(
     assert listed["best"]["run_id"] == best["run_id"]
     asking = session["history"][1]
     assert set(asking["run_ids"]) == {one["run_id"] for one in trials}
+
+
+def waiting_sweep(script: Script, **fields: Any) -> str:
+    """A sweep whose trials wait for the file `go`."""
+    return sweep(search_space=SPACE | {"until": [str(script.folder / "go")]}, **fields)
+
+
+def test_stop_ends_the_sweep_and_its_waiting_runs(
+    server: Server, project: Path, script: Script
+) -> None:
+    scripted(project, script, waiting_sweep(script))
+    session_id = server.start(project, script.agent, evo_sweep_enabled=True)
+    assert server.http.get(f"/wild/v2/evo-sweep/{session_id}").status_code == 404
+    assert server.http.get("/wild/v2/evo-sweep/nothing").status_code == 404
+    wait_for(lambda: len(started(project)) == 2, "two trials run")
+    stopped = server.post(f"/wild/v2/evo-sweep/{session_id}/stop")
+    assert stopped["session_id"] == session_id
+    wait_for(
+        lambda: server.get(f"/wild/v2/evo-sweep/{session_id}")["status"] == "stopped",
+        "the sweep is stopped",
+    )
+    again = server.http.post(f"/wild/v2/evo-sweep/{session_id}/stop")
+    assert again.status_code == 409
+    bad = server.http.post(f"/wild/v2/evo-sweep/{session_id}/stop", json={"runs": "kill"})
+    assert bad.status_code == 422
+    (script.folder / "go").touch()
+    session = server.session_ended(session_id)
+    assert session["status"] == "completed"
+    assert "is stopped" in script.prompt(3)
+    runs = server.get("/runs", chat_session_id=session_id)
+    assert sorted(run["status"] for run in runs) == ["finished", "finished", "stopped"]
+    found = server.get(f"/wild/v2/evo-sweep/{session_id}")
+    assert (found["status"], len(found["state"]["trials"])) == ("stopped", 3)
+    assert len(started(project)) == 2
+
+
+def test_steer_wakes_the_agent_beside_the_sweep_and_the_session_ends_it(
+    server: Server, project: Path, script: Script
+) -> None:
+    scripted(project, script, waiting_sweep(script))
+    (script.folder / "3.sh").unlink()
+    script.reply(3, sweep()).shell(4, "sleep 300")
+    session_id = server.start(project, script.agent, evo_sweep_enabled=True)
+    wait_for(lambda: len(started(project)) == 2, "two trials run")
+    server.post("/wild/v2/steer", {"context": "Look at x below 4", "session_id": session_id})
+    wait_for(lambda: script.calls() == 4, "the agent is called twice more")
+    assert "Look at x below 4" in script.prompt(3)
+    assert "is running: 3 of 8 trials asked" in script.prompt(3)
+    assert "the sweep 'parabola' is still under way" in script.prompt(4)
+    server.post("/wild/v2/stop", {"session_id": session_id, "runs": "stop"})
+    assert server.session_ended(session_id)["status"] == "stopped"
+    found = server.get(f"/wild/v2/evo-sweep/{session_id}")
+    assert (found["status"], len(found["state"]["trials"])) == ("stopped", 3)
+    runs = server.get("/runs", chat_session_id=session_id)
+    assert [run["status"] for run in runs] == ["stopped"] * 3
+
+
+def test_faults_of_the_block_are_told_and_nothing_is_begun(
+    server: Server, project: Path, script: Script
+) -> None:
+    scripted(project, script, "<summary>s</summary><evo_sweep>{'x': 1}</evo_sweep>")
+    (script.folder / "3.sh").unlink()
+    script.reply(3, sweep(target_script="missing.py", search_space={"x": [1]}))
+    session_id = server.start(project, script.agent, evo_sweep_enabled=True, max_iterations=3)
+    server.session_ended(session_id)
+    assert "<evo_sweep> is not valid JSON" in script.prompt(3)
+    assert "there is no 'missing.py'" in script.prompt(4)
+    assert "None is under way" in script.prompt(4)
+    assert server.http.get(f"/wild/v2/evo-sweep/{session_id}").status_code == 404
+    assert server.get("/runs", chat_session_id=session_id) == []
+
+
+def test_sweep_that_is_not_enabled_is_a_fault(
+    server: Server, project: Path, script: Script
+) -> None:
+    scripted(project, script, sweep())
+    session_id = server.start(project, script.agent, max_iterations=2)
+    server.session_ended(session_id)
+    assert "<evo_sweep> is not enabled" in script.prompt(3)
+    assert "population_size" not in script.prompt(3)
+    assert server.get("/runs", chat_session_id=session_id) == []
+
+
+def test_killed_worker_goes_on_with_the_sweep_and_runs_no_trial_twice(
+    own_server: Server, script: Script
+) -> None:
+    server, project = own_server, own_server.workdir
+    log = server.home / "logs" / "worker.log"
+    scripted(project, script, waiting_sweep(script))
+    session_id = server.start(project, script.agent, evo_sweep_enabled=True)
+    wait_for(lambda: len(started(project)) == 1, "a trial runs")
+    server.child("flows.worker.main").kill()
+    wait_for(lambda: "adopting" in log.read_text(), "the session is adopted")
+    (script.folder / "go").touch()
+    wait_for(lambda: len(started(project)) >= 4, "the sweep goes on")
+    server.child("flows.worker.main").kill()
+    session = server.session_ended(session_id, 240)
+    assert (session["status"], session["error"]) == ("completed", None)
+    found = server.get(f"/wild/v2/evo-sweep/{session_id}")
+    assert (found["status"], len(found["state"]["trials"])) == ("completed", 8)
+    assert {one["status"] for one in found["state"]["trials"]} == {"finished"}
+    assert len(started(project)) == len(set(started(project))) == 8
+    assert len(server.get("/runs", chat_session_id=session_id)) == 8
+    assert "All 8 trials have ended" in script.prompt(3)
