@@ -43,6 +43,7 @@ async def evo_sweep(session_id: str, label: str) -> State[Any]:
     session = current_session()
     record = await session.evo.get(session_id)
     record.flow_run_id = str(runtime.id)
+    await session.evo.save(record)
     try:
         await (await Sweeper.of(session, record)).drive()
     except (StopRequested, SweepLeft) as left:

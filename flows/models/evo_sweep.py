@@ -40,6 +40,13 @@ class EvoSweepRecord(BaseModel):
     plots: list[str] = Field(default_factory=list, description="Paths of its pictures.")
     state: EvoSweepState
 
+    def seen(self, session_is_active: bool) -> "EvoSweepRecord":
+        """The record as it is true: without its session a sweep does not go on."""
+        if session_is_active or self.status.is_terminal:
+            return self
+        gone = {"status": EvoSweepStatus.STOPPED, "reason": "Its session has ended."}
+        return self.model_copy(update=gone)
+
 
 class EvoSweepStop(BaseModel):
     """Body of `POST /wild/v2/evo-sweep/{session_id}/stop`; may be left out."""

@@ -1,8 +1,9 @@
-"""Evolutionary sweeps: an artifact a session (`evo-<session>`), a version at each change."""
+"""Evolutionary sweeps: an artifact a session (`evo-<session>`), a version a generation."""
 
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from prefect.events import emit_event
@@ -23,6 +24,10 @@ STOP_KEY = "evo-stop-"
 class EvoSweepStore(Store):
     """Read, write and stop the evolutionary sweep of a session: the one under way, or the last."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._last: tuple[str, UUID] | None = None
+
     async def find(self, session_id: str) -> EvoSweepRecord | None:
         """The session's sweep; None if it has had none."""
         found = await artifacts.latest(self.client, PREFIX + session_id)
@@ -42,16 +47,24 @@ class EvoSweepStore(Store):
         return record
 
     async def save(self, record: EvoSweepRecord) -> None:
-        """Write a new version."""
-        flow_run_id = UUID(record.flow_run_id) if record.flow_run_id else None
-        await artifacts.write(
+        """Write the record: a new version for a new generation or status, else the same one.
+
+        A version at each step would hold the trials of a long sweep thousands of times.
+        """
+        text, document = sweep_markdown(record), record.model_dump_json()
+        chapter = f"{record.session_id} {record.label} {record.state.generation} {record.status}"
+        if self._last is not None and self._last[0] == chapter:
+            await artifacts.rewrite(self.client, self._last[1], text=text, record=document)
+            return
+        version = await artifacts.write(
             self.client,
             PREFIX + record.session_id,
-            text=sweep_markdown(record),
+            text=text,
             description=f"Evolutionary sweep {record.name}",
-            record=record.model_dump_json(),
-            flow_run_id=flow_run_id,
+            record=document,
+            flow_run_id=UUID(record.flow_run_id) if record.flow_run_id else None,
         )
+        self._last = (chapter, version)
 
     async def end(self, record: EvoSweepRecord, status: EvoSweepStatus, reason: str) -> None:
         """Note a sweep's end, and why."""

@@ -13,7 +13,7 @@ router = APIRouter(prefix="/wild/v2/evo-sweep", tags=["wild"], responses=RESPONS
 async def get_evo_sweep(session_id: str, sessions: Sessions, sweeps: EvoSweeps) -> EvoSweepRecord:
     """The one under way, or the last: its trials, its best and its state. 404 before the first."""
     session = await sessions.find(session_id)
-    return await sweeps.get(session.session_id)
+    return (await sweeps.get(session.session_id)).seen(session.is_active)
 
 
 @router.post("/{session_id}/stop", summary="Stop a session's evolutionary sweep")

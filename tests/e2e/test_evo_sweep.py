@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.script import DONE, STOP, Script, good_plan, planned
-from tests.support.server import Server, wait_for
+from tests.support.server import Server, start_server, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -100,7 +100,7 @@ def waiting_sweep(script: Script, **fields: Any) -> str:
 def test_stop_ends_the_sweep_and_its_waiting_runs(
     server: Server, project: Path, script: Script
 ) -> None:
-    scripted(project, script, waiting_sweep(script))
+    scripted(project, script, waiting_sweep(script) + DONE)
     session_id = server.start(project, script.agent, evo_sweep_enabled=True)
     assert server.http.get(f"/wild/v2/evo-sweep/{session_id}").status_code == 404
     assert server.http.get("/wild/v2/evo-sweep/nothing").status_code == 404
@@ -119,6 +119,7 @@ def test_stop_ends_the_sweep_and_its_waiting_runs(
     session = server.session_ended(session_id)
     assert session["status"] == "completed"
     assert "is stopped" in script.prompt(3)
+    assert "DONE is not believed: sweep 'parabola' is under way" in script.prompt(3)
     runs = server.get("/runs", chat_session_id=session_id)
     assert sorted(run["status"] for run in runs) == ["finished", "finished", "stopped"]
     found = server.get(f"/wild/v2/evo-sweep/{session_id}")
@@ -147,18 +148,20 @@ def test_steer_wakes_the_agent_beside_the_sweep_and_the_session_ends_it(
     assert [run["status"] for run in runs] == ["stopped"] * 3
 
 
-def test_faults_of_the_block_are_told_and_nothing_is_begun(
+def test_faults_of_the_block_are_told_and_no_run_is_created(
     server: Server, project: Path, script: Script
 ) -> None:
     scripted(project, script, "<summary>s</summary><evo_sweep>{'x': 1}</evo_sweep>")
     (script.folder / "3.sh").unlink()
     script.reply(3, sweep(target_script="missing.py", search_space={"x": [1]}))
-    session_id = server.start(project, script.agent, evo_sweep_enabled=True, max_iterations=3)
+    script.reply(4, sweep(gpus=99))
+    session_id = server.start(project, script.agent, evo_sweep_enabled=True, max_iterations=4)
     server.session_ended(session_id)
     assert "<evo_sweep> is not valid JSON" in script.prompt(3)
     assert "there is no 'missing.py'" in script.prompt(4)
     assert "None is under way" in script.prompt(4)
-    assert server.http.get(f"/wild/v2/evo-sweep/{session_id}").status_code == 404
+    assert "gpus: 99 slots are asked for, there are 2" in script.prompt(5)
+    assert server.get(f"/wild/v2/evo-sweep/{session_id}")["status"] == "failed"
     assert server.get("/runs", chat_session_id=session_id) == []
 
 
@@ -194,3 +197,35 @@ def test_killed_worker_goes_on_with_the_sweep_and_runs_no_trial_twice(
     assert len(started(project)) == len(set(started(project))) == 8
     assert len(server.get("/runs", chat_session_id=session_id)) == 8
     assert "All 8 trials have ended" in script.prompt(3)
+    driven = server.prefect.post(
+        "/flow_runs/filter",
+        json={"flow_runs": {"tags": {"all_": [f"session:{session_id}"]}, "name": {"like_": "evo"}}},
+    ).json()
+    assert {one["id"]: one["state"]["type"] for one in driven} == {
+        found["flow_run_id"]: "COMPLETED"
+    }
+
+
+def test_paused_session_takes_its_sweep_up_again_also_after_a_restart(
+    own_server: Server, script: Script
+) -> None:
+    server, project = own_server, own_server.workdir
+    scripted(project, script, waiting_sweep(script))
+    session_id = server.start(project, script.agent, evo_sweep_enabled=True)
+    wait_for(lambda: len(started(project)) == 1, "a trial runs")
+    server.post("/wild/v2/pause", {"session_id": session_id})
+    wait_for(lambda: server.session(session_id)["status"] == "paused", "paused")
+    assert server.get(f"/wild/v2/evo-sweep/{session_id}")["status"] == "running"
+    server.post("/wild/v2/resume", {"session_id": session_id})
+    wait_for(lambda: server.session(session_id)["status"] == "running", "it goes on")
+    assert server.stop() == 0
+    second = start_server(server.home, project, slots=1)
+    try:
+        (script.folder / "go").touch()
+        assert second.session_ended(session_id, 240)["status"] == "completed"
+        found = second.get(f"/wild/v2/evo-sweep/{session_id}")
+        assert (found["status"], len(found["state"]["trials"])) == ("completed", 8)
+        assert len(started(project)) == len(set(started(project))) == 8
+        assert len(second.get("/runs", chat_session_id=session_id)) == 8
+    finally:
+        second.stop()
