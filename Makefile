@@ -2,6 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+# Most tests wait for processes: more of them at once than there are cores.
+JOBS ?= 3
 
 help: ## list the daily commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,8 +25,8 @@ install: $(VENV)/.installed ## install into .venv
 demo: $(VENV)/.installed ## a whole research session on real data, no key, no GPU
 	$(BIN)/wildloop demo
 
-test: $(VENV)/.installed-dev ## all tests
-	$(BIN)/python -m pytest tests
+test: $(VENV)/.installed-dev ## all tests, JOBS files at a time
+	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.installed-dev ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -119,7 +119,9 @@ class WildloopSubject(RunsApi):
             command += ["--database", self.database]
         log = self.folder / "up.log"
         log.unlink(missing_ok=True)
-        env = clean_environment(WILDLOOP_HOME=str(self.folder / "home"))
+        env = clean_environment(
+            WILDLOOP_HOME=str(self.folder / "home"), WILDLOOP_RUNS_PER_MINUTE="0"
+        )
         self.process, self.slots = spawn(command, env, log), slots
         process = self.process
 

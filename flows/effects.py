@@ -6,6 +6,7 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from flows import git
+from flows.errors import InvalidRequest
 from flows.models.run import Run, RunCreate
 from flows.models.session import IterationRecord
 from flows.models.sweep import WildSweepCreate
@@ -52,10 +53,14 @@ async def create_experiments(session: ResearchSession, turn: Turn) -> list[str]:
                 "it was not started"
             )
             continue
-        run = await session.runs.create(
-            RunCreate(**spec.model_dump(), auto_start=True),
-            idempotency_key=f"{session.id}:{turn.record.label}:{number}",
-        )
+        try:
+            run = await session.runs.create(
+                RunCreate(**spec.model_dump(), auto_start=True),
+                idempotency_key=f"{session.id}:{turn.record.label}:{number}",
+            )
+        except InvalidRequest as fault:
+            turn.record.faults.append(f"experiment {number + 1}: {fault}; it was not started")
+            continue
         ids.append(run.id)
     return ids
 

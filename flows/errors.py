@@ -43,6 +43,16 @@ class InvalidRequest(WildloopError):
     status_code = 422
 
 
+class TooManyRequests(WildloopError):
+    """A limit of the server is reached; the text says which, `retry_after_s` when to try again."""
+
+    status_code = 429
+
+    def __init__(self, text: str, retry_after_s: float) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
 class PreflightFailed(WildloopError):
     """The session cannot start; the text lists every failed check."""
 

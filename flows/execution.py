@@ -1,10 +1,13 @@
 """One attempt of a run: from launch, or adoption, to its outcome."""
 
 import asyncio
+import json
+import logging
 import os
 import re
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +18,17 @@ from flows import checkout
 from flows.attempts import Attempt, Retry, current_attempt, log_tail, retry_after
 from flows.control import RunControl, StopReason
 from flows.errors import WildloopError
+from flows.metrics import claim_sources
+from flows.metrics.owner import RUN_TAG
 from flows.models.run import RunSpec
 from flows.paths import RunPaths, make_ignored
 from flows.reservation import write_reservation
 from flows.settings import SERVER_URL_VARIABLE, TOKEN_VARIABLE
 
+logger = logging.getLogger("wildloop.execution")
+
 STOP_GRACE_SECONDS = 5.0
+CLAIM_SECONDS = 30.0
 NOT_FOR_RUNS = ("PREFECT_", TOKEN_VARIABLE, "WILDLOOP_SUPERVISOR")
 # Without cgroups Slurm kills such a job and says no more than that it failed.
 OVER_MEMORY = re.compile(r"slurmstepd.*exceeded (?:job )?memory limit", re.IGNORECASE)
@@ -97,6 +105,7 @@ class Execution:
         """Wait for the command's end, its time-out, or a request to stop."""
         waiting = asyncio.create_task(self._end_or_timeout(status))
         stopping = asyncio.create_task(self.control.requested())
+        claiming = asyncio.create_task(self._claim_sources())
         try:
             await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
@@ -116,6 +125,16 @@ class Execution:
         finally:
             waiting.cancel()
             stopping.cancel()
+            claiming.cancel()
+
+    async def _claim_sources(self) -> None:
+        """Note now and then which metric files the run writes; later that cannot be told."""
+        while True:
+            await asyncio.sleep(CLAIM_SECONDS)
+            try:
+                await asyncio.to_thread(claim_sources, self.paths.root, self.workdir)
+            except OSError as error:
+                logger.warning("metric files of run %s not noted: %s", self.run_id, error)
 
     async def _end_or_timeout(self, status: ProcessStatus) -> ProcessStatus:
         """The status at the end, or when the time is up; waiting for resources costs no time."""
@@ -175,11 +194,29 @@ def run_environment(
     env[SERVER_URL_VARIABLE] = base.get(SERVER_URL_VARIABLE, "")
     # Without a terminal, Python holds its output back: the log would come only at the end.
     env.setdefault("PYTHONUNBUFFERED", "1")
+    for key, value in tracker_defaults(env, run_id, paths).items():
+        env.setdefault(key, value)
     if devices is not None:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         # Device ids are NVML's, in bus order; CUDA's own order differs on mixed GPUs.
         env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     return env
+
+
+def tracker_defaults(env: Mapping[str, str], run_id: str, paths: RunPaths) -> dict[str, str]:
+    """Where W&B and MLflow keep a run's metrics if `env` does not say: in the run's folder.
+
+    W&B works offline unless `env` has a key of its server; every MLflow run bears the run's id.
+    """
+    defaults = {
+        "WANDB_DIR": str(paths.root),
+        "MLFLOW_TRACKING_URI": (paths.root.absolute() / "mlruns").as_uri(),
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_RUN_CONTEXT": json.dumps({RUN_TAG: run_id}),
+    }
+    if not env.get("WANDB_API_KEY"):
+        defaults["WANDB_MODE"] = "offline"
+    return defaults
 
 
 def _last_line(text: str) -> str:

@@ -6,15 +6,18 @@ import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
 from blocks.launchers.base import ProcessStatus
 from flows import git
 from flows.environment import EnvironmentNote
-from flows.execution import Execution
 from flows.paths import RunPaths
+
+if TYPE_CHECKING:
+    # An execution notes the metric files of its run, and these readers read manifests.
+    from flows.execution import Execution
 
 
 class Manifest(BaseModel):
@@ -43,7 +46,7 @@ class Manifest(BaseModel):
     status: str = "running"
 
 
-async def write_manifest(execution: Execution, status: ProcessStatus) -> Manifest:
+async def write_manifest(execution: "Execution", status: ProcessStatus) -> Manifest:
     """Write manifest.json and the patch of uncommitted changes; keep what is there already."""
     paths, spec, workdir = execution.paths, execution.spec, execution.workdir
     if paths.manifest.exists():
@@ -77,7 +80,7 @@ async def write_manifest(execution: Execution, status: ProcessStatus) -> Manifes
     return manifest
 
 
-async def _code(execution: Execution) -> tuple[str | None, str]:
+async def _code(execution: "Execution") -> tuple[str | None, str]:
     """Commit and uncommitted changes of the code that runs."""
     checkout, workdir = execution.spec.checkout, execution.workdir
     if checkout is not None:

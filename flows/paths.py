@@ -54,6 +54,11 @@ class RunPaths:
         return self.root / "attempt.json"
 
     @property
+    def reports(self) -> Path:
+        """What processes beside the run told of it, one JSON object a line."""
+        return self.root / "reports.jsonl"
+
+    @property
     def patch(self) -> Path:
         """Uncommitted changes of the project at launch."""
         return self.root / "dirty.patch"

@@ -8,9 +8,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from flows.metrics import downsample, read_points, series
+from flows.metrics import downsample, read_all
+from flows.metrics.read import workdir_of
 from flows.models.run import Run
-from flows.paths import RunPaths
 from flows.project import MetricConfig
 from flows.results import scored
 
@@ -54,10 +54,13 @@ def _curves(folder: Path, found: Sequence[tuple[float, Run]], metric: MetricConf
     axes = figure.subplots()
     count = 0
     for run in chosen.values():
-        points, _ = read_points(RunPaths(Path(run.run_dir)).metrics)
+        folder_of_run = Path(run.run_dir)
+        measured = read_all(
+            folder_of_run, workdir_of(folder_of_run), run.started_at, run.finished_at
+        )
         line = [
             point
-            for point in downsample(series(points).get(metric.name, []), POINTS)
+            for point in downsample(measured.series.get(metric.name, []), POINTS)
             if point.value is not None
         ]
         if len(line) < 2:

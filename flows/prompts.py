@@ -1,8 +1,6 @@
 """Prompts: every template variable, and the sections that are built for them."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -49,48 +47,6 @@ class PromptContext(BaseModel):
 def render_prompt(library: SkillLibrary, skill_id: str, context: PromptContext) -> str:
     """The prompt of a skill."""
     return library.render(skill_id, context.model_dump())
-
-
-def api_catalog(openapi: Mapping[str, Any], auth_header: str, server_url: str) -> str:
-    """The API in short: one line an operation, grouped by tag, from the OpenAPI schema."""
-    groups: dict[str, list[str]] = {}
-    for path, operations in openapi.get("paths", {}).items():
-        for method, operation in operations.items():
-            if not isinstance(operation, dict):
-                continue
-            tag = (operation.get("tags") or ["other"])[0]
-            queries = [p["name"] for p in operation.get("parameters", []) if p.get("in") == "query"]
-            line = f"- {method.upper()} {path}"
-            if queries:
-                line += "?" + "&".join(queries)
-            body = _body_fields(openapi, operation)
-            if body:
-                line += f" {{{body}}}"
-            groups.setdefault(tag, []).append(f"{line}: {operation.get('summary', '')}")
-    lines = [f"Base URL: {server_url}. Send {auth_header} with every request.", ""]
-    for tag in sorted(groups):
-        lines += [f"**{tag}**", *groups[tag], ""]
-    example = json.dumps({"name": "example", "command": "echo hello", "auto_start": True})
-    lines += [
-        "```bash",
-        f"curl -sf {auth_header} {server_url}/wild/v2/system-health",
-        f"curl -sf {auth_header} -H 'Content-Type: application/json' "
-        f"-d '{example}' {server_url}/runs",
-        "```",
-    ]
-    return "\n".join(lines)
-
-
-def _body_fields(openapi: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
-    """Field names of a JSON body; optional ones with a question mark."""
-    content = operation.get("requestBody", {}).get("content", {})
-    schema = content.get("application/json", {}).get("schema", {})
-    name = schema.get("$ref", "").rsplit("/", 1)[-1]
-    model = openapi.get("components", {}).get("schemas", {}).get(name, {})
-    required = set(model.get("required", []))
-    return ", ".join(
-        field if field in required else f"{field}?" for field in model.get("properties", {})
-    )
 
 
 def steer_section(texts: Sequence[str]) -> str:

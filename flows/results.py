@@ -16,6 +16,15 @@ def scored(runs: Sequence[Run], metric: str) -> list[tuple[float, Run]]:
     ]
 
 
+def best_of(runs: Sequence[Run], metric: str, direction: str) -> tuple[float, Run] | None:
+    """The finished run with the best last value of `metric`; of equal ones the first created."""
+    found = scored(runs, metric)
+    if not found:
+        return None
+    pick = max if direction == "max" else min
+    return pick(found, key=lambda pair: pair[0])
+
+
 def best_result(
     runs: Sequence[Run], project: ProjectConfig | None
 ) -> tuple[BestResult | None, BestResult | None]:
@@ -26,10 +35,9 @@ def best_result(
     if project is None or project.metric is None:
         return None, None
     metric, direction = project.metric.name, project.metric.direction
-    found = scored(runs, metric)
-    if not found:
+    found, best = scored(runs, metric), best_of(runs, metric, direction)
+    if best is None:
         return None, None
-    pick = max if direction == "max" else min
     named = [pair for pair in found if "baseline" in pair[1].name.lower()]
 
     def result(pair: tuple[float, Run]) -> BestResult:
@@ -38,4 +46,4 @@ def best_result(
             run_id=run.id, run_name=run.name, metric=metric, value=value, direction=direction
         )
 
-    return result(pick(found, key=lambda pair: pair[0])), result((named or found)[0])
+    return result(best), result((named or found)[0])

@@ -11,13 +11,13 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from blocks.agents.base import AgentReply, AgentRequest
+from flows.catalog import api_catalog
 from flows.errors import Unavailable
 from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.run import Run, RunStatus
 from flows.models.session import IterationRecord
 from flows.prompts import (
     PromptContext,
-    api_catalog,
     budget_section,
     cluster_state,
     experiment_results,
@@ -279,7 +279,7 @@ async def _catalog(session: ResearchSession) -> str:
             try:
                 response = await http.get(url)
                 response.raise_for_status()
-                return api_catalog(response.json(), AUTH_HEADER, session.settings.server_url)
+                return api_catalog(response.json(), AUTH_HEADER)
             except httpx.HTTPError as error:
                 if datetime.now(UTC).timestamp() > deadline:
                     raise Unavailable(

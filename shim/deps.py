@@ -14,9 +14,13 @@ from flows.store.alerts import AlertStore
 from flows.store.cluster import ClusterStore
 from flows.store.evo import EvoSweepStore
 from flows.store.memories import MemoryStore
+from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
 from flows.store.sessions import SessionStore
 from flows.store.sweeps import SweepStore
+from shim.metrics import MetricsReader
+from shim.shared_reads import SharedReads
+from shim.watch import RunWatch
 
 
 def get_settings(request: Request) -> Settings:
@@ -49,16 +53,48 @@ def get_runs(client: WithPrefect, settings: WithSettings, known: WithDeployments
     return RunStore(client, settings, known)
 
 
-def get_sweeps(client: WithPrefect, settings: WithSettings) -> SweepStore:
+def get_run_index(request: Request) -> RunIndex:
+    """The app's copy of the runs of sweeps."""
+    index: RunIndex = request.app.state.run_index
+    return index
+
+
+def get_metrics_reader(request: Request) -> MetricsReader:
+    """The app's readers of metric files."""
+    reader: MetricsReader = request.app.state.metrics_reader
+    return reader
+
+
+def get_watch(request: Request) -> RunWatch:
+    """The app's look at runs that are being followed."""
+    watch: RunWatch = request.app.state.run_watch
+    return watch
+
+
+WithIndex = Annotated[RunIndex, Depends(get_run_index)]
+WithMetrics = Annotated[MetricsReader, Depends(get_metrics_reader)]
+WithWatch = Annotated[RunWatch, Depends(get_watch)]
+
+
+def get_sweeps(client: WithPrefect, settings: WithSettings, index: WithIndex) -> SweepStore:
     """The sweeps."""
-    return SweepStore(client, settings)
+    return SweepStore(client, settings, index)
 
 
 def get_sessions(
-    client: WithPrefect, settings: WithSettings, known: WithDeployments
+    client: WithPrefect, settings: WithSettings, known: WithDeployments, index: WithIndex
 ) -> SessionStore:
     """The sessions."""
-    return SessionStore(client, settings, known)
+    return SessionStore(client, settings, known, index)
+
+
+def get_listings(request: Request) -> SharedReads[bytes]:
+    """Lists that are being read for whoever asks."""
+    listings: SharedReads[bytes] = request.app.state.listings
+    return listings
+
+
+WithListings = Annotated[SharedReads[bytes], Depends(get_listings)]
 
 
 def get_evo_sweeps(

@@ -1,6 +1,7 @@
 """Errors to HTTP answers, in one place."""
 
 import logging
+import math
 from typing import Any
 
 import httpx
@@ -8,8 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prefect.exceptions import PrefectHTTPStatusError
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
-from flows.errors import WildloopError
+from flows.errors import TooManyRequests, WildloopError
+from flows.redaction import Redactor
 from shim.models import ErrorBody
 
 logger = logging.getLogger("wildloop.shim")
@@ -26,47 +30,76 @@ def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(WildloopError, _wildloop)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(405, _no_such_method)
     app.add_exception_handler(httpx.TransportError, _unreachable)
     app.add_exception_handler(PrefectHTTPStatusError, _prefect)
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _wildloop(_: Request, error: Exception) -> JSONResponse:
+async def _wildloop(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, WildloopError) else 500
-    return _answer(status, str(error))
+    answer = _answer(request, status, str(error))
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    return answer
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Field and fault of each error; the input itself is not echoed, it may hold secrets."""
     assert isinstance(error, RequestValidationError)
     faults = [
-        {"loc": [_clean(part) for part in fault["loc"]], "msg": _clean(fault["msg"])}
+        {
+            "loc": [_clean(request, part) for part in fault["loc"]],
+            "msg": _clean(request, fault["msg"]),
+        }
         for fault in error.errors()
     ]
     return JSONResponse({"detail": faults}, status_code=422)
 
 
-async def _unreachable(_: Request, error: Exception) -> JSONResponse:
-    return _answer(503, f"the Prefect server does not answer ({type(error).__name__}): try again")
+async def _no_such_method(request: Request, error: Exception) -> JSONResponse:
+    """405 with every method of the path: FastAPI names those of one of its routes only."""
+    assert isinstance(error, HTTPException)
+    # Of several templates that match, the one with the fewest variables is the one that is served.
+    matching = [
+        (path.count("{"), sorted(map(str.upper, item)))
+        for path, item in request.app.openapi()["paths"].items()
+        if compile_path(path)[0].match(request.url.path)
+    ]
+    allowed = min(matching)[1] if matching else []
+    answer = _answer(request, 405, f"{request.method} is not for this path")
+    answer.headers["Allow"] = ", ".join(allowed) or (error.headers or {}).get("Allow", "")
+    return answer
+
+
+async def _unreachable(request: Request, error: Exception) -> JSONResponse:
+    return _answer(
+        request, 503, f"the Prefect server does not answer ({type(error).__name__}): try again"
+    )
 
 
 async def _prefect(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PrefectHTTPStatusError)
     if error.response.status_code >= 500:
-        return _answer(503, "the Prefect server failed to answer: try again")
+        return _answer(request, 503, "the Prefect server failed to answer: try again")
     logger.error("Prefect refused %s %s", request.method, request.url.path, exc_info=error)
-    return _answer(502, f"the Prefect server refused ({error.response.status_code}): see the log")
+    return _answer(
+        request, 502, f"the Prefect server refused ({error.response.status_code}): see the log"
+    )
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.error("failed: %s %s", request.method, request.url.path, exc_info=error)
-    return _answer(500, f"internal error ({type(error).__name__}): see the server's log")
+    return _answer(request, 500, f"internal error ({type(error).__name__}): see the server's log")
 
 
-def _answer(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": _clean(detail)}, status_code=status)
+def _answer(request: Request, status: int, detail: str) -> JSONResponse:
+    return JSONResponse({"detail": _clean(request, detail)}, status_code=status)
 
 
-def _clean(value: Any) -> Any:
-    """Text that can be sent: lone surrogates of a request's own JSON cannot."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+def _clean(request: Request, value: Any) -> Any:
+    """Text that can be sent: without secrets, and without lone surrogates of a request's JSON."""
+    if not isinstance(value, str):
+        return value
+    redactor: Redactor = request.app.state.redactor
+    return redactor(value.encode("utf-8", "replace").decode())

@@ -1,12 +1,26 @@
-"""Reading a part of a run's log."""
+"""Reading a run's log: a part of it, or as it grows."""
 
+import asyncio
 import codecs
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from flows.models.run import LogChunk, Run
+import httpx
+from pydantic import BaseModel
+
+from flows.models.run import LogChunk, Run, RunStatus
 from flows.paths import RunPaths
 
+logger = logging.getLogger("wildloop.shim")
+
 LIMIT_BYTES = 1024 * 1024
+STREAM_BYTES = 65_536
+POLL_SECONDS = 0.3
+HEARTBEAT_SECONDS = 15.0
+RETRY_MS = 2000
 
 
 def read_log(run: Run, offset: int, limit: int) -> LogChunk:
@@ -25,7 +39,9 @@ def read_log(run: Run, offset: int, limit: int) -> LogChunk:
     content = decoder.decode(data)
     held = len(decoder.getstate()[0])
     end = start + len(data) - held
-    if held and (end == start or (run.status.is_terminal and start + len(data) >= size)):
+    # Half a character waits for its other half, unless none will come or none would fit.
+    is_last = run.status.is_terminal and start + len(data) >= size
+    if held and (is_last or (end == start and len(data) >= limit)):
         content, end = content + decoder.decode(b"", final=True), start + len(data)
     return LogChunk(
         run_id=run.id,
@@ -35,3 +51,65 @@ def read_log(run: Run, offset: int, limit: int) -> LogChunk:
         size=size,
         eof=run.status.is_terminal and end >= size,
     )
+
+
+@dataclass(frozen=True)
+class LogFollower:
+    """Follows a run's log as server-sent events.
+
+    Each `log` event bears as its id the byte after its content, so that a client which reconnects
+    with `Last-Event-ID` goes on there. `end` comes once the run has ended and all is told; where
+    nothing happens, comments keep the connection open. One part of the log is held at a time: a
+    slow client slows down the reading.
+    """
+
+    look: Callable[[], Awaitable[Run]]
+    offset: int = 0
+    poll_seconds: float = POLL_SECONDS
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+
+    async def events(self) -> AsyncIterator[str]:
+        """The events, as text of the event stream."""
+        run, offset, told = await self.look(), self.offset, time.monotonic()
+        yield f"retry: {RETRY_MS}\n\n"
+        while True:
+            chunk = await asyncio.to_thread(read_log, run, offset, STREAM_BYTES)
+            offset = chunk.next_offset
+            if chunk.content:
+                told = time.monotonic()
+                yield _event("log", offset, LogPart.model_validate(chunk.model_dump()))
+            if chunk.eof:
+                end = LogEnd(status=run.status, exit_code=run.exit_code, error=run.error)
+                yield _event("end", offset, end)
+                return
+            if chunk.content:
+                continue
+            if time.monotonic() - told > self.heartbeat_seconds:
+                told = time.monotonic()
+                yield ": still running\n\n"
+            await asyncio.sleep(self.poll_seconds)
+            try:
+                run = await self.look()
+            except httpx.HTTPError as error:
+                # What the run writes can be read all the same; whether it ended, a little later.
+                logger.warning("run %s not read (%s): asking again", run.id, error)
+
+
+class LogPart(BaseModel):
+    """Data of a `log` event. The offsets are bytes."""
+
+    content: str
+    offset: int
+    next_offset: int
+
+
+class LogEnd(BaseModel):
+    """Data of the `end` event."""
+
+    status: RunStatus
+    exit_code: int | None
+    error: str | None
+
+
+def _event(name: str, id: int, data: BaseModel) -> str:
+    return f"id: {id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n"

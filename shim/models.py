@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.cluster.models import ClusterType
-from flows.models.run import MetricPoint
+from flows.models.metrics import MetricSource
+from flows.models.run import MetricPoint, RunStatus
 from flows.models.session import TaskProgress
 
 
@@ -35,12 +36,54 @@ class DetectRequest(BaseModel):
     preferred_type: ClusterType | None = None
 
 
-class RunMetrics(BaseModel):
-    """Answer of `GET /runs/{id}/metrics`."""
+class BestMetric(BaseModel):
+    """The best value that a run has reached in its primary metric."""
+
+    metric: str
+    direction: str
+    value: float
+
+
+class RunMetricsView(BaseModel):
+    """Answer of `GET /runs/{id}/metrics`: the series by name, and where they come from."""
 
     run_id: str
     series: dict[str, list[MetricPoint]]
-    last: dict[str, float]
+    last: dict[str, float] = Field(description="Last finite value by name.")
+    lowest: dict[str, float]
+    highest: dict[str, float]
+    best: BestMetric | None = Field(description="Of the primary metric, where one is known.")
+    sources: list[MetricSource]
+    broken: int = Field(description="Damaged parts of all sources, passed over.")
+    notes: list[str] = Field(description="What was left out, why, and what to do about it.")
+
+
+class StatusReport(BaseModel):
+    """Body of `POST /runs/{id}/status`: what a process beside a run has seen of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: RunStatus
+    exit_code: int | None = Field(default=None, ge=-255, le=255)
+    error: Annotated[str, Field(max_length=10_000)] | None = None
+
+
+class ArtifactFile(BaseModel):
+    """A file of a run's folder. `modified` is in Unix seconds."""
+
+    path: str = Field(description="Relative to the run's folder; as the download takes it.")
+    name: str
+    size: int
+    modified: float
+
+
+class RunArtifacts(BaseModel):
+    """Answer of `GET /runs/{id}/artifacts`."""
+
+    run_id: str
+    run_dir: str
+    files: list[ArtifactFile]
+    notes: list[str] = Field(default_factory=list, description="What was left out, and why.")
 
 
 class MetricEntry(BaseModel):

@@ -61,6 +61,9 @@ def main() -> None:
     gc.disable()
     from prefect.server.api.server import create_app
 
+    from flows.redaction import Redactor, redact_logs
+
+    redact_logs(Redactor.of(os.environ))
     begin_immediately()
     config = uvicorn.Config(
         create_app(final=True),

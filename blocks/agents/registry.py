@@ -1,5 +1,6 @@
 """Finds the agent that a name stands for."""
 
+import re
 from collections.abc import Mapping
 
 import httpx
@@ -12,21 +13,31 @@ from blocks.agents.baseline_block import BaselineAgent
 from blocks.agents.claude_code import ClaudeCode
 from blocks.agents.codex import Codex
 from blocks.agents.command import CommandAgent
+from blocks.agents.openai_compatible import OpenAICompatible
 from blocks.agents.opencode import OpenCode
 from blocks.agents.stream_agent import StreamAgent
 
 BASELINE = "baseline"
 COMMAND_PREFIX = "command:"
+OPENAI_PREFIX = "openai:"
+# A model's name may hold colons and slashes.
+_MODEL_AT_URL = re.compile(r"(?P<model>.+?)(?:@(?P<base_url>https?://.*))?", re.DOTALL)
 TOOLS: Mapping[str, type[StreamAgent]] = {
     "claude": ClaudeCode,
     "opencode": OpenCode,
     "codex": Codex,
 }
 # Every kind of agent, for whoever registers the block types.
-AGENT_BLOCKS: tuple[type[Agent], ...] = (BaselineAgent, CommandAgent, *TOOLS.values())
+AGENT_BLOCKS: tuple[type[Agent], ...] = (
+    BaselineAgent,
+    CommandAgent,
+    OpenAICompatible,
+    *TOOLS.values(),
+)
 VALID = (
     "give 'baseline', 'claude', 'opencode' or 'codex' (with a model: 'claude:<model>'), "
-    "'command:<shell command>', or an agent block as '<block-type>/<name>', such as "
+    "'openai:<model>@<API URL>', 'command:<shell command>', or an agent block as "
+    "'<block-type>/<name>', such as "
     "'wildloop-claude-code-agent/<name>'"
 )
 
@@ -35,6 +46,7 @@ async def load_agent(name: str) -> Agent:
     """The agent that a name stands for.
 
     `baseline`; `claude`, `opencode`, `codex`, each with `:<model>` after it or without;
+    `openai:<model>@<API URL>`, without the URL OpenAI's own;
     `command:<shell command>`; `<block-type>/<block-name>` for a saved block.
 
     Raises:
@@ -45,6 +57,8 @@ async def load_agent(name: str) -> Agent:
     tool, colon, model = name.partition(":")
     if tool in TOOLS:
         return _tool(TOOLS[tool], tool, model.strip() if colon else None)
+    if name.startswith(OPENAI_PREFIX):
+        return _openai(name)
     if name.startswith(COMMAND_PREFIX):
         command = name.removeprefix(COMMAND_PREFIX).strip()
         if not command:
@@ -64,6 +78,23 @@ def _tool(kind: type[StreamAgent], name: str, model: str | None) -> StreamAgent:
     except ValidationError as error:
         fault = error.errors()[0]["msg"]
         raise AgentUnavailable(f"model '{model}' does not suit agent '{name}': {fault}") from error
+
+
+def _openai(name: str) -> OpenAICompatible:
+    found = _MODEL_AT_URL.fullmatch(name.removeprefix(OPENAI_PREFIX).strip())
+    if found is None or found["model"].startswith(("@", "http")):
+        raise AgentUnavailable(
+            "agent 'openai:' names no model: write openai:<model>@<API URL>, such as "
+            "openai:qwen3-coder@http://127.0.0.1:8000/v1"
+        )
+    fields = {key: value for key, value in found.groupdict().items() if value is not None}
+    try:
+        return OpenAICompatible.model_validate(fields)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise AgentUnavailable(
+            f"{'.'.join(map(str, fault['loc']))} of agent 'openai:': {fault['msg']}"
+        ) from error
 
 
 async def _load_block(name: str) -> Agent:

@@ -25,6 +25,13 @@ class HostRecord(BaseModel):
         """Slots of the GPU limit that this host adds."""
         return slots(self.cluster.type.value, self.cluster.gpu_count, self.slots_override)
 
+    @property
+    def largest(self) -> int:
+        """How many devices one run can have here: those of the host, or any slots of Slurm."""
+        if self.cluster.type is ClusterType.LOCAL_GPU:
+            return min(self.slots, len(self.cluster.details.gpus) or self.slots)
+        return self.slots
+
 
 class ManualCluster(BaseModel):
     """Body of `POST /cluster`: the compute as the user knows it, instead of what was detected."""

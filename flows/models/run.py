@@ -154,6 +154,9 @@ class RunUpdate(BaseModel):
     command: str | None = Field(default=None, min_length=1, pattern=r"\S")
     priority: int | None = Field(default=None, ge=-1000, le=1000)
     timeout_seconds: float | None = Field(default=None, gt=0)
+    sweep_id: str | None = Field(
+        default=None, description="Another sweep; null takes the run out of its sweep."
+    )
 
 
 class Run(BaseModel):

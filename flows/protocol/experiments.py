@@ -118,7 +118,9 @@ class ExperimentRequest(BaseModel):
     timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     name: Annotated[Text, Field(max_length=200)] | None = None
 
-    def to_run_spec(self, project_root: Path, session_id: str, sweep_id: str | None) -> RunSpec:
+    def to_run_spec(
+        self, project_root: Path, session_id: str | None, sweep_id: str | None
+    ) -> RunSpec:
         """The run: parameters appended to the command as `--key=value`, shell-quoted.
 
         Booleans become true and false, lists and mappings JSON; a parameter without a value
@@ -249,7 +251,7 @@ def _request(number: int, item: Any) -> tuple[ExperimentRequest | None, list[str
             f"{_MENDS.get(fault['type'], fault['msg'].removeprefix('Value error, '))}."
             for fault in error.errors()[:10]
         ]
-    if request.parameters and _is_open_ended(request.command):
+    if request.parameters and is_open_ended(request.command):
         return None, [
             f"Experiment {number}, command: it ends in a comment or an operator, so parameters "
             "cannot be appended: put the training command last."
@@ -257,7 +259,7 @@ def _request(number: int, item: Any) -> tuple[ExperimentRequest | None, list[str
     return request, []
 
 
-def _is_open_ended(command: str) -> bool:
+def is_open_ended(command: str) -> bool:
     """Whether what is appended would be lost, in a comment or behind an operator."""
     last = command.rsplit("\n", 1)[-1]
     comment = (" " + last)[(" " + last).rfind(" #") :] if " #" in " " + last else ""

@@ -18,6 +18,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import ArtifactCollection
 from prefect.client.schemas.sorting import ArtifactCollectionSort
 
+from flows.redaction import redact
+
 PAGE = 200
 _RECORD = re.compile(r"\n<!-- wildloop (\{.*\}) -->\s*\Z", re.DOTALL)
 
@@ -31,7 +33,9 @@ async def write(
     record: str | None = None,
     flow_run_id: UUID | None = None,
 ) -> UUID:
-    """Write a new version of Markdown artifact `key`; return the version's id.
+    """Write a new version of Markdown artifact `key`, without this process's secrets.
+
+    Returns the version's id.
 
     Args:
         client: the Prefect client.
@@ -45,7 +49,7 @@ async def write(
         ArtifactCreate(
             key=key,
             type="markdown",
-            description=description or None,
+            description=redact(description) or None,
             data=_document(text, record),
             flow_run_id=flow_run_id,
         )
@@ -62,9 +66,9 @@ async def rewrite(
 
 def _document(text: str, record: str | None) -> str:
     if record is None:
-        return text
+        return redact(text)
     # Inside an HTML comment no `-->` may stand; JSON has another way to write `>`.
-    return f"{text}\n<!-- wildloop {record.replace('>', chr(92) + 'u003e')} -->"
+    return redact(f"{text}\n<!-- wildloop {record.replace('>', chr(92) + 'u003e')} -->")
 
 
 async def latest(client: PrefectClient, *keys: str) -> dict[str, ArtifactCollection]:

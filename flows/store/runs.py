@@ -34,13 +34,16 @@ from flows.models.run import (
     RunUpdate,
 )
 from flows.paths import RunPaths
-from flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
+from flows.settings import CPU_QUEUE, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
+from flows.store.hosts import live_hosts
 from flows.store.states import cancel, prefect_types, ready_state, run_status
+from flows.texts import UNSTORABLE, unstorable
 
 LABEL_PREFIX = "wildloop."
 EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
 PRIORITY_TAG = "wildloop:priority"
+ARCHIVED_TAG = "wildloop:archived"
 PAGE = 200
 ACTIVE = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
@@ -54,6 +57,15 @@ class RunFilter(BaseModel):
     sweep_id: str | None = None
     chat_session_id: str | None = None
     archived: bool | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether Prefect's query finds just these runs, so that it can count the offset too.
+
+        It knows no `not`, and does not tell launching from running.
+        """
+        unclear = (RunStatus.LAUNCHING, RunStatus.RUNNING)
+        return self.archived is not False and self.status not in unclear
 
 
 class RunStore(Store):
@@ -72,9 +84,12 @@ class RunStore(Store):
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
         if spec.workdir is None:
             spec.workdir = str(self.settings.workdir)
+        stored = spec.model_dump(mode="json", exclude_defaults=True)
+        if (place := unstorable(stored, "run")) is not None:
+            raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
         flow_run = await self.create_flow_run(
             EXPERIMENT,
-            parameters={"spec": spec.model_dump(mode="json", exclude_defaults=True)},
+            parameters={"spec": stored},
             name=spec.name,
             tags=run_tags(spec),
             state=Scheduled() if body.auto_start else ready_state(),
@@ -86,11 +101,12 @@ class RunStore(Store):
     async def _check_slots(self, gpus: int) -> None:
         if gpus <= 1:
             return
-        limit = (await self.client.read_work_queue_by_name(RUNS_QUEUE, POOL_NAME)).concurrency_limit
-        if limit is not None and gpus > limit:
+        hosts = await live_hosts(self.client)
+        most = max((host.largest for host in hosts), default=gpus)
+        if gpus > most:
             raise InvalidRequest(
-                f"gpus: {gpus} slots are asked for, there are {limit}: ask for at most {limit}, or "
-                "start `wildloop up` with more --slots"
+                f"gpus: {gpus} are asked for, no host has more than {most}: ask for fewer, or "
+                "start `wildloop up` with more --slots on a host without GPUs"
             )
 
     async def get(self, run_id: str) -> Run:
@@ -105,9 +121,9 @@ class RunStore(Store):
     async def select(self, wanted: RunFilter) -> list[Run]:
         """The runs that match, newest first."""
         runs: list[Run] = []
-        offset = wanted.offset
-        while len(runs) < wanted.limit:
-            page = min(PAGE, wanted.limit - len(runs))
+        offset, skipped = (wanted.offset, 0) if wanted.is_exact else (0, wanted.offset)
+        while len(runs) < wanted.limit + skipped:
+            page = min(PAGE, wanted.limit + skipped - len(runs))
             flow_runs = await self.client.read_flow_runs(
                 flow_run_filter=self._filter(wanted),
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
@@ -118,7 +134,7 @@ class RunStore(Store):
             offset += len(flow_runs)
             if len(flow_runs) < page:
                 break
-        return await with_live_metrics(runs)
+        return await with_live_metrics(runs[skipped:])
 
     async def all(
         self, *, sweep_id: str | None = None, chat_session_id: str | None = None
@@ -204,8 +220,12 @@ class RunStore(Store):
         await cancel(self.client, flow_run.id, "Stopped by request.")
         return to_run(await self.client.read_flow_run(flow_run.id))
 
-    async def rerun(self, run_id: str, body: RunRerun | None = None) -> Run:
+    async def rerun(
+        self, run_id: str, body: RunRerun | None = None, idempotency_key: str | None = None
+    ) -> Run:
         """Create a run that repeats another one: same command, parameters, seed and place.
+
+        With an `idempotency_key` that was used before, the run created then is returned.
 
         Raises:
             InvalidRequest: `exact`, and the run's commit is not known.
@@ -220,11 +240,12 @@ class RunStore(Store):
             changed["checkout"] = exact_checkout(run)
         copy = spec.model_copy(update=changed)
         return await self.create(
-            RunCreate.model_validate(copy.model_dump() | {"auto_start": body.auto_start})
+            RunCreate.model_validate(copy.model_dump() | {"auto_start": body.auto_start}),
+            f"rerun:{run_id}:{idempotency_key}" if idempotency_key else None,
         )
 
     async def update(self, run_id: str, body: RunUpdate) -> Run:
-        """Change a run that was not yet launched; its name and priority at any time.
+        """Change a run that was not yet launched; its name and sweep at any time.
 
         Raises:
             Conflict: a field was given that can no longer be changed.
@@ -232,6 +253,8 @@ class RunStore(Store):
         flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
         run, spec = to_run(flow_run), spec_of(flow_run)
         given = body.model_dump(exclude_none=True)
+        if "sweep_id" in body.model_fields_set:
+            given["sweep_id"] = body.sweep_id
         late = {"command", "timeout_seconds", "priority"} & set(given)
         if late and run.status not in (RunStatus.READY, RunStatus.QUEUED):
             raise Conflict(
@@ -245,7 +268,7 @@ class RunStore(Store):
             flow_run.id,
             name=changed.name,
             parameters={"spec": changed.model_dump(mode="json", exclude_defaults=True)},
-            tags=sorted({*flow_run.tags} - {PRIORITY_TAG} | {*run_tags(changed)}),
+            tags=sorted({*flow_run.tags} - {*run_tags(spec)} | {*run_tags(changed)}),
         )
         return await self.get(run_id)
 
@@ -253,6 +276,8 @@ class RunStore(Store):
         """Hide a run from lists, or show it again; nothing of it is removed."""
         flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
         await self.write_facts(flow_run.id, RunFacts(archived=archived))
+        tags = {*flow_run.tags} - {ARCHIVED_TAG} | ({ARCHIVED_TAG} if archived else set())
+        await self.client.update_flow_run(flow_run.id, tags=sorted(tags))
         return await self.get(run_id)
 
     async def write_facts(self, flow_run_id: UUID, facts: RunFacts) -> None:
@@ -268,6 +293,8 @@ class RunStore(Store):
             tags.append(f"sweep:{wanted.sweep_id}")
         if wanted.chat_session_id is not None:
             tags.append(f"session:{wanted.chat_session_id}")
+        if wanted.archived:
+            tags.append(ARCHIVED_TAG)
         if types is None and wanted.status is not None:
             types = prefect_types(wanted.status)
         return FlowRunFilter(

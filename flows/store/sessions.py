@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID, uuid4
 
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
@@ -38,9 +39,11 @@ from flows.paths import SessionPaths
 from flows.project import load_project
 from flows.protocol.plan import parse_plan, progress
 from flows.results import best_result
+from flows.settings import Settings
 from flows.store import artifacts
 from flows.store.alerts import AlertStore
 from flows.store.base import RESEARCH_LOOP, Store, flow_run_url
+from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
 from flows.store.states import cancel, session_status, suspended_state
 
@@ -69,7 +72,22 @@ class ResolvedEvents(BaseModel):
 
 
 class SessionStore(Store):
-    """Start, read and steer sessions."""
+    """Start, read and steer sessions.
+
+    Args:
+        client, settings, deployment_ids: as of `Store`.
+        index: a copy of the runs, shared by the stores of one process.
+    """
+
+    def __init__(
+        self,
+        client: PrefectClient,
+        settings: Settings,
+        deployment_ids: dict[str, UUID] | None = None,
+        index: RunIndex | None = None,
+    ) -> None:
+        super().__init__(client, settings, deployment_ids)
+        self.index = index or RunIndex()
 
     async def start(self, body: SessionStart) -> Session:
         """Start a session.
@@ -114,10 +132,7 @@ class SessionStore(Store):
         if not flow_runs:
             return []
         found = await artifacts.latest(self.client, *[f"{LOG_KEY}{run.id}" for run in flow_runs])
-        runs: dict[str, list[Run]] = {str(flow_run.id): [] for flow_run in flow_runs}
-        for run in await RunStore(self.client, self.settings).all():
-            if run.chat_session_id in runs:
-                runs[run.chat_session_id].append(run)
+        runs = await self.index.by_session(self.client)
         sessions = []
         for flow_run in flow_runs:
             artifact = found.get(f"{LOG_KEY}{flow_run.id}")
@@ -126,7 +141,7 @@ class SessionStore(Store):
                 if artifact
                 else None
             )
-            sessions.append(self._session(flow_run, record, runs[str(flow_run.id)]))
+            sessions.append(self._session(flow_run, record, runs.get(str(flow_run.id), [])))
         return sessions
 
     async def find(self, chat_session_id: str | None, session_id: str | None = None) -> Session:

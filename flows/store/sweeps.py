@@ -1,35 +1,201 @@
 """Sweeps: an artifact each (`sweep-<id>`), their runs found by tag."""
 
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
-from uuid import uuid4
+from pathlib import Path
+from uuid import UUID, uuid4, uuid5
 
-from flows.errors import NotFound
-from flows.models.run import Run, RunCounts
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import ArtifactCollection
+
+from flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
+from flows.grid import expand, grid_specs, sweep_run
+from flows.models.run import Run, RunCounts, RunCreate, RunStatus
 from flows.models.sweep import (
+    BEGINNINGS,
     Sweep,
     SweepBest,
+    SweepCreate,
     SweepRecord,
+    SweepRunCreate,
+    SweepStatus,
+    SweepUpdate,
     WildSweepCreate,
     sweep_status,
 )
 from flows.project import load_project
+from flows.results import best_of
+from flows.settings import Settings
 from flows.store import artifacts
-from flows.store.base import Store
+from flows.store.base import Store, parse_id
+from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
 from flows.tables import run_table
 
 PREFIX = "sweep-"
+_KEYS = UUID("6f0d7a1e-3c0b-5f0e-9d1c-5a7b8c2e4f10")
 
 
 class SweepStore(Store):
-    """Create and read sweeps."""
+    """Create, read and steer sweeps."""
 
-    async def create_wild(self, body: WildSweepCreate) -> Sweep:
-        """Create a sweep that an agent fills run by run."""
-        metric, direction = self._primary_metric()
+    def __init__(
+        self, client: PrefectClient, settings: Settings, index: RunIndex | None = None
+    ) -> None:
+        """With an `index`, lists of sweeps read only the runs that have changed."""
+        super().__init__(client, settings)
+        self.index = index if index is not None else RunIndex()
+
+    async def create(self, body: SweepCreate, idempotency_key: str | None = None) -> Sweep:
+        """Create a sweep and, unless it is a draft, the runs of its grid.
+
+        With an `idempotency_key` that was used before, the sweep created then is returned; runs
+        that a crash kept it from creating are made up for.
+
+        Raises:
+            InvalidRequest: a parameter or the command cannot be used.
+        """
+        sweep_id = _new_id("grid", idempotency_key)
+        if idempotency_key is not None and await self.exists(sweep_id):
+            record = await self.record(sweep_id)
+        else:
+            workdir = body.workdir or str(self.settings.workdir)
+            metric, direction = self._primary_metric(Path(workdir))
+            record = with_grid(
+                SweepRecord(
+                    **body.model_dump(exclude={"workdir", "status", "auto_start"}),
+                    id=sweep_id,
+                    is_wild=False,
+                    workdir=workdir,
+                    created_at=datetime.now(UTC).timestamp(),
+                    status=body.beginning,
+                    metric=metric,
+                    direction=direction,
+                )
+            )
+            await self.write(record, [])
+        if record.status in (SweepStatus.PENDING, SweepStatus.RUNNING):
+            await self._make_runs(record)
+        return await self.get(sweep_id)
+
+    async def update(self, sweep_id: str, body: SweepUpdate) -> Sweep:
+        """Change a sweep; its grid while it is a draft.
+
+        Raises:
+            Conflict: the grid can no longer be changed.
+            InvalidTransition: the status asked for cannot follow.
+        """
+        sweep = await self.get(sweep_id)
+        record = await self.record(sweep_id)
+        if body.grid_fields and (record.is_wild or sweep.status is not SweepStatus.DRAFT):
+            raise Conflict(
+                f"sweep '{sweep_id}' is '{sweep.status}': {', '.join(body.grid_fields)} can be "
+                "changed of drafts only; create another sweep, or add runs to this one"
+            )
+        given = body.model_dump(exclude_none=True, exclude={"status"})
+        changed = SweepRecord.model_validate(record.model_dump() | given)
+        if body.grid_fields:
+            changed = with_grid(changed)
+        if changed != record:
+            await self.write(changed, await self._runs().all(sweep_id=sweep_id))
+        if body.status is None or body.status is sweep.status:
+            return await self.get(sweep_id)
+        return await self._become(changed, sweep, body.status)
+
+    async def _become(self, record: SweepRecord, sweep: Sweep, status: SweepStatus) -> Sweep:
+        if status is SweepStatus.RUNNING:
+            return await self.start(sweep.id)
+        if status is SweepStatus.PENDING and sweep.status is SweepStatus.DRAFT:
+            record.status = status
+            await self.write(record, [])
+            await self._make_runs(record)
+            return await self.refresh(sweep.id)
+        if status is SweepStatus.CANCELED and sweep.status in BEGINNINGS:
+            record.status = status
+            await self.write(record, [])
+            for run in await self._runs().all(sweep_id=sweep.id):
+                if not run.status.is_terminal:
+                    # It may end by itself at the same moment.
+                    with suppress(InvalidTransition):
+                        await self._runs().stop(run.id)
+            return await self.refresh(sweep.id)
+        raise InvalidTransition("sweep", sweep.id, sweep.status, status)
+
+    async def start(self, sweep_id: str) -> Sweep:
+        """Queue a sweep's runs that are `ready`; those of a draft are made first.
+
+        Raises:
+            InvalidTransition: it has none that could be started.
+        """
+        record, runs = await self.record(sweep_id), await self._runs().all(sweep_id=sweep_id)
+        sweep = to_sweep(record, runs)
+        waiting = [run for run in runs if run.status is RunStatus.READY]
+        if not waiting and sweep.status not in (SweepStatus.DRAFT, SweepStatus.PENDING):
+            raise InvalidTransition("sweep", sweep_id, sweep.status, SweepStatus.RUNNING)
+        made = not record.is_wild and record.status is SweepStatus.DRAFT
+        record.status = SweepStatus.RUNNING
+        await self.write(record, runs)
+        if made:
+            await self._make_runs(record)
+        for run in waiting:
+            # Another request may have started or stopped it.
+            with suppress(InvalidTransition):
+                await self._runs().start(run.id)
+        return await self.refresh(sweep_id)
+
+    async def add_run(
+        self, sweep_id: str, body: SweepRunCreate, idempotency_key: str | None = None
+    ) -> Run:
+        """Add a run to a sweep: with its own command, or the sweep's and `parameters`.
+
+        Raises:
+            Conflict: the sweep is a draft.
+            InvalidRequest: there is no command, or it names another sweep.
+        """
+        record = await self.open_for_runs(sweep_id)
+        if body.sweep_id not in (None, sweep_id):
+            raise InvalidRequest(
+                f"sweep_id: '{body.sweep_id}' is another sweep than '{sweep_id}' of the path: "
+                "leave it out"
+            )
+        key = f"sweep-run:{sweep_id}:{idempotency_key}" if idempotency_key else None
+        return await self._runs().create(_run_of(record, body), key)
+
+    async def open_for_runs(self, sweep_id: str) -> SweepRecord:
+        """The record of a sweep that runs can be added to.
+
+        Raises:
+            NotFound: there is no such sweep.
+            Conflict: it is a draft.
+        """
+        record = await self.record(sweep_id)
+        if record.status is SweepStatus.DRAFT:
+            raise Conflict(
+                f"sweep '{sweep_id}' is a 'draft', which has no runs: start it, or make it "
+                "'pending' by PUT /sweeps/{id}, then add runs"
+            )
+        return record
+
+    async def _make_runs(self, record: SweepRecord) -> None:
+        """Create the runs of the grid; those that are there already are not made twice."""
+        for number, spec in enumerate(grid_specs(record)):
+            await self._runs().create(
+                RunCreate(**spec.model_dump(), auto_start=record.status is SweepStatus.RUNNING),
+                idempotency_key=f"sweep:{record.id}:{number}",
+            )
+
+    async def create_wild(self, body: WildSweepCreate, idempotency_key: str | None = None) -> Sweep:
+        """Create a sweep that an agent fills run by run.
+
+        With an `idempotency_key` that was used before, the sweep created then is returned.
+        """
+        sweep_id = _new_id("wild", idempotency_key)
+        if idempotency_key is not None and await self.exists(sweep_id):
+            return await self.get(sweep_id)
+        metric, direction = self._primary_metric(self.settings.workdir)
         record = SweepRecord(
-            id=str(uuid4()),
+            id=sweep_id,
             name=body.name,
             goal=body.goal,
             chat_session_id=body.chat_session_id,
@@ -52,14 +218,23 @@ class SweepStore(Store):
 
     async def exists(self, sweep_id: str) -> bool:
         """Whether there is a sweep with this id."""
-        return bool(await artifacts.latest(self.client, PREFIX + sweep_id))
+        return bool(await self._latest(sweep_id))
 
     async def record(self, sweep_id: str) -> SweepRecord:
         """What is stored of one sweep; NotFound if there is none."""
-        found = await artifacts.latest(self.client, PREFIX + sweep_id)
-        if not found:
+        found = await self._latest(sweep_id)
+        if found is None:
             raise NotFound("sweep", sweep_id)
-        return SweepRecord.model_validate_json(artifacts.record_of(found[PREFIX + sweep_id]))
+        return SweepRecord.model_validate_json(artifacts.record_of(found))
+
+    async def _latest(self, sweep_id: str) -> ArtifactCollection | None:
+        """The sweep's artifact; what is not written as our ids are is not asked for."""
+        try:
+            is_ours = str(parse_id("sweep", sweep_id)) == sweep_id
+        except NotFound:
+            return None
+        key = PREFIX + sweep_id
+        return (await artifacts.latest(self.client, key)).get(key) if is_ours else None
 
     async def recent(self, limit: int = 100) -> list[Sweep]:
         """The sweeps, last changed first."""
@@ -68,15 +243,8 @@ class SweepStore(Store):
             SweepRecord.model_validate_json(artifacts.record_of(artifact))
             for artifact in found.values()
         ]
-        by_sweep: dict[str, list[Run]] = {record.id: [] for record in records}
-        if len(records) <= 5:
-            for record in records:
-                by_sweep[record.id] = await self._runs().all(sweep_id=record.id)
-        else:
-            for run in await self._runs().all():
-                if run.sweep_id in by_sweep:
-                    by_sweep[run.sweep_id].append(run)
-        return [to_sweep(record, by_sweep[record.id]) for record in records]
+        runs = await self.index.by_sweep(self.client)
+        return [to_sweep(record, runs.get(record.id, [])) for record in records]
 
     async def refresh(self, sweep_id: str) -> Sweep:
         """Write a new version of the sweep's table from its runs as they are now."""
@@ -98,8 +266,8 @@ class SweepStore(Store):
     def _runs(self) -> RunStore:
         return RunStore(self.client, self.settings)
 
-    def _primary_metric(self) -> tuple[str | None, str]:
-        project = load_project(self.settings.workdir)
+    def _primary_metric(self, workdir: Path) -> tuple[str | None, str]:
+        project = load_project(workdir)
         if project is None or project.metric is None:
             return None, "max"
         return project.metric.name, project.metric.direction
@@ -125,13 +293,45 @@ def to_sweep(record: SweepRecord, runs: list[Run]) -> Sweep:
 
 def best_run(runs: list[Run], metric: str | None, direction: str) -> SweepBest | None:
     """The finished run with the best last value of `metric`; None where there is none."""
-    scored = [
-        (run.metrics[metric], run)
-        for run in runs
-        if metric and run.status == "finished" and metric in run.metrics
-    ]
-    if metric is None or not scored:
+    found = best_of(runs, metric, direction) if metric is not None else None
+    if metric is None or found is None:
         return None
-    pick = max if direction == "max" else min
-    value, run = pick(scored, key=lambda pair: pair[0])
+    value, run = found
     return SweepBest(run_id=run.id, run_name=run.name, metric=metric, value=value)
+
+
+def with_grid(record: SweepRecord) -> SweepRecord:
+    """The record with what its grid leaves out.
+
+    Raises:
+        InvalidRequest: a parameter or the command cannot be used.
+    """
+    grid = expand(record.parameters, record.max_runs or 1)
+    changed = record.model_copy(update={"skipped": grid.skipped, "notes": grid.notes})
+    grid_specs(changed)
+    return changed
+
+
+def _new_id(kind: str, idempotency_key: str | None) -> str:
+    """The id of a new sweep; the same for the same key."""
+    return str(uuid5(_KEYS, f"{kind}:{idempotency_key}") if idempotency_key else uuid4())
+
+
+def _run_of(record: SweepRecord, body: SweepRunCreate) -> RunCreate:
+    """The run that a request adds to a sweep; what it leaves open is as the sweep has it."""
+    if body.command:
+        name, command = body.name or f"{record.name}-run"[:200], body.command
+    elif record.base_command:
+        spec = sweep_run(record, body.parameters, body.name or None)
+        name, command = spec.name, spec.command
+    else:
+        raise InvalidRequest("command: the sweep has no base_command: give a command")
+    inherited = {
+        "workdir": record.workdir,
+        "chat_session_id": record.chat_session_id,
+        "gpus": record.gpus,
+        "timeout_seconds": record.timeout_seconds,
+    }
+    given = body.model_dump(exclude_unset=True)
+    fixed = {"name": name, "command": command, "sweep_id": record.id}
+    return RunCreate.model_validate(inherited | given | fixed)

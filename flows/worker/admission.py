@@ -45,8 +45,10 @@ async def choose(
     needy = [run for run in offered if spec_of(run).gpus > 0]
     if not needy:
         return free
-    needy = await _with_preferred(client, host, needy)
     occupancy = await host.occupancy()
+    needy = await _with_preferred(client, host, needy)
+    # What asks for more than there is here is left to other hosts; it must not block the rest.
+    needy = [run for run in needy if spec_of(run).gpus <= host.largest]
     chosen = admit(
         host.slots,
         [count for count in held.values() if count],
@@ -64,7 +66,7 @@ async def _with_preferred(
     The server knows no priorities, and offers no more than its limit: behind runs that ask for
     more than this host has, others would not be seen.
     """
-    stuck = all(spec_of(run).gpus > host.slots for run in offered)
+    stuck = all(spec_of(run).gpus > host.largest for run in offered)
     preferred = await _queued(client, [EXPERIMENT_TAG, PRIORITY_TAG])
     if not preferred and not stuck:
         return offered

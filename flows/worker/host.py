@@ -18,7 +18,7 @@ from flows.models.cluster import HostRecord
 from flows.models.run import RunSpec
 from flows.paths import RunPaths
 from flows.reservation import read_reservation
-from flows.store.cluster import publish_host, read_host, sync_limits
+from flows.store.hosts import publish_host, read_host, sync_limits
 from flows.store.runs import EXPERIMENT_TAG, spec_of
 from flows.worker.devices import DevicePool, Grant, sharing_for
 
@@ -49,6 +49,12 @@ class HostCompute:
     def slots(self) -> int:
         """Slots of the GPU limit on this host."""
         return self.record.slots
+
+    @property
+    def largest(self) -> int:
+        """How many devices a run can have here at most, with the GPUs that are there now."""
+        there = len(self.devices.devices) if self.devices.has_devices else self.record.largest
+        return min(self.slots, there)
 
     async def occupancy(self) -> Occupancy | None:
         """Who uses the GPUs now; None on a host without."""

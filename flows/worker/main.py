@@ -18,8 +18,9 @@ from blocks.launchers.choice import Launchers
 from flows.deployments import ensure_deployments
 from flows.errors import WildloopError
 from flows.models.cluster import HostRecord
-from flows.settings import POOL_NAME
-from flows.store.cluster import WORKER_PREFIX, publish_host
+from flows.redaction import Redactor, redact_logs
+from flows.settings import POOL_NAME, read_token, wildloop_home
+from flows.store.hosts import WORKER_PREFIX, publish_host
 from flows.worker.compute import AUTO, CHOICES, find_compute
 from flows.worker.host import HostCompute
 from flows.worker.identity import worker_identity
@@ -43,6 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.slots is not None and options.slots < 1:
         parser.error("--slots must be at least 1")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    token = read_token(wildloop_home())
+    redact_logs(Redactor.of(os.environ, token.get_secret_value() if token else None))
     stop, done = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -111,10 +114,10 @@ async def serve(
         worker.host = host
         worker.launchers = Launchers(slurm)
         serving = asyncio.create_task(worker.start(printer=lambda *_: None))
-        while not worker.is_setup and not serving.done():  # noqa: ASYNC110 - Prefect has no event
+        while not worker.settled and not serving.done():  # noqa: ASYNC110 - Prefect has no event
             await asyncio.sleep(0.02)
         if not serving.done():
-            say_ready(ready_file, "")
+            say_ready(ready_file, worker.taken_up)
         stopping = asyncio.create_task(asyncio.to_thread(stop.wait))
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():

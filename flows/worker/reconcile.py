@@ -19,14 +19,16 @@ from flows.store.base import RESEARCH_LOOP
 from flows.store.runs import EXPERIMENT_TAG
 from flows.worker.identity import WorkerIdentity
 
+LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
 UNSIGNED_SECONDS = 20.0
 PAGE = 200
+NAMES_SHOWN = 5
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
 async def active(client: PrefectClient) -> list[FlowRun]:
     """Every session and experiment that a worker has claimed and that has not ended."""
-    return await _active(client, [EXPERIMENT_TAG, f"wildloop:{RESEARCH_LOOP}"])
+    return await _active(client, [EXPERIMENT_TAG, LOOP_TAG])
 
 
 def orphans(active: Sequence[FlowRun], held: Container[UUID], me: WorkerIdentity) -> list[FlowRun]:
@@ -83,3 +85,17 @@ async def _active(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
         found += page
         if len(page) < PAGE:
             return found[::-1]
+
+
+def taken_up_note(adopted: Sequence[FlowRun]) -> str:
+    """What a worker says at its start of the sessions and runs that it took up again."""
+    sessions = [run.name for run in adopted if LOOP_TAG in run.tags]
+    runs = [run.name for run in adopted if EXPERIMENT_TAG in run.tags]
+    parts = [
+        f"{word}{'s' if len(names) > 1 else ''} "
+        + ", ".join(names[:NAMES_SHOWN])
+        + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
+        for word, names in (("session", sessions), ("run", runs))
+        if names
+    ]
+    return f"taken up again: {'; '.join(parts)}" if parts else ""

@@ -85,7 +85,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self._background: set[asyncio.Task[Any]] = set()
         self._stopping = False
         self._observing = False
-        self._settled = False
+        self.settled = False
+        self.taken_up = ""
 
     @staticmethod
     def flows_by_tag() -> Mapping[str, Flow[Any, Any]]:
@@ -106,8 +107,10 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                     self.work_pool.id, self._on_event, self.resync, self._cluster_changed
                 )
             )
-        await self.adopt_orphans()
-        self._settled = True
+        adopted = await self.adopt_orphans()
+        if not self.settled:
+            self.taken_up = reconcile.taken_up_note(adopted)
+            self.settled = True
 
     async def _cluster_changed(self) -> None:
         if self.host is not None:
@@ -123,11 +126,12 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         for state in await reconcile.requests(self.client, list(self._active)):
             await self._on_event(*state)
 
-    async def adopt_orphans(self) -> None:
-        """Drive the flow runs of this host that a dead worker has left behind."""
+    async def adopt_orphans(self) -> list[FlowRun]:
+        """Drive the flow runs of this host that a dead worker has left behind; return them."""
+        adopted: list[FlowRun] = []
         async with self._adopting:
             if self._stopping:
-                return
+                return adopted
             held = set(self._active)
             active = await reconcile.active(self.client)
             if self.host is not None:
@@ -139,11 +143,13 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                     continue
                 self._logger.info("adopting %s, left by %s", stale.id, stale.infrastructure_pid)
                 self._start(flow_run)
+                adopted.append(flow_run)
             self._strays = {
                 run.id: spec_of(run).gpus
                 for run in active
                 if run.id not in self._active and admission.may_hold_slots(run, self.identity)
             }
+        return adopted
 
     def nudge(self) -> None:
         """Look for work now; calls made while a look is due are folded into it."""
@@ -163,7 +169,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """What may start now. The server holds back all above the queues' concurrency limits."""
-        if self._stopping or not self._settled:
+        if self._stopping or not self.settled:
             return []
         found = [
             entry

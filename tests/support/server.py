@@ -164,7 +164,8 @@ def start_server(
 ) -> Server:
     """Start `wildloop up` and wait for its ready line."""
     port, prefect_port = free_ports(2)
-    env = command_environment(home) | (extra or {})
+    # Tests that share a server would share its rate too.
+    env = {"WILDLOOP_RUNS_PER_MINUTE": "0"} | command_environment(home) | (extra or {})
     command = [sys.executable, "-P", "-m", "shim.cli.main", "up", "--port", str(port)]
     command += ["--prefect-port", str(prefect_port)]
     command += ["--slots", str(slots)] if slots is not None else []

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from shim.net import free_ports
+from tests.support.debian import apt_install
 from tests.support.server import alive, wait_for
 
 PROGRAMS = ("sbatch", "slurmctld", "slurmd", "munged", "mknod")
@@ -33,7 +34,10 @@ class Slurm:
     def call(self, *command: str) -> str:
         """What a Slurm command prints, with success."""
         env = dict(os.environ) | {"SLURM_CONF": str(self.conf)}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        # sbatch leaves a job's output where it was called.
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=60, cwd=self.folder
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -87,17 +91,8 @@ def install_slurm() -> None:
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
     if all(shutil.which(program) for program in PROGRAMS):
         return
-    if shutil.which("apt-get") is None:
-        pytest.skip("Slurm is missing, and so is apt-get to install slurm-wlm and munge")
-    command = ["apt-get", "install", "-y", "--no-install-recommends", "slurm-wlm", "munge"]
-    env = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    if done.returncode != 0:
-        # A fresh image has no package lists.
-        subprocess.run(["apt-get", "update", "-qq"], env=env, capture_output=True)
-        done = subprocess.run(command, env=env, capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"slurm-wlm cannot be installed: {done.stderr.strip()[-200:]}")
+    if (fault := apt_install("slurm-wlm", "munge")) is not None:
+        pytest.skip(f"Slurm is missing and cannot be installed: {fault}")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from blocks.agents.base import Agent, AgentRequest
 from blocks.agents.claude_code import ClaudeCode
 from blocks.agents.codex import Codex
+from blocks.agents.openai_compatible import OpenAICompatible
 from blocks.agents.opencode import OpenCode
 from blocks.agents.prices import Price
 from blocks.agents.registry import AGENT_BLOCKS, load_agent
@@ -39,6 +40,7 @@ async def test_every_kind_can_be_registered(api: None, kind: type[Agent]) -> Non
             model="opus", environment={"KEY": SECRET}, price=Price(input=1, output=2, cache_read=3)
         ),
         Codex(base_url="https://llm.example.org/v1", extra_arguments=["-c", "a=1"]),
+        OpenAICompatible(model="m", api_key=SECRET, extra_headers={"X-Key": SECRET}),
         OpenCode(model="a/b", configuration={"provider": {"a": {"models": {"b": {}}}}}),
     ],
 )

@@ -37,10 +37,11 @@ class StubModel:
     """Answers requests that offer tools by `steps`, the last one for ever.
 
     Requests without tools (titles, topics, quota probes) are answered with a word and use up no
-    step. A context manager; `url` has no path.
+    step, unless `toolless` says that they are meant. A context manager; `url` has no path.
     """
 
-    def __init__(self, *steps: Step) -> None:
+    def __init__(self, *steps: Step, toolless: bool = False) -> None:
+        self.toolless = toolless
         self.steps: Sequence[Step] = steps or (Say(),)
         self.seen: list[Seen] = []
         self.closing = threading.Event()
@@ -58,7 +59,7 @@ class StubModel:
     @property
     def main(self) -> list[Seen]:
         """The requests that were answered by the script."""
-        return [request for request in self.seen if request.tools]
+        return [request for request in self.seen if request.tools or self.toolless]
 
     def __enter__(self) -> "StubModel":
         self._thread.start()
@@ -79,7 +80,7 @@ class StubModel:
         """Note a request; the step to answer it with."""
         with self._lock:
             self.seen.append(request)
-            if not request.tools:
+            if not request.tools and not self.toolless:
                 return Say("stub", cached_tokens=0)
             step = self.steps[min(self._next, len(self.steps) - 1)]
             self._next += 1
@@ -124,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
                 headers = {} if step.retry_after is None else {"retry-after": step.retry_after}
                 self._json(step.status, wire.error(step), headers)
             case Garbage():
-                self._begin()
+                self._begin(step.content_type)
                 self.wfile.write(step.body)
             case Hang():
                 self._begin()
@@ -142,9 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
             case Shell():
                 self._stream(wire.call(step, body))
 
-    def _begin(self) -> None:
+    def _begin(self, content_type: str = "text/event-stream") -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Type", content_type)
         self.end_headers()
 
     def _stream(self, events: Iterator[bytes]) -> None:

@@ -54,9 +54,10 @@ class Hang:
 
 @dataclass(frozen=True)
 class Garbage:
-    """Answer 200 with bytes that are no event stream."""
+    """Answer 200 with these very bytes, by default no event stream."""
 
     body: bytes = b"<html>\xff\xfe this is no model </html>"
+    content_type: str = "text/event-stream"
 
 
 Step = Say | Shell | Bulk | Refuse | Drop | Hang | Garbage

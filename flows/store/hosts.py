@@ -1,0 +1,66 @@
+"""The compute of each host: an artifact per host, and the queues' limits that follow from them."""
+
+import os
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import WorkerStatus
+
+from flows.models.cluster import HostRecord, host_key, total_slots
+from flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
+from flows.store import artifacts
+
+PREFIX = "cluster-"
+WORKER_PREFIX = "wildloop-"
+MOST_HOSTS = 1000
+
+
+async def read_host(client: PrefectClient, host: str) -> HostRecord | None:
+    """What is recorded of a host; None if nothing is."""
+    key = host_key(host)
+    found = await artifacts.latest(client, key)
+    return HostRecord.model_validate_json(artifacts.record_of(found[key])) if found else None
+
+
+async def live_hosts(client: PrefectClient) -> list[HostRecord]:
+    """The hosts whose worker is online, by name; all that are known if none is."""
+    found = await artifacts.latest_by_prefix(client, PREFIX, MOST_HOSTS)
+    records = [
+        HostRecord.model_validate_json(artifacts.record_of(artifact)) for artifact in found.values()
+    ]
+    workers = await client.read_workers_for_work_pool(POOL_NAME)
+    online = {worker.name for worker in workers if worker.status is WorkerStatus.ONLINE}
+    living = [record for record in records if WORKER_PREFIX + record.host in online]
+    return sorted(living or records, key=lambda record: record.host)
+
+
+async def publish_host(client: PrefectClient, record: HostRecord) -> None:
+    """Record a host's compute and keep the queues' concurrency limits in step."""
+    cluster = record.cluster
+    await artifacts.write(
+        client,
+        host_key(record.host),
+        text=f"## {cluster.label}\n\n{cluster.description}\n\n"
+        f"- host: `{record.host}`\n"
+        f"- type: `{cluster.type.value}` ({cluster.source}, confidence {cluster.confidence})\n"
+        f"- GPUs: {cluster.gpu_count}\n- slots: {record.slots}\n"
+        + "".join(f"- {note}\n" for note in cluster.details.notes),
+        description="The compute that Wildloop uses on this host.",
+        record=record.model_dump_json(),
+    )
+    await sync_limits(client, record)
+
+
+async def sync_limits(client: PrefectClient, own: HostRecord) -> int:
+    """Set the queues' concurrency limits to the slots of all live hosts; return g.
+
+    Args:
+        client: the Prefect client.
+        own: this host's record: it counts, whether or not its worker has sent a heartbeat yet.
+    """
+    others = [record for record in await live_hosts(client) if record.host != own.host]
+    g = total_slots([*others, own])
+    for name, limit in ((RUNS_QUEUE, g), (CPU_QUEUE, max(2, os.cpu_count() or 2))):
+        queue = await client.read_work_queue_by_name(name, POOL_NAME)
+        if queue.concurrency_limit != limit:
+            await client.update_work_queue(queue.id, concurrency_limit=limit)
+    return g

@@ -1,0 +1,134 @@
+"""The runs of sweeps and sessions, kept in step by asking only for what has changed."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+
+from flows.models.run import Run
+from flows.store.runs import ACTIVE, EXPERIMENT_TAG, PAGE, to_run
+
+OPEN = (*ACTIVE, StateType.PAUSED)
+# Hosts put their own time on the end of a run: their clocks may differ by so much.
+CLOCK_SLACK = timedelta(minutes=5)
+WHOLE_SECONDS = 900.0
+AT_ONCE = 3
+
+
+class RunIndex:
+    """A copy of the runs of sweeps and sessions; all of it can be read again at any time.
+
+    Ten thousand ended runs are read once, then only those that are open or have just ended. What
+    other processes change of ended runs (name, sweep) is seen when all is read again, after
+    15 minutes; what this one changes is told to `note`.
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Run] = {}
+        self._noted: dict[str, Run] = {}
+        self._read_at: datetime | None = None
+        self._whole_at = 0.0
+        self._lock = asyncio.Lock()
+
+    async def by_sweep(self, client: PrefectClient) -> dict[str, list[Run]]:
+        """The runs of each sweep as they stand, oldest first."""
+        return await self._by(client, lambda run: run.sweep_id)
+
+    async def by_session(self, client: PrefectClient) -> dict[str, list[Run]]:
+        """The runs of each session as they stand, oldest first."""
+        return await self._by(client, lambda run: run.chat_session_id)
+
+    async def _by(
+        self, client: PrefectClient, key: Callable[[Run], str | None]
+    ) -> dict[str, list[Run]]:
+        async with self._lock:
+            await self._refresh(client)
+            found: dict[str, list[Run]] = {}
+            for run in sorted(self._runs.values(), key=lambda run: run.created_at):
+                if (of := key(run)) is not None:
+                    found.setdefault(of, []).append(run)
+            return found
+
+    def note(self, run: Run) -> None:
+        """Take in a run that this process has changed."""
+        self._take([run])
+        self._noted[run.id] = run
+
+    async def _refresh(self, client: PrefectClient) -> None:
+        now = datetime.now(UTC)
+        self._noted = {}
+        if self._read_at is None or time.monotonic() - self._whole_at > WHOLE_SECONDS:
+            runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS))
+            self._runs = {}
+            self._whole_at = time.monotonic()
+        else:
+            open_runs, ended = await asyncio.gather(
+                _read(client, FlowRunFilter(tags=_EXPERIMENTS, state=_in(OPEN))),
+                _read(
+                    client,
+                    FlowRunFilter(
+                        tags=_EXPERIMENTS,
+                        end_time=FlowRunFilterEndTime(after_=self._read_at - CLOCK_SLACK),
+                    ),
+                ),
+            )
+            # One that was open and is in neither answer has been deleted.
+            self._runs = {id: run for id, run in self._runs.items() if run.status.is_terminal}
+            runs = [*open_runs, *ended]
+        self._take(runs)
+        # What was changed meanwhile may have been read before the change.
+        self._take(self._noted.values())
+        self._read_at = now
+
+    def _take(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            if run.sweep_id is not None or run.chat_session_id is not None:
+                self._runs[run.id] = run
+            else:
+                self._runs.pop(run.id, None)
+
+
+_EXPERIMENTS = FlowRunFilterTags(all_=[EXPERIMENT_TAG])
+
+
+def _in(types: Iterable[StateType]) -> FlowRunFilterState:
+    return FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types)))
+
+
+async def _read(client: PrefectClient, wanted: FlowRunFilter) -> list[Run]:
+    """Every flow run that matches, a few pages at once."""
+    found: dict[UUID, FlowRun] = {}
+    offset = 0
+    while True:
+        pages = await asyncio.gather(
+            *(
+                client.read_flow_runs(
+                    flow_run_filter=wanted,
+                    sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                    limit=PAGE,
+                    offset=offset + number * PAGE,
+                )
+                for number in range(AT_ONCE if offset else 1)
+            )
+        )
+        offset += PAGE * len(pages)
+        found |= {flow_run.id: flow_run for page in pages for flow_run in page}
+        if len(pages[-1]) < PAGE:
+            # Thousands take seconds, in which the other requests are not to wait.
+            return await asyncio.to_thread(_to_runs, list(found.values()))
+
+
+def _to_runs(flow_runs: list[FlowRun]) -> list[Run]:
+    return [to_run(flow_run) for flow_run in flow_runs]

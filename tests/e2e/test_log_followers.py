@@ -1,0 +1,76 @@
+"""Many who follow one log, some of them slow, on a real server."""
+
+import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from tests.support.server import Server, wait_for
+
+pytestmark = pytest.mark.e2e
+
+FOLLOWERS = 30
+
+
+def follow(server: Server, run_id: str) -> tuple[str, str]:
+    """The whole log by the stream, and the status in its end."""
+    content, status = [], ""
+    with server.http.stream("GET", f"/runs/{run_id}/logs/stream") as response:
+        for line in response.iter_lines():
+            if line.startswith("data: "):
+                data = json.loads(line.removeprefix("data: "))
+                content.append(data.get("content", ""))
+                status = data.get("status", status)
+    return "".join(content), status
+
+
+def test_all_followers_of_a_run_see_the_whole_log(server: Server) -> None:
+    run = server.run("for i in $(seq 20); do echo line $i; sleep 0.1; done")
+    with ThreadPoolExecutor(FOLLOWERS) as pool:
+        found = set(pool.map(lambda _: follow(server, run["id"]), range(FOLLOWERS)))
+    assert found == {("".join(f"line {n}\n" for n in range(1, 21)), "finished")}
+
+
+def test_follower_that_reads_nothing_costs_no_memory(server: Server) -> None:
+    size = 100 * 1024 * 1024
+    run = server.ended(server.run(f"yes 'a line' | head -c {size}")["id"])
+    shim = server.child("shim.main")
+    server.get(f"/runs/{run['id']}/logs", offset=-5)
+    before = shim.memory_info().rss
+    request = (
+        f"GET /runs/{run['id']}/logs/stream HTTP/1.1\r\nHost: x\r\n"
+        f"X-Auth-Token: {server.token}\r\n\r\n"
+    )
+    lazy = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(10)]
+    for one in lazy:
+        one.sendall(request.encode())
+        assert one.recv(15) == b"HTTP/1.1 200 OK"
+    # Another follower gets all of it meanwhile: the lazy ones have had their chance to pile up.
+    content, status = follow(server, run["id"])
+    assert (len(content), status) == (size, "finished")
+    assert shim.memory_info().rss - before < 64 * 1024 * 1024
+    for one in lazy:
+        one.close()
+
+
+def test_open_stream_does_not_keep_the_server_from_stopping(own_server: Server) -> None:
+    run = own_server.run("echo begun; while [ ! -e enough ]; do sleep 0.1; done")
+    lines: list[str] = []
+
+    def read() -> None:
+        path = f"/runs/{run['id']}/logs/stream"
+        with suppress(httpx.HTTPError), own_server.http.stream("GET", path) as response:
+            for line in response.iter_lines():
+                lines.append(line)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    wait_for(lambda: any("begun" in line for line in lines), "the stream tells of the beginning")
+    assert own_server.stop() == 0
+    (own_server.workdir / "enough").touch()
+    reader.join(30)
+    assert not reader.is_alive()
