@@ -160,7 +160,7 @@ def test_faults_of_the_block_are_told_and_no_run_is_created(
     assert "<evo_sweep> is not valid JSON" in script.prompt(3)
     assert "there is no 'missing.py'" in script.prompt(4)
     assert "None is under way" in script.prompt(4)
-    assert "gpus: 99 slots are asked for, there are 2" in script.prompt(5)
+    assert "gpus: 99 are asked for" in script.prompt(5)
     assert server.get(f"/wild/v2/evo-sweep/{session_id}")["status"] == "failed"
     assert server.get("/runs", chat_session_id=session_id) == []
 
