@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from blocks.launchers.choice import Launchers
 from flows.environment import EnvironmentRecorder
@@ -26,6 +27,26 @@ class StopRequested(Exception):
     def __init__(self, reason: StopReason) -> None:
         super().__init__(f"stop requested: {reason.value}")
         self.reason = reason
+
+
+class Activity(asyncio.Event):
+    """Set by the worker when something has happened; each waiter clears an event of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._branches: WeakSet[asyncio.Event] = WeakSet()
+
+    def branch(self) -> asyncio.Event:
+        """A further event, set whenever this one is, for as long as someone holds it."""
+        event = asyncio.Event()
+        self._branches.add(event)
+        return event
+
+    def set(self) -> None:
+        """Set this event and its branches."""
+        super().set()
+        for event in list(self._branches):
+            event.set()
 
 
 class RunControl:
@@ -51,17 +72,20 @@ class RunControl:
         self.launchers = launchers or Launchers()
         self.environments = environments or EnvironmentRecorder()
         self.launched = asyncio.Event()
-        self.activity = asyncio.Event()
+        self.activity = Activity()
         self._after = after
         self._abandoned: list[asyncio.Future[Any]] = []
         self.reason: StopReason | None = None
         self._event = asyncio.Event()
 
-    async def something_happens(self, seconds: float) -> None:
-        """Sleep until the worker has seen an event that may matter, at most `seconds`."""
+    async def something_happens(self, seconds: float, event: asyncio.Event | None = None) -> None:
+        """Sleep until the worker has seen an event that may matter, at most `seconds`.
+
+        `event`: a branch of `activity`, for those who wait beside the flow itself.
+        """
         try:
             async with asyncio.timeout(seconds):
-                await self.activity.wait()
+                await (event or self.activity).wait()
         except TimeoutError:
             return
 

@@ -90,7 +90,13 @@ async def close_turn(session: ResearchSession, turn: Turn, known_runs: set[str])
     """
     record = turn.record
     runs = await session.all_runs()
-    record.run_ids = [run.id for run in runs if run.id not in known_runs]
+    # Trials that a sweep has created meanwhile belong to the call that asked for the sweep.
+    trials = session.sweeping.sweep_id if session.sweeping else None
+    record.run_ids = [
+        run.id
+        for run in runs
+        if run.id not in known_runs and (trials is None or run.sweep_id != trials)
+    ]
     append_log(session, record)
     await commit(session, record)
     session.record.iterations.append(record)

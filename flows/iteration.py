@@ -11,10 +11,10 @@ from flows.effects import close_turn, create_experiments, write_plan
 from flows.models.session import IterationRecord, Phase
 from flows.protocol.plan import open_tasks
 from flows.session import ResearchSession, current_session
+from flows.sweeping import active_sweep, begin_sweep, settle_sweep, take_up_sweep
 from flows.turn import Turn, take_turn
 from flows.waiting import wait_for_change, wait_for_runs
 
-NO_EVO_SWEEP = "<evo_sweep> is not available in this version: list the trials in <experiments>."
 NOTHING_TO_WAIT_FOR = "WAITING was answered, but no run of this session is queued or running."
 
 
@@ -53,9 +53,8 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     write_plan(session, call, before)
-    if call.tags.evo_sweep_raw is not None:
-        call.record.faults.append(NO_EVO_SWEEP)
     started = await create_experiments(session, call)
+    await begin_sweep(session, call)
     await _settle_promise(session, call)
     await close_turn(session, call, known)
     session.record.pending_runs = started
@@ -67,7 +66,7 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
 
 async def _settle_promise(session: ResearchSession, call: Turn) -> None:
     """Believe DONE only with nothing open, WAITING only with something to wait for."""
-    active = await session.active_runs()
+    active, sweep = await session.active_runs(), await active_sweep(session)
     session.record.awaiting_turn = False
     if call.record.promise == "DONE":
         left = open_tasks(session.plan())
@@ -77,10 +76,14 @@ async def _settle_promise(session: ResearchSession, call: Turn) -> None:
         if active:
             names = ", ".join(f"{run.name} ({run.status.value})" for run in active[:10])
             call.record.faults.append(f"DONE is not believed: runs are active ({names})")
-        session.record.done = not left and not active
+        if sweep is not None:
+            call.record.faults.append(f"DONE is not believed: sweep '{sweep.name}' is under way")
+        session.record.done = not left and not active and sweep is None
     elif call.record.promise == "WAITING":
         # Short runs may have ended between the agent's reply and this look.
-        session.record.awaiting_turn = bool(active) or await _ended_meanwhile(session, call)
+        session.record.awaiting_turn = bool(active or sweep) or await _ended_meanwhile(
+            session, call
+        )
         if not session.record.awaiting_turn:
             call.record.faults.append(NOTHING_TO_WAIT_FOR)
 
@@ -94,12 +97,17 @@ async def _ended_meanwhile(session: ResearchSession, call: Turn) -> bool:
 
 async def rest(session: ResearchSession, last: IterationRecord) -> str | None:
     """Sleep where the last reply calls for it; say what ended the sleep, None for no sleep."""
-    if session.record.pending_runs:
+    sweeping = await take_up_sweep(session)
+    # A call that was interrupted goes on at once, beside the sweep.
+    has_asked = sweeping is not None and sweeping.label == last.label
+    if session.record.pending_runs or (has_asked and session.record.in_progress is None):
         await session.enter(Phase.WAITING)
         reason = await wait_for_runs(session, session.record.pending_runs)
         session.record.pending_runs = []
-        return reason
-    if last.promise == "WAITING" and session.record.awaiting_turn:
+    elif last.promise == "WAITING" and session.record.awaiting_turn:
         await session.enter(Phase.WAITING)
-        return await wait_for_change(session, session.spec.wait_seconds)
-    return None
+        reason = await wait_for_change(session, session.spec.wait_seconds)
+    else:
+        return None
+    await settle_sweep(session)
+    return reason

@@ -44,6 +44,7 @@ from flows.session import ResearchSession, enter_session
 from flows.settings import Settings
 from flows.skills import SkillLibrary, shipped_skills_path
 from flows.store.sessions import SessionStore, stop_runs
+from flows.sweeping import end_sweep, leave_sweep
 from flows.turn import budget_used
 
 FAILURES_IN_A_ROW = 3
@@ -94,6 +95,8 @@ async def research_loop(
                 return await carry_out(session)
         except StopRequested as stop:
             return await leave(session, stop.reason)
+        finally:
+            await leave_sweep(session)
 
 
 async def carry_out(session: ResearchSession) -> State[Any]:
@@ -204,6 +207,7 @@ async def prepare_branch(session: ResearchSession) -> None:
 async def finish(session: ResearchSession, reason: str, report: bool = True) -> None:
     """End the session: its waiting runs are stopped, its report written."""
     session.record.ended_reason = reason
+    await end_sweep(session, reason)
     stopped = await stop_runs(session.runs, session.id, running=False)
     if stopped:
         get_run_logger().warning("stopped %d runs that still waited", len(stopped))

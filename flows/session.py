@@ -28,10 +28,12 @@ from flows.settings import (
 from flows.skills import SkillLibrary
 from flows.store import artifacts
 from flows.store.cluster import ClusterStore
+from flows.store.evo import EvoSweepStore
 from flows.store.memories import MemoryStore
 from flows.store.runs import RunStore
 from flows.store.sessions import LOG_KEY, PLAN_KEY, SessionStore
 from flows.store.sweeps import SweepStore
+from flows.sweeping import Sweeping
 
 
 class StepFailed(WildloopError):
@@ -55,12 +57,14 @@ class ResearchSession:
     record: SessionRecord
     agent: Agent | None = None
     resumed: bool = False
+    sweeping: Sweeping | None = None
     paths: SessionPaths = field(init=False)
     runs: RunStore = field(init=False)
     sweeps: SweepStore = field(init=False)
     sessions: SessionStore = field(init=False)
     cluster: ClusterStore = field(init=False)
     memories: MemoryStore = field(init=False)
+    evo: EvoSweepStore = field(init=False)
 
     def __post_init__(self) -> None:
         self.paths = SessionPaths.of(self.spec.workdir, self.id)
@@ -69,6 +73,7 @@ class ResearchSession:
         self.sessions = SessionStore(self.client, self.settings)
         self.cluster = ClusterStore(self.client, self.settings)
         self.memories = MemoryStore(self.client, self.settings)
+        self.evo = EvoSweepStore(self.client, self.settings)
 
     @property
     def flow_run_id(self) -> UUID:

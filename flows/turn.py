@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from blocks.agents.base import AgentReply, AgentRequest
 from flows.catalog import api_catalog
 from flows.errors import Unavailable
+from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.run import Run, RunStatus
 from flows.models.session import IterationRecord
 from flows.prompts import (
@@ -29,6 +30,7 @@ from flows.prompts import (
 )
 from flows.protocol.tags import AgentReplyTags, parse_reply
 from flows.results import scored
+from flows.search.summary import evo_sweep_section, sweep_results, told_by
 from flows.session import ResearchSession
 from flows.struggle import struggle_signs
 
@@ -164,6 +166,7 @@ async def prompt_context(
     """All template variables, read fresh."""
     runs, capacity = await session.all_runs(), await session.cluster.capacity()
     cluster = await session.cluster.cluster()
+    sweep = await session.evo.find(session.id) if session.spec.evo_sweep_enabled else None
     memories = await session.memories.for_prompt(session.workdir)
     return PromptContext(
         goal=session.spec.goal,
@@ -180,7 +183,8 @@ async def prompt_context(
         api_catalog=await _catalog(session),
         auth_header=AUTH_HEADER,
         memories=memories_section([memory.line for memory in memories]),
-        experiment_results=_results(session, runs),
+        experiment_results=_results(session, runs, sweep),
+        evo_sweep_section=evo_sweep_section(session.spec.evo_sweep_enabled, sweep),
         evo_sweep_enabled=session.spec.evo_sweep_enabled,
         plan=session.plan_text(),
         summary_of_work="\n".join(
@@ -237,16 +241,24 @@ def _signs(session: ResearchSession, runs: Sequence[Run]) -> list[str]:
     return struggle_signs(session.record.iterations, history, direction)
 
 
-def _results(session: ResearchSession, runs: Sequence[Run]) -> str:
-    """The runs that have ended since the agent was last called."""
+def _results(session: ResearchSession, runs: Sequence[Run], sweep: EvoSweepRecord | None) -> str:
+    """What has ended since the agent was last called: runs, and the evolutionary sweep."""
     since = session.record.iterations[-1].started_at if session.record.iterations else 0.0
-    fresh = [run for run in runs if run.status.is_terminal and (run.finished_at or 0) >= since]
+    fresh = [
+        run
+        for run in runs
+        if run.status.is_terminal and (run.finished_at or 0) >= since and not told_by(sweep, run)
+    ]
     tails = {
         run.id: _tail(Path(run.run_dir) / "run.log")
         for run in fresh
         if run.status is RunStatus.FAILED
     }
-    return experiment_results(fresh, tails)
+    if sweep is None or (sweep.finished_at or 0) < since:
+        return experiment_results(fresh, tails)
+    return "\n\n".join(
+        [sweep_results(sweep), *([experiment_results(fresh, tails)] if fresh else [])]
+    )
 
 
 def _tail(log: Path, size: int = 4096) -> str:

@@ -10,20 +10,26 @@ from flows.store.alerts import AlertStore
 CHECK_SECONDS = 15.0
 STEERED = "a steer arrived"
 ALERTED = "an alert was raised"
+SWEPT = "the evolutionary sweep ended"
 
 
 async def wait_for_change(session: ResearchSession, seconds: float) -> str:
     """Sleep until a run ends, an alert or a steer arrives, or `seconds` pass; say which.
 
-    Returns at once if no run is waiting or running.
+    Returns at once if no run is waiting or running. The trials of a sweep wake nobody: its end
+    does.
     """
-    before = {run.id for run in await session.active_runs()}
+    sweeping = session.sweeping
+    sweep_id = sweeping.sweep_id if sweeping else None
+    before = {run.id for run in await session.active_runs() if run.sweep_id != sweep_id}
 
     async def changed() -> str | None:
         if await session.sessions.steers(session.id):
             return STEERED
         now = {run.id for run in await session.active_runs()}
-        if not before or before - now:
+        if sweeping is not None and sweeping.is_over:
+            return SWEPT
+        if (not before and sweeping is None) or before - now:
             return f"{len(before - now)} of {len(before)} active runs ended"
         return ALERTED if await _alerted(session, now) else None
 
@@ -31,14 +37,15 @@ async def wait_for_change(session: ResearchSession, seconds: float) -> str:
 
 
 async def wait_for_runs(session: ResearchSession, run_ids: list[str]) -> str:
-    """Sleep until all of `run_ids` have ended, or an alert or a steer arrives; say which."""
+    """Sleep until all of `run_ids`, and the sweep, have ended, or an alert or a steer arrives."""
+    sweeping = session.sweeping
 
     async def changed() -> str | None:
         if await session.sessions.steers(session.id):
             return STEERED
         active = {run.id for run in await session.active_runs()}
-        if not active & set(run_ids):
-            return f"all {len(run_ids)} experiments ended"
+        if not active & set(run_ids) and (sweeping is None or sweeping.is_over):
+            return SWEPT if sweeping else f"all {len(run_ids)} experiments ended"
         return ALERTED if await _alerted(session, active) else None
 
     return await session.control.guard(_wait(session, changed, None))

@@ -19,6 +19,7 @@ from shim.monitoring import RequestMetrics, RequestMonitor
 from shim.routers import (
     alerts,
     cluster,
+    evo,
     health,
     memories,
     monitoring,
@@ -43,6 +44,7 @@ ROUTERS = (
     sweeps,
     cluster,
     wild,
+    evo,
     skills,
     memories,
 )

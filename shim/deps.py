@@ -12,6 +12,7 @@ from flows.skills import SkillEditor, SkillInstaller, SkillLibrary, shipped_skil
 from flows.skills.library import project_skills_path
 from flows.store.alerts import AlertStore
 from flows.store.cluster import ClusterStore
+from flows.store.evo import EvoSweepStore
 from flows.store.memories import MemoryStore
 from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
@@ -96,6 +97,13 @@ def get_listings(request: Request) -> SharedReads[bytes]:
 WithListings = Annotated[SharedReads[bytes], Depends(get_listings)]
 
 
+def get_evo_sweeps(
+    client: WithPrefect, settings: WithSettings, known: WithDeployments
+) -> EvoSweepStore:
+    """The evolutionary sweeps."""
+    return EvoSweepStore(client, settings, known)
+
+
 def get_alerts(client: WithPrefect, settings: WithSettings) -> AlertStore:
     """The alerts."""
     return AlertStore(client, settings)
@@ -130,6 +138,7 @@ def get_memories(client: WithPrefect, settings: WithSettings) -> MemoryStore:
 Runs = Annotated[RunStore, Depends(get_runs)]
 Sweeps = Annotated[SweepStore, Depends(get_sweeps)]
 Sessions = Annotated[SessionStore, Depends(get_sessions)]
+EvoSweeps = Annotated[EvoSweepStore, Depends(get_evo_sweeps)]
 Alerts = Annotated[AlertStore, Depends(get_alerts)]
 ClusterAccess = Annotated[ClusterStore, Depends(get_cluster)]
 Skills = Annotated[SkillLibrary, Depends(get_skills)]

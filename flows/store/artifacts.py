@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import (
     ArtifactCollectionFilter,
     ArtifactCollectionFilterFlowRunId,
@@ -32,8 +32,10 @@ async def write(
     description: str = "",
     record: str | None = None,
     flow_run_id: UUID | None = None,
-) -> None:
+) -> UUID:
     """Write a new version of Markdown artifact `key`, without this process's secrets.
+
+    Returns the version's id.
 
     Args:
         client: the Prefect client.
@@ -43,18 +45,30 @@ async def write(
         record: a JSON object, read back by `record_of`.
         flow_run_id: the flow run whose page shows it.
     """
-    if record is not None:
-        # Inside an HTML comment no `-->` may stand; JSON has another way to write `>`.
-        text = f"{text}\n<!-- wildloop {record.replace('>', chr(92) + 'u003e')} -->"
-    await client.create_artifact(
+    created = await client.create_artifact(
         ArtifactCreate(
             key=key,
             type="markdown",
             description=redact(description) or None,
-            data=redact(text),
+            data=_document(text, record),
             flow_run_id=flow_run_id,
         )
     )
+    return created.id
+
+
+async def rewrite(
+    client: PrefectClient, version: UUID, *, text: str, record: str | None = None
+) -> None:
+    """Replace the text and record of a version: for steps too small to be kept in the history."""
+    await client.update_artifact(version, ArtifactUpdate(data=_document(text, record)))
+
+
+def _document(text: str, record: str | None) -> str:
+    if record is None:
+        return redact(text)
+    # Inside an HTML comment no `-->` may stand; JSON has another way to write `>`.
+    return redact(f"{text}\n<!-- wildloop {record.replace('>', chr(92) + 'u003e')} -->")
 
 
 async def latest(client: PrefectClient, *keys: str) -> dict[str, ArtifactCollection]:

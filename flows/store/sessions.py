@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -390,6 +391,8 @@ async def stop_runs(store: RunStore, session_id: str, *, running: bool) -> list[
     for run in await store.all(chat_session_id=session_id):
         waiting = run.status in (RunStatus.READY, RunStatus.QUEUED)
         if waiting or (running and run.status.is_active):
-            await store.stop(run.id)
-            stopped.append(run.id)
+            # It may end, or be stopped by its session, between the list and the request.
+            with suppress(InvalidTransition):
+                await store.stop(run.id)
+                stopped.append(run.id)
     return stopped

@@ -1,0 +1,130 @@
+"""Evolutionary sweeps: an artifact a session (`evo-<session>`), a version a generation."""
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from prefect.events import emit_event
+
+from flows.errors import InvalidTransition, NotFound
+from flows.models.evo_sweep import EvoSweepRecord, EvoSweepStatus, EvoSweepStop
+from flows.models.run import RunStatus
+from flows.search.summary import sweep_markdown
+from flows.store import artifacts
+from flows.store.base import Store
+from flows.store.runs import RunStore
+from flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
+
+PREFIX = "evo-"
+STOP_KEY = "evo-stop-"
+
+
+class EvoSweepStore(Store):
+    """Read, write and stop the evolutionary sweep of a session: the one under way, or the last."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._last: tuple[str, UUID] | None = None
+
+    async def find(self, session_id: str) -> EvoSweepRecord | None:
+        """The session's sweep; None if it has had none."""
+        found = await artifacts.latest(self.client, PREFIX + session_id)
+        if not found:
+            return None
+        return EvoSweepRecord.model_validate_json(artifacts.record_of(found[PREFIX + session_id]))
+
+    async def get(self, session_id: str) -> EvoSweepRecord:
+        """The session's sweep.
+
+        Raises:
+            NotFound: it has had none.
+        """
+        record = await self.find(session_id)
+        if record is None:
+            raise NotFound("evolutionary sweep of session", session_id)
+        return record
+
+    async def save(self, record: EvoSweepRecord) -> None:
+        """Write the record: a new version for a new generation or status, else the same one.
+
+        A version at each step would hold the trials of a long sweep thousands of times.
+        """
+        text, document = sweep_markdown(record), record.model_dump_json()
+        chapter = f"{record.session_id} {record.label} {record.state.generation} {record.status}"
+        if self._last is not None and self._last[0] == chapter:
+            await artifacts.rewrite(self.client, self._last[1], text=text, record=document)
+            return
+        version = await artifacts.write(
+            self.client,
+            PREFIX + record.session_id,
+            text=text,
+            description=f"Evolutionary sweep {record.name}",
+            record=document,
+            flow_run_id=UUID(record.flow_run_id) if record.flow_run_id else None,
+        )
+        self._last = (chapter, version)
+
+    async def end(self, record: EvoSweepRecord, status: EvoSweepStatus, reason: str) -> None:
+        """Note a sweep's end, and why."""
+        record.status, record.reason = status, reason
+        record.finished_at = datetime.now(UTC).timestamp()
+        await self.save(record)
+
+    async def stop(
+        self, session_id: str, body: EvoSweepStop, *, session_is_active: bool
+    ) -> EvoSweepRecord:
+        """Stop the sweep: no further trial, its waiting runs stopped, its running ones if asked.
+
+        Raises:
+            NotFound: the session has had no sweep.
+            InvalidTransition: it has ended.
+        """
+        record = await self.get(session_id)
+        if record.status.is_terminal:
+            raise InvalidTransition(
+                "evolutionary sweep of session", session_id, record.status, "stopped"
+            )
+        # The request goes first: else stopped runs would be taken for failed trials.
+        if session_is_active and await self.requested_stop(record) is None:
+            await self.client.create_flow_run_input(
+                UUID(session_id), key=_stop_key(record), value=json.dumps(body.model_dump())
+            )
+            emit_event(
+                STEER_EVENT,
+                resource={
+                    "prefect.resource.id": SESSIONS_RESOURCE,
+                    "wildloop.session.id": session_id,
+                },
+            )
+        await self.stop_runs(record, running=body.runs == "stop")
+        if not session_is_active:
+            await self.end(record, EvoSweepStatus.STOPPED, "Stopped after its session had ended.")
+        return await self.get(session_id)
+
+    async def requested_stop(self, record: EvoSweepRecord) -> EvoSweepStop | None:
+        """What was asked for by `stop`, if anything was."""
+        key = _stop_key(record)
+        inputs = await self.client.filter_flow_run_input(
+            UUID(record.session_id), key_prefix=key, limit=10, exclude_keys=set()
+        )
+        found = [one.value for one in inputs if one.key == key]
+        return EvoSweepStop.model_validate_json(found[0]) if found else None
+
+    async def stop_runs(self, record: EvoSweepRecord, *, running: bool) -> list[str]:
+        """Stop the sweep's waiting runs, and the running ones if `running`; return their ids."""
+        runs = RunStore(self.client, self.settings, self.deployment_ids)
+        stopped = []
+        for run in await runs.all(sweep_id=record.sweep_id):
+            waiting = run.status in (RunStatus.READY, RunStatus.QUEUED)
+            if waiting or (running and run.status.is_active):
+                # One that ends between the list and the request needs no stopping.
+                with suppress(InvalidTransition):
+                    await runs.stop(run.id)
+                    stopped.append(run.id)
+        return stopped
+
+
+def _stop_key(record: EvoSweepRecord) -> str:
+    return STOP_KEY + record.label.replace(".", "-")
