@@ -21,7 +21,11 @@ async def wait_for_change(session: ResearchSession, seconds: float) -> str:
     """
     sweeping = session.sweeping
     sweep_id = sweeping.sweep_id if sweeping else None
-    before = {run.id for run in await session.active_runs() if run.sweep_id != sweep_id}
+    before = {
+        run.id
+        for run in await session.active_runs()
+        if sweep_id is None or run.sweep_id != sweep_id
+    }
 
     async def changed() -> str | None:
         if await session.sessions.steers(session.id):

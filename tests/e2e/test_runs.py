@@ -129,7 +129,7 @@ def test_manifest_tells_what_was_run(server: Server) -> None:
 def test_more_slots_than_there_are_is_refused_at_once(server: Server) -> None:
     response = server.http.post("/runs", json={"name": "x", "command": "true", "gpus": 3})
     assert response.status_code == 422
-    assert "gpus: 3 slots are asked for, there are 2" in response.json()["detail"]
+    assert "gpus: 3 are asked for, no host has more than 2" in response.json()["detail"]
 
 
 def test_missing_workdir_is_refused_by_name(server: Server) -> None:
