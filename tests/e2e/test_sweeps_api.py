@@ -141,7 +141,7 @@ def test_ended_run_is_put_into_a_sweep_and_out_again(server: Server) -> None:
     assert (renamed["name"], renamed["sweep_id"]) == ("still out", None)
 
 
-@pytest.mark.parametrize("sweep_id", ["nope", "00000000-0000-0000-0000-000000000000", "%00", "%25"])
+@pytest.mark.parametrize("sweep_id", ["nope", "00000000-0000-0000-0000-000000000000", "%25"])
 def test_unknown_sweep_is_404_everywhere(server: Server, sweep_id: str) -> None:
     run = server.post("/runs", {"name": "x", "command": "true"})["id"]
     told = unquote(sweep_id)
