@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,9 +12,11 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.support.server import Server, wait_for
+from tests.support.project import make_project
+from tests.support.server import Server, start_server, wait_for
 
 ROUNDS = 20
+RUNS, SLOTS = 60, 3
 MODULES = ("flows.worker.main", "shim.main", "shim.prefect_server")
 
 
@@ -146,3 +149,41 @@ def wait_until_all_ended(
         assert time.monotonic() < deadline, f"without an outcome: {left}"
         time.sleep(0.3)
     return ended
+
+
+def check_survival(tmp_path: Path, seed: int) -> None:
+    """60 runs on three slots while processes are killed: each has one true outcome."""
+    chance = random.Random(seed)
+    made = witnesses(tmp_path / "witnesses", RUNS, chance)
+    server = start_server(tmp_path / "home", make_project(tmp_path / "project"), slots=SLOTS)
+    killer = Killer(server, chance)
+    try:
+        with killer.at_work():
+            ids = [
+                create_surely(server, f"run-{number:03d}", witness)
+                for number, witness in enumerate(made)
+            ]
+            assert len(set(ids)) == RUNS
+            ended = wait_until_all_ended(server, ids, 600)
+        wait_for(lambda: read_run(server, ids[0]), "all answer again", 120)
+        listed = server.get("/runs", limit=1000)
+        health = server.get("/wild/v2/system-health")
+    finally:
+        server.stop()
+
+    assert set(killer.kills) == set(MODULES), Counter(killer.kills)
+    outcomes = {run["id"]: (run["status"], run["exit_code"]) for run in listed}
+    assert outcomes == {id: (run["status"], run["exit_code"]) for id, run in ended.items()}
+    assert (health["total"], health["running"], health["queued"]) == (RUNS, 0, 0)
+    intervals = []
+    for run_id, witness in zip(ids, made, strict=True):
+        run = ended[run_id]
+        assert (witness.times("starts"), len(witness.times("ends"))) == (
+            witness.times("starts")[:1],
+            1,
+        ), run
+        assert run["exit_code"] == witness.exit_code, run
+        assert run["status"] == ("failed" if witness.exit_code else "finished"), run
+        assert (Path(str(run["run_dir"])) / "run.log").read_text() == "line 1\nline 2\n"
+        intervals.append((witness.times("starts")[0], witness.times("ends")[0]))
+    assert most_at_once(intervals) <= SLOTS
