@@ -42,7 +42,7 @@ def test_follower_that_reads_nothing_costs_no_memory(server: Server) -> None:
     server.get(f"/runs/{run['id']}/logs", offset=-5)
     before = shim.memory_info().rss
     request = (
-        f"GET /runs/{run['id']}/logs/stream HTTP/1.1\r\nHost: x\r\n"
+        f"GET /runs/{run['id']}/logs/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"X-Auth-Token: {server.token}\r\n\r\n"
     )
     lazy = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(10)]

@@ -87,7 +87,7 @@ def test_run_on_a_node_that_fails_starts_again_or_is_failed_by_name(
     assert (lost["status"], lost["exit_code"]) == ("failed", None)
     assert "NODE_FAIL" in lost["error"]
     slurm.start("slurmd")
-    slurm.call("scontrol", "update", "nodename=n1", "state=resume")
+    slurm.resume()
     ended = server.ended(again["id"], 150)
     assert (ended["status"], ended["exit_code"]) == ("failed", 3)
     assert count.read_text().split() == ["x", "x"]

@@ -76,11 +76,23 @@ class Slurm:
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
         return done.stdout.strip()
 
+    def resume(self) -> None:
+        """Take a node that was set down back; Slurm may do so by itself when slurmd registers."""
+
+        def back() -> bool:
+            if not {"down", "drained", "unknown"} & set(self.node().strip("*").split("\n")):
+                return bool(self.node())
+            env = dict(os.environ) | {"SLURM_CONF": str(self.conf)}
+            update = ["scontrol", "update", "nodename=n1", "state=resume"]
+            subprocess.run(update, env=env, capture_output=True, timeout=60)
+            return False
+
+        wait_for(back, "the node is back")
+
     def calm(self) -> None:
         """Cancel every job, and wait for an idle node."""
         self.call("scancel", f"--user={os.getuid()}")
-        if "down" in self.node() or "drain" in self.node():
-            self.call("scontrol", "update", "nodename=n1", "state=resume")
+        self.resume()
         wait_for(lambda: self.node() == "idle", "the node is idle")
 
 
