@@ -224,7 +224,7 @@ async def test_failed_node_is_lost_with_its_reason(place: Place, slurm: Slurm) -
         ended = await place.launcher.wait(spec.folder, DEADLINE_S)
     finally:
         slurm.start("slurmd")
-        slurm.call("scontrol", "update", "nodename=n1", "state=resume")
+        slurm.resume()
     assert (ended.state, ended.reason) == (ProcessState.LOST, "NODE_FAIL")
     assert ended.exit_code is None
 
