@@ -12,20 +12,33 @@ NUMBER_LIMIT = 2**63
 UNSTORABLE = (
     "it has a NUL character, half a surrogate pair, or a number of more than 64 bits (quote it)"
 )
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+UNUSABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def usable_text(value: str) -> str:
+    """The text without outer blanks.
+
+    Raises:
+        ValueError: it is blank, or cannot be stored.
+    """
+    if not value.strip():
+        raise ValueError("must not be blank")
+    if UNUSABLE.search(value):
+        raise ValueError("must not contain a NUL or half a character")
+    return value.strip()
 
 
 def unstorable(value: Any, place: str = "body", *, numbers: bool = True) -> str | None:
     """Where in a JSON value such a text or (if `numbers`) number is; None if nowhere."""
     if isinstance(value, str):
-        return place if _UNSTORABLE.search(value) else None
+        return place if UNUSABLE.search(value) else None
     if isinstance(value, int | float):
         # NaN and infinity are stored as they are.
         odd = isinstance(value, float) and not math.isfinite(value)
         fits = odd or -NUMBER_LIMIT <= value < NUMBER_LIMIT
         return place if numbers and not fits else None
     if isinstance(value, dict):
-        if any(_UNSTORABLE.search(name) for name in value):
+        if any(UNUSABLE.search(name) for name in value):
             return place
         items = list(value.items())
     elif isinstance(value, list):

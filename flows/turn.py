@@ -11,11 +11,13 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from blocks.agents.base import AgentReply, AgentRequest
+from flows.attempts import log_tail
 from flows.catalog import api_catalog
 from flows.errors import Unavailable
 from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.run import Run, RunStatus
 from flows.models.session import IterationRecord
+from flows.paths import RunPaths
 from flows.prompts import (
     PromptContext,
     budget_section,
@@ -41,6 +43,7 @@ SKILLS = {
     "reflection": "wild_v2_reflection",
 }
 API_PATIENCE_S = 300.0
+RESULT_TAIL_BYTES = 4096
 Kind = Literal["planning", "iteration", "reflection"]
 INTERRUPTED = (
     "The call before this one was interrupted (pause, restart or crash) before it had ended. "
@@ -250,7 +253,7 @@ def _results(session: ResearchSession, runs: Sequence[Run], sweep: EvoSweepRecor
         if run.status.is_terminal and (run.finished_at or 0) >= since and not told_by(sweep, run)
     ]
     tails = {
-        run.id: _tail(Path(run.run_dir) / "run.log")
+        run.id: log_tail(RunPaths(Path(run.run_dir)).log, size=RESULT_TAIL_BYTES)
         for run in fresh
         if run.status is RunStatus.FAILED
     }
@@ -259,15 +262,6 @@ def _results(session: ResearchSession, runs: Sequence[Run], sweep: EvoSweepRecor
     return "\n\n".join(
         [sweep_results(sweep), *([experiment_results(fresh, tails)] if fresh else [])]
     )
-
-
-def _tail(log: Path, size: int = 4096) -> str:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - size))
-            return file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
 
 
 async def _catalog(session: ResearchSession) -> str:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from blocks.launchers.base import Launcher
 from blocks.launchers.local import LocalLauncher
+from blocks.launchers.record import RECORD
 from blocks.launchers.slurm import SlurmLauncher
 from blocks.launchers.slurm_compute import SlurmCompute
-from blocks.launchers.slurm_record import INTENT
+from blocks.launchers.slurm_record import is_slurm_launch
 
 
 class Launchers:
@@ -28,8 +29,8 @@ class Launchers:
 
     def of(self, folder: Path) -> Launcher:
         """The launcher that began what `folder` records; where nothing is, the one for new ones."""
-        if (folder / INTENT).exists():
+        if is_slurm_launch(folder):
             return self._slurm
-        if (folder / "process.json").exists():
+        if (folder / RECORD).exists():
             return self._local
         return self._new

@@ -17,19 +17,12 @@ from pydantic import (
     model_validator,
 )
 
+from flows.texts import UNUSABLE, usable_text
+
 BUDGET_LIMIT = 10_000
 VALUES_LIMIT = 1_000
 _FLAG = re.compile(r"[A-Za-z_][\w./-]{0,99}", re.ASCII)
-_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 _DIRECTIONS = {"maximize": "max", "maximise": "max", "minimize": "min", "minimise": "min"}
-
-
-def _text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be blank")
-    if _UNUSABLE.search(value):
-        raise ValueError("must not contain a NUL or half a character")
-    return value.strip()
 
 
 def _finite(value: JsonValue) -> JsonValue:
@@ -38,7 +31,7 @@ def _finite(value: JsonValue) -> JsonValue:
         raise ValueError("must be finite")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError("must fit 64 bits")
-    if isinstance(value, str) and _UNUSABLE.search(value):
+    if isinstance(value, str) and UNUSABLE.search(value):
         raise ValueError("must not contain a NUL or half a character")
     if isinstance(value, list | dict):
         for one in value.values() if isinstance(value, dict) else value:
@@ -46,7 +39,7 @@ def _finite(value: JsonValue) -> JsonValue:
     return value
 
 
-Text = Annotated[str, AfterValidator(_text)]
+Text = Annotated[str, AfterValidator(usable_text)]
 Value = Annotated[JsonValue, AfterValidator(_finite)]
 
 

@@ -1,20 +1,19 @@
 """The sweep: a named group of runs with one goal."""
 
 import json
-import re
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from flows.models.run import RunCounts, RunCreate
+from flows.texts import UNUSABLE
 
 MOST_RUNS = 1000
-_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def _storable(value: str) -> str:
-    if _UNUSABLE.search(value):
+    if UNUSABLE.search(value):
         raise ValueError("must not contain a NUL or half a character")
     return value
 

@@ -20,12 +20,12 @@ from pydantic import (
 )
 
 from flows.models.run import RunSpec
+from flows.texts import UNUSABLE, usable_text
 
 SIZE_LIMIT = 100_000
 ITEM_LIMIT = 500
 NAME_LENGTH = 80
 _KEY = re.compile(r"[A-Za-z_][\w./-]{0,99}", re.ASCII)
-_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 _ITEM = re.compile(r"^([ \t]*)-(?=[ \t\n])", re.MULTILINE)
 _MENDS = {
     "missing": "is required",
@@ -60,21 +60,13 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be blank")
-    if _UNUSABLE.search(value):
-        raise ValueError("must not contain a NUL or half a character")
-    return value.strip()
-
-
 def _plain(value: Any) -> Any:
     """Values that JSON and databases hold: what they cannot becomes the text of it."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError("holds an integer of more than 64 bits")
-    if isinstance(value, str) and _UNUSABLE.search(value):
+    if isinstance(value, str) and UNUSABLE.search(value):
         raise ValueError("holds a NUL or half a character")
     if isinstance(value, list):
         return [_plain(one) for one in value]
@@ -100,7 +92,7 @@ def _parameters(value: Any) -> Any:
     return found
 
 
-Text = Annotated[str, AfterValidator(_text)]
+Text = Annotated[str, AfterValidator(usable_text)]
 
 
 class ExperimentRequest(BaseModel):

@@ -15,11 +15,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.store.base import RESEARCH_LOOP
 from flows.store.runs import EXPERIMENT_TAG
+from flows.store.sessions import LOOP_TAG
 from flows.worker.identity import WorkerIdentity
 
-LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
 UNSIGNED_SECONDS = 20.0
 PAGE = 200
 NAMES_SHOWN = 5

@@ -31,8 +31,8 @@ from flows.control import RunControl, StopReason, enter_control
 from flows.environment import EnvironmentRecorder
 from flows.experiment import experiment
 from flows.research_loop import research_loop
-from flows.store.base import RESEARCH_LOOP
 from flows.store.runs import EXPERIMENT_TAG, spec_of
+from flows.store.sessions import LOOP_TAG
 from flows.store.states import suspended_state
 from flows.worker import admission, reconcile
 from flows.worker.devices import Grant
@@ -40,7 +40,6 @@ from flows.worker.host import HostCompute
 from flows.worker.identity import worker_identity
 from flows.worker.observer import STEERED, observe_flow_runs
 
-LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
 SHUTDOWN_SECONDS = 8.0
 ENDED = frozenset({"Completed", "Failed", "Crashed", "Cancelled"})
 
