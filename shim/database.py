@@ -154,7 +154,9 @@ class EmbeddedPostgres:
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
             return
         if not ours:
-            note.unlink(missing_ok=True)
+            # The lock of its socket names the same pid.
+            for stale in (note, *self.socket_dir.glob(".s.PGSQL.*.lock")):
+                stale.unlink(missing_ok=True)
             return
         end_process(process, signal.SIGINT, STOP_SECONDS)
 
