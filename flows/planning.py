@@ -31,7 +31,8 @@ async def plan_session(session: ResearchSession) -> None:
         last = await session.step(label, planning(session.id, label, faults, return_state=True))
         if has_abort_sentinel(session.plan_text()):
             raise PreflightFailed(f"the agent aborted in planning: {last.summary}")
-        faults = last.faults
+        # A breach is told with the next prompt; the plan need not be written anew for it.
+        faults = [fault for fault in last.faults if fault not in last.breaches]
         if session.plan().tasks and (not faults or attempt >= 2):
             return
     raise PlanningFailed(

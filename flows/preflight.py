@@ -12,6 +12,8 @@ from blocks.agents.base import AgentUnavailable
 from blocks.agents.registry import load_agent
 from flows import git
 from flows.errors import PreflightFailed, WildloopError
+from flows.guards.patterns import TooManyFiles
+from flows.guards.turns import begin_guards
 from flows.models.session import Phase
 from flows.protocol.plan import abort_checklist
 from flows.session import ResearchSession
@@ -112,6 +114,13 @@ async def _compute(session: ResearchSession) -> str:
     return f"{cluster.label}: {capacity.g} slots"
 
 
+async def _protected(session: ResearchSession) -> str:
+    try:
+        return await begin_guards(session)
+    except (OSError, TooManyFiles) as error:
+        raise CheckFailed(f"the protected files cannot be recorded: {error}") from error
+
+
 async def _project(session: ResearchSession) -> str:
     """Read wildloop.toml, if there is one, and run the project's own set-up commands."""
     commands = list(session.project.project.setup) if session.project else []
@@ -138,4 +147,5 @@ CHECKS: dict[str, Check] = {
     "agent": _agent,
     "compute": _compute,
     "project": _project,
+    "protected files": _protected,
 }

@@ -104,6 +104,14 @@ class ProjectConfig(BaseModel):
     baseline: dict[str, Any] = Field(default_factory=dict)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
+    protected: list[ProjectPath] = Field(
+        default_factory=list, description="The same as [project] protected, above all tables."
+    )
+
+    @property
+    def protected_patterns(self) -> list[str]:
+        """What an agent must not edit, wherever the file says so."""
+        return list(dict.fromkeys([*self.protected, *self.project.protected]))
 
 
 _TABLES: dict[str, type[BaseModel]] = {
