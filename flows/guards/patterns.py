@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from pathspec import GitIgnoreSpec
 
 MAX_FILES = 10_000
+MAX_ROOTS = 200
 # Wildloop and git write here all the time.
 _NEVER = frozenset({".git", ".wild"})
 # Where a wildcard at a pattern's beginning is not to lead.
@@ -44,6 +45,18 @@ def matching(root: Path, patterns: Sequence[str]) -> list[str]:
                 f"the protected patterns name over {MAX_FILES} files (with '{pattern}'): protect "
                 "an archive or an index of them instead"
             )
+    return sorted(found)
+
+
+def roots(root: Path, patterns: Sequence[str]) -> list[str]:
+    """The fewest files and folders that hold all that the patterns name and nothing else."""
+    found: set[str] = set()
+    for pattern in patterns:
+        whole = normal(pattern).removesuffix("/**")
+        if not _MAGIC.search(whole) and (root / whole).exists():
+            found.add(whole)
+        else:
+            found.update(matching(root, [pattern])[:MAX_ROOTS])
     return sorted(found)
 
 

@@ -18,7 +18,8 @@ CREATE = """\
 create() {
   curl -sf -H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN" -H "Content-Type: application/json" \\
     -d "{\\"name\\": \\"$1\\", \\"command\\": \\"$2\\", \\"auto_start\\": true,
-         \\"chat_session_id\\": \\"$WILDLOOP_SESSION_ID\\"}" $WILDLOOP_SERVER_URL/runs |
+         \\"workdir\\": \\"$PWD\\", \\"chat_session_id\\": \\"$WILDLOOP_SESSION_ID\\"}" \\
+    $WILDLOOP_SERVER_URL/runs |
     sed 's/.*"id":"\\([^"]*\\)".*/\\1/'
 }
 ended() {
