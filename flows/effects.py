@@ -90,8 +90,8 @@ async def close_turn(session: ResearchSession, turn: Turn, known_runs: set[str])
         known_runs: ids of the runs that were there before it.
     """
     record = turn.record
-    await inspect_call(session, turn)
     runs = await session.all_runs()
+    await inspect_call(session, turn, [run.command for run in runs])
     # Trials that a sweep has created meanwhile belong to the call that asked for the sweep.
     trials = session.sweeping.sweep_id if session.sweeping else None
     record.run_ids = [

@@ -9,6 +9,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.control import StopRequested
 from flows.effects import close_turn, write_plan
 from flows.errors import PreflightFailed
+from flows.guards.direct import watched
 from flows.models.session import Phase
 from flows.protocol.plan import has_abort_sentinel, plan_faults
 from flows.session import ResearchSession, current_session
@@ -58,7 +59,8 @@ async def planning(session_id: str, label: str, faults: list[str]) -> State[Any]
     number = 1 + sum(1 for it in session.record.iterations if it.kind == "planning")
     before = session.plan_text()
     try:
-        turn = await take_turn(session, "planning", 0, number, faults)
+        async with watched(session):
+            turn = await take_turn(session, "planning", 0, number, faults)
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     _take_plan(session, turn, before)

@@ -1,10 +1,12 @@
 """What is looked at after each call of the agent, and told to agent and user."""
 
 import asyncio
+from collections.abc import Sequence
 
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
+from flows.guards.direct import direct_starts
 from flows.session import ResearchSession
 from flows.turn import Turn
 
@@ -30,9 +32,19 @@ async def begin_guards(session: ResearchSession) -> str:
     return f"{len(guard.baseline.files)} files are protected"
 
 
-async def inspect_call(session: ResearchSession, turn: Turn) -> None:
-    """Undo and note what a call has done against the rules: in its record, log and events."""
-    breaches = await _protected(session, turn)
+async def inspect_call(session: ResearchSession, turn: Turn, commands: Sequence[str]) -> None:
+    """Undo and note what a call has done against the rules: in its record, log and events.
+
+    Args:
+        session: the session.
+        turn: the call that has ended.
+        commands: of the session's runs.
+    """
+    record = session.paths.processes / f"{turn.record.label}.{session.record.attempt}"
+    breaches = [
+        *await _protected(session, turn),
+        *(await direct_starts(session, record, commands))[:MANY],
+    ]
     turn.record.faults += breaches
     turn.record.breaches += breaches
     for text in breaches:
