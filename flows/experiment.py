@@ -21,6 +21,7 @@ from flows.attempts import begin_next
 from flows.control import current_control
 from flows.errors import WildloopError
 from flows.execution import Execution, Outcome, launch_fault
+from flows.guards.leaks import mask_token
 from flows.guards.runs import RunGuard, verdict
 from flows.manifest import Manifest, finish_manifest, write_manifest
 from flows.metrics import run_metrics
@@ -154,6 +155,13 @@ async def _requeue(store: RunStore, execution: Execution, outcome: Outcome) -> O
 async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -> None:
     if not execution.paths.manifest.exists():
         return
+    token = store.settings.token
+    await asyncio.to_thread(
+        mask_token,
+        execution.paths.root,
+        [execution.paths.log.name, execution.paths.metrics.name],
+        token.get_secret_value() if token else None,
+    )
     finished = await asyncio.to_thread(_finish_files, execution.paths, outcome)
     await store.write_facts(UUID(execution.run_id), finished)
 
