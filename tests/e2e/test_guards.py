@@ -1,6 +1,8 @@
 """Agents that break the rules, through the real server."""
 
 import json
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -156,6 +158,7 @@ def test_leaked_token_is_found_nowhere(guarded: Server, tmp_path: Path, script: 
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 words.update(process.cmdline())
+        time.sleep(0.05)
     session = guarded.session(session_id)
     assert session["status"] == "completed", session["error"]
     runs = guarded.get("/runs", chat_session_id=session_id)
@@ -165,7 +168,8 @@ def test_leaked_token_is_found_nowhere(guarded: Server, tmp_path: Path, script: 
     places = {str(path): path.read_bytes() for path in project.rglob("*") if path.is_file()}
     places |= {f"prompt {number}": script.prompt(number).encode() for number in (1, 2, 3)}
     places |= {path.name: path.read_bytes() for path in (guarded.home / "logs").iterdir()}
-    places["commits"] = git(project, "log", "-p", "--all", "--text").encode()
+    history = ["git", "-C", str(project), "log", "-p", "--all", "--text"]
+    places["commits"] = subprocess.run(history, check=True, capture_output=True).stdout
     places["process list"] = "\n".join(words).encode()
     for path in (
         f"/runs/{leaky['id']}",
@@ -179,5 +183,5 @@ def test_leaked_token_is_found_nowhere(guarded: Server, tmp_path: Path, script: 
         places[path] = guarded.http.get(path).content
     for kind in ("artifacts", "logs", "flow_runs", "task_runs"):
         places[kind] = guarded.prefect.post(f"/{kind}/filter", json={"limit": 200}).content
-    assert "iteration-01" in places["commits"].decode()
+    assert b"iteration-01" in places["commits"]
     assert [name for name, text in places.items() if token.encode() in text] == []
