@@ -7,6 +7,7 @@ from prefect.logging import get_run_logger
 
 from flows import git
 from flows.errors import InvalidRequest
+from flows.guards.turns import inspect_call
 from flows.models.run import Run, RunCreate
 from flows.models.session import IterationRecord
 from flows.models.sweep import WildSweepCreate
@@ -90,6 +91,7 @@ async def close_turn(session: ResearchSession, turn: Turn, known_runs: set[str])
     """
     record = turn.record
     runs = await session.all_runs()
+    await inspect_call(session, turn, [run.command for run in runs])
     # Trials that a sweep has created meanwhile belong to the call that asked for the sweep.
     trials = session.sweeping.sweep_id if session.sweeping else None
     record.run_ids = [

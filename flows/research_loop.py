@@ -17,6 +17,7 @@ from flows import git
 from flows.control import StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
 from flows.errors import PreflightFailed, WildloopError
+from flows.guards.isolation import isolated
 from flows.iteration import next_iteration, rest
 from flows.models.session import (
     AgentName,
@@ -107,7 +108,8 @@ async def carry_out(session: ResearchSession) -> State[Any]:
             await prepare_branch(session)
             await plan_session(session)
         else:
-            session.agent = await load_agent(session.spec.agent)
+            agent = await load_agent(session.spec.agent)
+            session.agent = isolated(agent, session.workdir, session.project)
         reason = await iterate(session)
     except PreflightFailed as error:
         await finish(session, f"preflight failed: {error}", report=False)

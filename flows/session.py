@@ -58,6 +58,7 @@ class ResearchSession:
     agent: Agent | None = None
     resumed: bool = False
     sweeping: Sweeping | None = None
+    agent_processes: set[tuple[str, ...]] = field(default_factory=set)
     paths: SessionPaths = field(init=False)
     runs: RunStore = field(init=False)
     sweeps: SweepStore = field(init=False)

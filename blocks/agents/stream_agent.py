@@ -252,10 +252,6 @@ class StreamAgent(ProcessAgent):
             }
         )
 
-    def _environment(self, request: AgentRequest) -> dict[str, str]:
-        own = {**self.variables(), **request.env}
-        return agent_environment(os.environ, own, self.kept_variables())
-
     def _cost(self, reading: Reading) -> tuple[float | None, bool]:
         price = self.price or price_of(reading.model or self.model)
         if reading.cost_usd is not None or price is None or reading.usage == Usage():

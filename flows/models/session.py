@@ -195,6 +195,9 @@ class IterationRecord(BaseModel):
     summary: str = ""
     promise: Literal["DONE", "WAITING"] | None = None
     faults: list[str] = Field(default_factory=list, description="Told to the agent next time.")
+    breaches: list[str] = Field(
+        default_factory=list, description="Of the faults, those against the rules of the house."
+    )
     failed: bool = Field(default=False, description="Counts towards three failures in a row.")
     error: str | None = None
     exit_reason: str = ""
