@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -81,22 +81,35 @@ class RunStore(Store):
             InvalidRequest: it asks for more slots than there are.
         """
         await self._check_slots(body.gpus)
+        draft = self._draft(body, idempotency_key)
+        return to_run(await self.create_flow_run(EXPERIMENT, **draft))
+
+    async def create_many(self, bodies: Mapping[str, RunCreate]) -> None:
+        """Create runs in their order, by idempotency key: those that are there are not made twice.
+
+        Raises:
+            Unavailable, InvalidRequest: as `create`.
+        """
+        await self._check_slots(max((body.gpus for body in bodies.values()), default=0))
+        drafts = [self._draft(body, key) for key, body in bodies.items()]
+        await self.create_flow_runs(EXPERIMENT, drafts)
+
+    def _draft(self, body: RunCreate, idempotency_key: str | None) -> dict[str, Any]:
+        """The fields of a run's flow run."""
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
         if spec.workdir is None:
             spec.workdir = str(self.settings.workdir)
         stored = spec.model_dump(mode="json", exclude_defaults=True)
         if (place := unstorable(stored, "run")) is not None:
             raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
-        flow_run = await self.create_flow_run(
-            EXPERIMENT,
-            parameters={"spec": stored},
-            name=spec.name,
-            tags=run_tags(spec),
-            state=Scheduled() if body.auto_start else ready_state(),
-            work_queue_name=RUNS_QUEUE if spec.gpus else CPU_QUEUE,
-            idempotency_key=idempotency_key,
-        )
-        return to_run(flow_run)
+        return {
+            "parameters": {"spec": stored},
+            "name": spec.name,
+            "tags": run_tags(spec),
+            "state": Scheduled() if body.auto_start else ready_state(),
+            "work_queue_name": RUNS_QUEUE if spec.gpus else CPU_QUEUE,
+            "idempotency_key": idempotency_key,
+        }
 
     async def _check_slots(self, gpus: int) -> None:
         if gpus <= 1:
