@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -57,6 +58,7 @@ class RunFilter(BaseModel):
     sweep_id: str | None = None
     chat_session_id: str | None = None
     archived: bool | None = None
+    before: float | None = Field(default=None, description="Created before; Unix seconds.")
 
     @property
     def is_exact(self) -> bool:
@@ -313,6 +315,7 @@ class RunStore(Store):
         return FlowRunFilter(
             tags=FlowRunFilterTags(all_=tags),
             state=_state_filter(list(types)) if types is not None else None,
+            expected_start_time=_before(wanted.before) if wanted.before is not None else None,
         )
 
 
@@ -428,6 +431,12 @@ def _matches(run: Run, wanted: RunFilter) -> bool:
 
 def _state_filter(types: list[StateType]) -> FlowRunFilterState:
     return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
+
+
+def _before(seconds: float) -> FlowRunFilterExpectedStartTime:
+    # Prefect's bound counts in, and its times have microseconds.
+    last = datetime.fromtimestamp(seconds, UTC) - timedelta(microseconds=1)
+    return FlowRunFilterExpectedStartTime(before_=last)
 
 
 def _tagged(tags: Iterable[str], prefix: str) -> str | None:
