@@ -1,5 +1,6 @@
 """The shim: the HTTP API that agents and people use, translated to Prefect."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -70,7 +71,13 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with client_factory() as client:
             app.state.client = client
-            yield
+            index: RunIndex = app.state.run_index
+            warming = asyncio.create_task(index.warm(client))
+            try:
+                yield
+            finally:
+                warming.cancel()
+                index.close()
 
     app = openapi.Api(
         title="Wildloop",

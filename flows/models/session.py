@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from flows.models.body import Body
 from flows.models.run import RunCounts
 
 
@@ -37,7 +38,7 @@ class Phase(StrEnum):
     ENDED = "ended"
 
 
-class Budget(BaseModel):
+class Budget(Body):
     """Upper bounds of a session; None means no bound."""
 
     hours: float | None = Field(default=None, gt=0, title="Hours", description="Wall-clock hours.")
@@ -143,7 +144,7 @@ ChatSession = Annotated[
 ]
 
 
-class SessionOptions(BaseModel):
+class SessionOptions(Body):
     """What a session is to do, wherever its project lies."""
 
     goal: Goal
@@ -297,7 +298,7 @@ class Session(BaseModel):
     ui_url: str | None = None
 
 
-class SessionCommand(BaseModel):
+class SessionCommand(Body):
     """Body of `POST /wild/v2/stop|pause|resume`. Without an id: the one active session."""
 
     chat_session_id: str | None = None
@@ -308,7 +309,7 @@ class SessionCommand(BaseModel):
     )
 
 
-class SteerCommand(BaseModel):
+class SteerCommand(Body):
     """Body of `POST /wild/v2/steer`."""
 
     context: str = Field(min_length=1, pattern=r"\S", description="What the agent is to know.")
@@ -328,7 +329,7 @@ class SessionEvent(BaseModel):
     resolved: bool = False
 
 
-class ResolveEvents(BaseModel):
+class ResolveEvents(Body):
     """Body of `POST /wild/v2/events/{session_id}/resolve`."""
 
     event_ids: list[str] = Field(min_length=1)
