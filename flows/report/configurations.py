@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from flows.models.run import Run
@@ -75,8 +76,7 @@ def seed_of(run: Run) -> str | None:
     for name, value in run.parameters.items():
         if name.lower() in SEED_NAMES:
             return str(value)
-    words = words_of(run.command)
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words_of(run.command), ""]):
         if match := _SEED_FLAG.fullmatch(word):
             return match[2] if match[2] is not None else following
     return None
@@ -85,8 +85,7 @@ def seed_of(run: Run) -> str | None:
 def settings_of(run: Run) -> dict[str, Any]:
     """What sets this run apart but its seed: its parameters, and flags of its command line."""
     found: dict[str, Any] = {}
-    words = words_of(run.command)[1:]
-    for word, following in zip(words, [*words[1:], "-"], strict=True):
+    for word, following in pairwise([*words_of(run.command)[1:], "-"]):
         name, equals, value = word.lstrip("-").partition("=")
         if not word.startswith("-") or not name or _OUTPUT.fullmatch(name):
             continue

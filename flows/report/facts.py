@@ -86,8 +86,12 @@ class ReportFacts:
 
     @property
     def reference_group(self) -> Configuration | None:
-        """The configuration that ablations are set against: the confirmed one of the others."""
-        return self._confirmed([one for one in self.groups if not self._is_ablated(one)])
+        """What ablations are set against: the confirmed one of those that are not ablations only.
+
+        An ablation may well run its control, the whole configuration, once more.
+        """
+        others = [one for one in self.groups if not all(map(self._is_ablation, one.runs))]
+        return self._confirmed(others)
 
     @property
     def gain(self) -> Difference | None:
@@ -101,7 +105,11 @@ class ReportFacts:
     def ablations(self) -> list[Ablation]:
         """What the ablations show."""
         reference = self.reference_group
-        mine = [one for one in self.groups if self._is_ablated(one)]
+        mine = [
+            one
+            for one in self.groups
+            if one is not reference and any(map(self._is_ablation, one.runs))
+        ]
         return ablations(mine, reference) if reference else []
 
     @property
@@ -133,8 +141,8 @@ class ReportFacts:
         calls = (it.label for it in self.session.iterations if run.id in it.run_ids)
         return next(calls, None)
 
-    def _is_ablated(self, group: Configuration) -> bool:
-        return all(is_ablation(run, self.sweep_texts) for run in group.runs)
+    def _is_ablation(self, run: Run) -> bool:
+        return is_ablation(run, self.sweep_texts)
 
     def _confirmed(self, groups: Sequence[Configuration]) -> Configuration | None:
         base = self.baseline_group

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 # An underscore inside a word marks nothing, and names are full of them.
-_MARKS = re.compile(r"([\\`*\[\]<#|~&]|(?<!\w)_|_(?!\w))")
+_MARKS = re.compile(r"([\\`*\[\]<#|~&]|(?<![^\W_])_|_(?![^\W_]))")
 # Marks that only count at the beginning of a line.
-_BEGINNING = re.compile(r"^(\s*)([-+=>]|\d+[.)])(?=\s|$)|^(\s*)(-{3,}|={3,})")
+_BEGINNING = re.compile(r"^(\d{0,9})(?=[.)](?:\s|$))|^(?=[-+=>])")
 CUT = 300
 
 
@@ -18,7 +18,7 @@ def plain(text: object, length: int = CUT) -> str:
     if len(line) > length:
         line = line[: length - 1].rstrip() + "…"
     line = _MARKS.sub(r"\\\1", line)
-    return _BEGINNING.sub(lambda match: "\\" + match[0].lstrip(), line)
+    return _BEGINNING.sub(lambda match: f"{match[1] or ''}\\", line)
 
 
 def quote(text: str, length: int = 4000) -> str:
