@@ -40,7 +40,7 @@ from flows.planning import PlanningFailed, plan_session
 from flows.preflight import preflight
 from flows.project import load_project
 from flows.reflection import due_gates, reflect
-from flows.report import write_report
+from flows.report.write import write_report
 from flows.session import ResearchSession, enter_session
 from flows.settings import Settings
 from flows.skills import SkillLibrary, shipped_skills_path

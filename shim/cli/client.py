@@ -59,13 +59,20 @@ class ApiClient:
         Raises:
             ClientError: no answer, or an error answer.
         """
+        return self._answer(method, path, **options).json()
+
+    def text(self, path: str, **options: Any) -> str:
+        """GET a text; raises as `request` does."""
+        return self._answer("GET", path, **options).text
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self.http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise ClientError(no_answer(self.url, error)) from error
         if response.is_error:
             raise ClientError(error_text(response))
-        return response.json()
+        return response
 
     def session(self, session_id: str | None = None) -> Session:
         """The session with this id (or the beginning of it); the active or latest without."""

@@ -147,15 +147,40 @@ def plan(session: SessionId = None, as_json: Json = False) -> None:
         typer.echo(found["plan"])
 
 
-def report(session: SessionId = None, as_json: Json = False) -> None:
-    """Print the report and where it lies."""
+def report(
+    session: SessionId = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Make it anew, also where there is a final one.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the page with its plots here.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table of all runs here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the report; while the session goes on, how it stands."""
     client = ApiClient()
-    found = client.request("GET", f"/wild/v2/report/{client.session(session).session_id}")
+    path, params = f"/wild/v2/report/{client.session(session).session_id}", {"now": now}
+    for file, kind in ((html, "html"), (csv, "runs.csv")):
+        if file is not None:
+            write_text(file, client.text(f"{path}/{kind}", params=params))
+    if html is not None or csv is not None:
+        return
+    found = client.request("GET", path, params=params)
     if as_json:
         print_json(found)
-    else:
-        typer.echo(found["report"])
-        typer.echo(f"({found['report_path']})")
+        return
+    typer.echo(found["report"])
+    for name in ("report_path", "page_path"):
+        if found.get(name):
+            typer.echo(f"({found[name]})")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file and say where it is; a fault ends the command."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"'{file}' cannot be written ({error.strerror}): give another path")
+    typer.echo(f"written: {file}")
 
 
 def show(session: Session, as_json: bool) -> None:
