@@ -13,10 +13,12 @@ from flows.settings import Settings
 from flows.store.run_index import RunIndex
 from shim import errors, openapi
 from shim.auth import HEADER, TokenCheck
+from shim.budgets import BudgetGate, keep_budgets
 from shim.limits import BodyLimit, CreationGate, Limits, limit_creations
 from shim.metrics import MetricsReader
 from shim.monitoring import RequestMetrics, RequestMonitor
 from shim.routers import (
+    activity,
     alerts,
     cluster,
     evo,
@@ -44,6 +46,7 @@ ROUTERS = (
     sweeps,
     cluster,
     wild,
+    activity,
     evo,
     skills,
     memories,
@@ -78,7 +81,7 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         openapi_tags=openapi.TAGS,
-        dependencies=[Depends(check_texts), Depends(limit_creations)],
+        dependencies=[Depends(check_texts), Depends(limit_creations), Depends(keep_budgets)],
         redoc_url=None,
     )
     limits = limits or Limits()
@@ -90,6 +93,7 @@ def create_app(
     app.state.run_watch = RunWatch()
     app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
+    app.state.budgets = BudgetGate()
     guard(app, settings, rules or AccessRules(), limits)
     errors.install(app)
     for module in ROUTERS:
