@@ -162,8 +162,8 @@ async def _watch(
 ) -> None:
     """Wait for the end of the call; end it at the deadline, keep the GPU-hours meanwhile."""
     assert session.agent is not None
+    left = LOOK_SECONDS
     while not call.done():
-        left = LOOK_SECONDS
         if deadline is not None:
             left = min(left, deadline + CUT_SLACK_SECONDS - _now())
         if left <= 0:
@@ -172,7 +172,7 @@ async def _watch(
             return
         await asyncio.wait({call}, timeout=left)
         if not call.done():
-            await keep_gpu_budget(session)
+            left = min(LOOK_SECONDS, await keep_gpu_budget(session) or LOOK_SECONDS)
 
 
 async def _next_attempt(session: ResearchSession, reply: AgentReply) -> None:

@@ -16,7 +16,7 @@ from flows.sweeping import end_sweep
 # Running runs may end for so long; after a budget of time, at most a tenth of it.
 RUN_GRACE_SECONDS = 600.0
 STOP_SECONDS = 30.0
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = 2.0
 # The last reflection after a budget of hours; else it has the time of any other call.
 REFLECTION_SECONDS = 600.0
 TIMED = ("hours", "gpu_hours")

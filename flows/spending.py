@@ -1,11 +1,12 @@
 """What a session has spent, and the limits that end it. Functions of values, without effects."""
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.models.run import Run, RunStatus
+from flows.models.run import Run
 from flows.models.session import Budget, IterationRecord, SessionRecord, SessionSpec
 from flows.models.spending import Spending
 
@@ -131,11 +132,15 @@ def reached_limit(
     return None
 
 
+def gpu_seconds_left(bound: float, used: Spending, runs: Sequence[Run]) -> float:
+    """Seconds until `bound` GPU-hours are used up by the runs that run now; 0: they are."""
+    left = (bound - used.gpu_hours) * 3600
+    rate = sum(run.gpus_requested for run in runs if run.started_at and not run.finished_at)
+    if left <= 0:
+        return 0.0
+    return left / rate if rate else math.inf
+
+
 def is_overdrawn(budget: Budget, used: Spending) -> bool:
     """Whether the runs that still run have used up their overdraft of GPU-hours, too."""
     return budget.gpu_hours is not None and used.gpu_hours >= budget.gpu_hours * (1 + OVERDRAFT)
-
-
-def is_waiting(run: Run) -> bool:
-    """Whether a run has not been started yet."""
-    return run.status in (RunStatus.READY, RunStatus.QUEUED)

@@ -14,7 +14,8 @@ from flows.session import ResearchSession
 
 EVENTS_SUFFIX = ".jsonl"
 EVENTS_BYTES = 50 * 1024 * 1024
-# Events can be large, and the repository is the user's: they stay on disk, out of git.
+# Events can be large, and the repository is the user's: they stay on disk, out of git (see
+# flows.git_rules, too).
 NOT_COMMITTED = ".wild/sessions/*/transcripts/*.jsonl"
 
 

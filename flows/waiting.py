@@ -75,9 +75,9 @@ async def _wait(
         session.control.activity.clear()
         if (found := await changed()) is not None:
             return found
-        if await keep_gpu_budget(session):
+        left = min(CHECK_SECONDS, await keep_gpu_budget(session))
+        if left <= 0:
             return SPENT % "GPU-hours"
-        left = CHECK_SECONDS
         if hours_end is not None:
             left = min(left, hours_end - datetime.now(UTC).timestamp())
         if left <= 0:

@@ -75,7 +75,7 @@ def test_held_calls_cost_no_iteration_and_everybody_can_see_why(
     assert steps == [("planning", 0, False), ("iteration", 1, False), ("reflection", 1, False)]
     step = session["history"][1]
     assert step["held_seconds"] == pytest.approx(5)
-    assert (step["cost_usd"], step["cost_is_estimate"], step["num_turns"]) == (0.5, False, 4)
+    assert (step["cost_usd"], step["cost_is_estimate"], step["num_turns"]) == (0.5, False, 2)
     check_usage(server, session)
     check_events(server, project, step)
     shown, _ = watching.communicate(timeout=30)

@@ -74,7 +74,7 @@ def test_gpu_hours_stop_runs_that_go_beyond(server: Server, project: Path, scrip
     session = server.session_ended(session_id, 90)
     check_end(session, "gpu_hours")
     assert session["runs"]["canceled"] == 1
-    assert session["spent"]["gpu_hours"] * 3600 < 60
+    assert 4 <= session["spent"]["gpu_hours"] * 3600 < 30
 
 
 def test_cost_ends_a_session_before_the_next_call(

@@ -1,5 +1,6 @@
 """What a session has spent, and the limits that end it."""
 
+import math
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from flows.models.session import Budget, IterationRecord, SessionRecord, Session
 from flows.models.spending import CallSoFar, Spending
 from flows.spending import (
     elapsed_seconds,
+    gpu_seconds_left,
     hours_end_at,
     is_overdrawn,
     reached_limit,
@@ -112,6 +114,15 @@ def test_gpu_hours_may_be_overdrawn_by_a_tenth() -> None:
     assert not is_overdrawn(Budget(gpu_hours=10), Spending(gpu_hours=10.9))
     assert is_overdrawn(Budget(gpu_hours=10), Spending(gpu_hours=11.1))
     assert not is_overdrawn(Budget(), Spending(gpu_hours=11.1))
+
+
+def test_gpu_hours_left_go_by_what_runs_now() -> None:
+    running = run(RunStatus.RUNNING, started_at=START, gpus_requested=4)
+    ended = run(started_at=START, finished_at=START + 9, gpus_requested=8)
+    used = Spending(gpu_hours=1.0)
+    assert gpu_seconds_left(3.0, used, [running, ended]) == 1800
+    assert gpu_seconds_left(3.0, used, [ended]) == math.inf
+    assert gpu_seconds_left(1.0, used, [running]) == 0
 
 
 def limit_of(position: SessionRecord, runs: list[Run], **spec: Any) -> str | None:
