@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from blocks.agents.attempts import PASSING
 from blocks.agents.base import AgentReply, AgentRequest
 from blocks.agents.prices import Usage
+from blocks.launchers.record import RECORD
 from flows.activity import activity_log, tell_activity
 from flows.control import StopReason
 from flows.models.session import IterationRecord
@@ -105,8 +106,41 @@ async def _take_up(session: ResearchSession, record: IterationRecord) -> bool:
     was_held = call is not None and call.resume_at is not None
     if call is None or not folder.is_dir():
         _so_far(session).began_at = _now()
+        if known:
+            await _count_interrupted(session, record)
         await session.save()
     return known and not was_held
+
+
+async def _count_interrupted(session: ResearchSession, record: IterationRecord) -> None:
+    """Count what an attempt has taken that was ended by a pause, before it could be counted."""
+    assert session.agent is not None
+    last = session.record.attempt - 1
+    folder = _folder(session, record, last)
+    if last <= _so_far(session).counted or not (folder / RECORD).exists():
+        return
+    # A call that has ended is read, not repeated.
+    reply = await session.agent.run(
+        AgentRequest(
+            prompt="",
+            workdir=session.workdir,
+            env=session.agent_environment(record.kind, record.index),
+            timeout_seconds=session.spec.iteration_timeout_seconds,
+            record=folder,
+        )
+    )
+    _count(session, reply, last)
+
+
+def _count(session: ResearchSession, reply: AgentReply, attempt: int) -> None:
+    """Add what an attempt has taken to the sums."""
+    call = _so_far(session)
+    total = _sum(call, reply)
+    call.usage = Usage.model_validate(total.usage) if total.usage else None
+    call.cost_usd, call.cost_is_estimate = total.cost_usd, total.cost_is_estimate
+    call.num_turns = total.num_turns or 0
+    call.has_begun = call.has_begun or bool(reply.num_turns or reply.text)
+    call.counted = attempt
 
 
 def _so_far(session: ResearchSession) -> CallSoFar:
@@ -177,13 +211,8 @@ async def _watch(
 
 async def _next_attempt(session: ResearchSession, reply: AgentReply) -> None:
     """Note that another attempt follows, with what this one has taken."""
-    call = _so_far(session)
-    total = _sum(call, reply)
-    call.usage = Usage.model_validate(total.usage) if total.usage else None
-    call.cost_usd, call.cost_is_estimate = total.cost_usd, total.cost_is_estimate
-    call.num_turns = total.num_turns or 0
-    call.has_begun = call.has_begun or bool(reply.num_turns or reply.text)
-    call.began_at = _now()
+    _count(session, reply, session.record.attempt)
+    _so_far(session).began_at = _now()
     session.record.attempt += 1
     await session.save()
 

@@ -20,6 +20,7 @@ class CallSoFar(BaseModel):
     holds: int = 0
     held_seconds: float = 0.0
     resume_at: float | None = None
+    counted: int = Field(default=0, description="The last attempt whose usage is in the sums.")
     has_begun: bool = Field(default=False, description="An earlier attempt had got somewhere.")
 
 

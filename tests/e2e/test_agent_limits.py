@@ -124,7 +124,6 @@ def test_pause_and_stop_end_a_wait_at_once_and_resume_goes_on_waiting(
         answers(planned()),
         limited("try again in 6 seconds"),
         limited("try again in 3 hours"),
-        longest_pause_seconds=0,
     )
     program = tmp_path / "bin" / "fake-cli"
     session_id = server.start(project, agent)
@@ -143,6 +142,28 @@ def test_pause_and_stop_end_a_wait_at_once_and_resume_goes_on_waiting(
     server.post("/wild/v2/stop", {"session_id": session_id})
     session = server.session_ended(session_id, 20)
     assert (session["status"], session["iteration"]) == ("stopped", 0)
+
+
+def test_killed_worker_s_successor_sits_the_wait_out(
+    server: Server, project: Path, tmp_path: Path
+) -> None:
+    agent = fake_agent(
+        server,
+        "killed",
+        tmp_path / "bin",
+        answers(planned()),
+        limited("try again in 12 seconds"),
+        answers("<summary>done</summary>"),
+        answers(STOP),
+    )
+    session_id = server.start(project, agent, max_iterations=1)
+    wait_for(lambda: server.session(session_id)["note"], "it waits")
+    server.child("flows.worker.main").kill()
+    session = server.session_ended(session_id)
+    assert (session["status"], times_called(tmp_path / "bin" / "fake-cli")) == ("completed", 4)
+    assert session["history"][1]["held_seconds"] == pytest.approx(12)
+    log = server.get(f"/wild/v2/activity/{session_id}", offset=0)["content"]
+    assert log.count("waiting for the agent's rate limit") == 1
 
 
 def test_session_pauses_itself_when_the_limit_outlasts_its_patience(
