@@ -8,12 +8,13 @@ moment, the bound may be passed by what they create at once.
 """
 
 import asyncio
+import math
 import re
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -25,6 +26,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel, ValidationError
 
@@ -44,7 +46,6 @@ from flows.store.sweeps import SweepStore, grid_id
 PATHS = re.compile(r"/(runs|sweeps)(?:/([^/]+)(?:/(start|queue|rerun|runs))?)?")
 REMEMBERED = 1000
 ASK_AGAIN_SECONDS = 10.0
-T = TypeVar("T")
 
 
 class Demand(BaseModel):
@@ -58,44 +59,56 @@ class Demand(BaseModel):
     idempotency_key: str | None = None
 
 
+class Bounded(BaseModel):
+    """A session with a budget: the id of its flow run, and that of another front end if any."""
+
+    session_id: str
+    chat_session_id: str | None
+    budget: Budget
+
+    @property
+    def ids(self) -> list[str]:
+        """Under which its runs may be found."""
+        return [id for id in (self.session_id, self.chat_session_id) if id is not None]
+
+
 class BudgetGate:
     """The sessions whose runs are being created, of one app."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._budgets: OrderedDict[str, tuple[str, Budget] | None] = OrderedDict()
-        self._strangers: OrderedDict[str, float] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Bounded | None, float]] = OrderedDict()
 
     def line(self, session_id: str) -> asyncio.Lock:
         """What requests of this session wait for."""
         return self._lines.setdefault(session_id, asyncio.Lock())
 
-    async def budget(self, client: PrefectClient, session_id: str) -> tuple[str, Budget] | None:
-        """(id of the session's flow run, its budget); None where there is nothing to keep.
+    async def bounded(self, client: PrefectClient, id: str) -> Bounded | None:
+        """The session with its budget; None where there is nothing to keep.
 
-        A session's budget never changes: it is read once. An id that is no session's is asked for
-        again after some seconds: another front end may begin one with it.
+        A session's budget never changes: it is read once. Any other id is asked for again after
+        some seconds: another front end may begin a session with it.
         """
-        if session_id in self._budgets:
-            return self._budgets[session_id]
-        if self._clock() < self._strangers.get(session_id, 0.0):
-            return None
-        found = await find_session(client, session_id)
-        if found is None:
-            _remember(self._strangers, session_id, self._clock() + ASK_AGAIN_SECONDS)
-            return None
-        budget = Budget.model_validate(found.parameters.get("budget") or {})
-        is_bounded = any(bound is not None for bound in budget.model_dump().values())
-        kept = (str(found.id), budget) if is_bounded else None
-        _remember(self._budgets, session_id, kept)
-        return kept
+        found, until = self._known.get(id, (None, 0.0))
+        if self._clock() < until:
+            return found
+        flow_run = await find_session(client, id)
+        found = bounded_session(flow_run) if flow_run is not None else None
+        is_its_own = flow_run is not None and str(flow_run.id) == id
+        self._known[id] = (found, math.inf if is_its_own else self._clock() + ASK_AGAIN_SECONDS)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found
 
 
-def _remember(known: OrderedDict[str, T], id: str, value: T) -> None:
-    known[id] = value
-    if len(known) > REMEMBERED:
-        known.popitem(last=False)
+def bounded_session(flow_run: FlowRun) -> Bounded | None:
+    """The session of a flow run with its budget; None if it has none."""
+    budget = Budget.model_validate(flow_run.parameters.get("budget") or {})
+    if budget == Budget():
+        return None
+    other = flow_run.parameters.get("chat_session_id")
+    return Bounded(session_id=str(flow_run.id), chat_session_id=other, budget=budget)
 
 
 async def keep_budgets(request: Request) -> AsyncIterator[None]:
@@ -110,18 +123,18 @@ async def keep_budgets(request: Request) -> AsyncIterator[None]:
         yield
         return
     gate: BudgetGate = request.app.state.budgets
-    kept = await gate.budget(client, demand.session_id)
-    if kept is None:
+    session = await gate.bounded(client, demand.session_id)
+    if session is None:
         yield
         return
-    session_id, budget = kept
-    async with gate.line(session_id):
-        await check_budget(request, session_id, budget, demand)
+    async with gate.line(session.session_id):
+        await check_budget(request, session, demand)
         yield
 
 
-async def check_budget(request: Request, session_id: str, budget: Budget, demand: Demand) -> None:
+async def check_budget(request: Request, session: Bounded, demand: Demand) -> None:
     """Raise BudgetSpent if an active session may not do what is asked for."""
+    session_id, budget = session.session_id, session.budget
     client: PrefectClient = request.app.state.client
     settings: Settings = request.app.state.settings
     index: RunIndex = request.app.state.run_index
@@ -137,8 +150,9 @@ async def check_budget(request: Request, session_id: str, budget: Budget, demand
         )
     runs = []
     if budget.gpu_hours is not None:
-        runs = (await index.by_session(client)).get(session_id, [])
-    count = await _count_runs(client, session_id)
+        known = await index.by_session(client)
+        runs = [run for id in session.ids for run in known.get(id, [])]
+    count = await _count_runs(client, session)
     used = spending(record, runs).model_copy(update={"runs": count})
     limit = refusal(budget, used, demand.new_runs)
     if limit is None:
@@ -239,7 +253,9 @@ async def find_session(client: PrefectClient, id: str) -> FlowRun | None:
         flow_run = await client.read_flow_run(UUID(id))
         return flow_run if LOOP_TAG in flow_run.tags else None
     tags = FlowRunFilterTags(all_=[LOOP_TAG, f"chat:{id}"])
-    found = await client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=tags), limit=1)
+    found = await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(tags=tags), sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1
+    )
     return found[0] if found else None
 
 
@@ -257,8 +273,9 @@ async def _is_known(client: PrefectClient, demand: Demand) -> bool:
     return bool(found)
 
 
-async def _count_runs(client: PrefectClient, session_id: str) -> int:
-    tags = FlowRunFilterTags(all_=[EXPERIMENT_TAG, f"session:{session_id}"])
+async def _count_runs(client: PrefectClient, session: Bounded) -> int:
+    of_session = [f"session:{id}" for id in session.ids]
+    tags = FlowRunFilterTags(all_=[EXPERIMENT_TAG], any_=of_session)
     return await client.count_flow_runs(flow_run_filter=FlowRunFilter(tags=tags))
 
 
