@@ -14,10 +14,12 @@ from flows.settings import Settings
 from flows.store.run_index import RunIndex
 from shim import errors, openapi
 from shim.auth import HEADER, TokenCheck
+from shim.budgets import BudgetGate, keep_budgets
 from shim.limits import BodyLimit, CreationGate, Limits, limit_creations
 from shim.metrics import MetricsReader
 from shim.monitoring import RequestMetrics, RequestMonitor
 from shim.routers import (
+    activity,
     alerts,
     cluster,
     evo,
@@ -47,6 +49,7 @@ ROUTERS = (
     cluster,
     wild,
     report,
+    activity,
     evo,
     skills,
     memories,
@@ -87,7 +90,7 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         openapi_tags=openapi.TAGS,
-        dependencies=[Depends(check_texts), Depends(limit_creations)],
+        dependencies=[Depends(check_texts), Depends(limit_creations), Depends(keep_budgets)],
         redoc_url=None,
     )
     limits = limits or Limits()
@@ -99,6 +102,7 @@ def create_app(
     app.state.run_watch = RunWatch()
     app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
+    app.state.budgets = BudgetGate()
     guard(app, settings, rules or AccessRules(), limits)
     errors.install(app)
     for module in ROUTERS:

@@ -9,7 +9,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from flows.models.run import LogChunk, Run
-from flows.models.session import Session, SessionStart
+from flows.models.session import Session, SessionActivity, SessionStart
 from flows.settings import SERVER_URL_VARIABLE, Settings, wildloop_home
 
 M = TypeVar("M", bound=BaseModel)
@@ -82,6 +82,11 @@ class ApiClient:
     def sessions(self) -> list[Session]:
         """The latest sessions."""
         return self._many(Session, "/wild/v2/sessions", {})
+
+    def activity(self, session_id: str, offset: int) -> SessionActivity:
+        """What the session's agent has done, from byte `offset` on (negative: from the end)."""
+        path = f"/wild/v2/activity/{session_id}"
+        return SessionActivity.model_validate(self.request("GET", path, params={"offset": offset}))
 
     def start(self, body: SessionStart) -> Session:
         """Start a session."""
