@@ -13,6 +13,7 @@ from flows.guards.direct import watched
 from flows.models.session import Phase
 from flows.protocol.plan import has_abort_sentinel, plan_faults
 from flows.session import ResearchSession, current_session
+from flows.spending import spending, spent_bound
 from flows.turn import Turn, take_turn
 
 ATTEMPTS = 3
@@ -36,6 +37,8 @@ async def plan_session(session: ResearchSession) -> None:
         faults = [fault for fault in last.faults if fault not in last.breaches]
         if session.plan().tasks and (not faults or attempt >= 2):
             return
+        if (limit := spent_bound(session.spec.budget, spending(session.record, []))) is not None:
+            raise PlanningFailed(f"{limit.text}, and there is no usable plan")
     raise PlanningFailed(
         f"the agent wrote no usable plan in {ATTEMPTS} calls: "
         + (session.record.iterations[-1].error or "; ".join(faults) or "no tasks")

@@ -127,10 +127,11 @@ class StreamAgent(ProcessAgent):
         "how long to wait.",
     )
     longest_pause_seconds: float = Field(
-        default=600.0,
+        default=60.0,
         ge=0,
         title="Longest pause (seconds)",
-        description="A rate limit that asks for a longer pause is reported instead of waited for.",
+        description="A rate limit that asks for a longer pause is reported instead of waited for: "
+        "the session then waits, and says so.",
     )
     max_concurrent: int | None = Field(
         default=None,
