@@ -42,11 +42,10 @@ async def inspect_call(session: ResearchSession, turn: Turn, commands: Sequence[
         turn: the call that has ended.
         commands: of the session's runs.
     """
-    record = session.paths.processes / f"{turn.record.label}.{session.record.attempt}"
     breaches = [
         *await _protected(session, turn),
         *await _leaks(session),
-        *(await direct_starts(session, record, commands))[:MANY],
+        *(await direct_starts(session, turn.record.label, commands))[:MANY],
     ]
     turn.record.faults += breaches
     turn.record.breaches += breaches
