@@ -124,8 +124,11 @@ class ReportView(BaseModel):
     """Answer of `GET /wild/v2/report/{id}`."""
 
     session_id: str
-    report: str
-    report_path: str
+    report: str = Field(description="Markdown.")
+    report_path: str | None = Field(
+        default=None, description="Its file; null for a report made for this answer."
+    )
+    page_path: str | None = Field(default=None, description="The same as a page (HTML).")
 
 
 class ErrorBody(BaseModel):

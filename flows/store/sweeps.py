@@ -314,6 +314,11 @@ def with_grid(record: SweepRecord) -> SweepRecord:
     return changed
 
 
+def grid_id(idempotency_key: str) -> str:
+    """The id of the grid sweep that is created under this key."""
+    return _new_id("grid", idempotency_key)
+
+
 def _new_id(kind: str, idempotency_key: str | None) -> str:
     """The id of a new sweep; the same for the same key."""
     return str(uuid5(_KEYS, f"{kind}:{idempotency_key}") if idempotency_key else uuid4())

@@ -9,7 +9,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from flows.models.run import LogChunk, Run
-from flows.models.session import Session, SessionStart
+from flows.models.session import Session, SessionActivity, SessionStart
 from flows.settings import SERVER_URL_VARIABLE, Settings, wildloop_home
 
 M = TypeVar("M", bound=BaseModel)
@@ -59,13 +59,20 @@ class ApiClient:
         Raises:
             ClientError: no answer, or an error answer.
         """
+        return self._answer(method, path, **options).json()
+
+    def text(self, path: str, **options: Any) -> str:
+        """GET a text; raises as `request` does."""
+        return self._answer("GET", path, **options).text
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self.http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise ClientError(no_answer(self.url, error)) from error
         if response.is_error:
             raise ClientError(error_text(response))
-        return response.json()
+        return response
 
     def session(self, session_id: str | None = None) -> Session:
         """The session with this id (or the beginning of it); the active or latest without."""
@@ -75,6 +82,11 @@ class ApiClient:
     def sessions(self) -> list[Session]:
         """The latest sessions."""
         return self._many(Session, "/wild/v2/sessions", {})
+
+    def activity(self, session_id: str, offset: int) -> SessionActivity:
+        """What the session's agent has done, from byte `offset` on (negative: from the end)."""
+        path = f"/wild/v2/activity/{session_id}"
+        return SessionActivity.model_validate(self.request("GET", path, params={"offset": offset}))
 
     def start(self, body: SessionStart) -> Session:
         """Start a session."""
