@@ -190,7 +190,7 @@ def test_commands_of_the_report_reproduce_the_best(demo: Demo, tmp_path: Path) -
     assert value == pytest.approx(demo.values()[run[1]], abs=1e-6)
 
 
-def test_report_comes_as_page_and_table_too(demo: Demo) -> None:
+def test_report_comes_as_page_and_table_too(demo: Demo, tmp_path: Path) -> None:
     session = demo.get("/wild/v2/status")["session_id"]
     page = (demo.session / "report.html").read_text(encoding="utf-8")
     assert demo.http.get(f"/wild/v2/report/{session}/html").text == page
@@ -200,6 +200,15 @@ def test_report_comes_as_page_and_table_too(demo: Demo) -> None:
     anew = demo.get(f"/wild/v2/report/{session}", now=True)
     assert anew["report_path"] is None
     assert anew["report"].partition("## Result")[2] == demo.report.partition("## Result")[2]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "shim.cli.main", "report", "--html", str(tmp_path / "r.html")],
+        env=command_environment(demo.project.parent / "home"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r.html").read_text(encoding="utf-8") == page
 
 
 def checked(demo: Demo, text: str) -> list[tuple[str, float]]:
