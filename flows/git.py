@@ -25,7 +25,7 @@ from flows.git_process import (
     run_git,
     run_git_locking,
 )
-from flows.git_rules import SIZE_LIMIT_BYTES, refusal_reason, refused_part
+from flows.git_rules import SIZE_LIMIT_BYTES, UNTOLD, refusal_reason, refused_part
 
 PATCH_LIMIT_BYTES = 20 * 1024 * 1024
 UNDER_WAY = {
@@ -311,7 +311,7 @@ async def _changes(root: Path, path: Path, env: dict[str, str]) -> _Changes:
         skipped=[
             f"{_shown(what)}: {why}" + (f" ({count} files)" if count > 1 else "")
             for (what, why), count in counts.items()
-            if why != "run folder"
+            if why not in UNTOLD
         ],
     )
 

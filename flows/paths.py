@@ -121,3 +121,8 @@ class SessionPaths:
     def processes(self) -> Path:
         """Folder of the agents' process records, git-ignored."""
         return self.workdir / ".wild" / "runs" / f"agents-{self.root.name}"
+
+    @property
+    def activity(self) -> Path:
+        """What the agent does, in short lines, as it does it."""
+        return self.processes / "activity.log"

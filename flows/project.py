@@ -92,6 +92,19 @@ class AlertsConfig(BaseModel):
     )
 
 
+class AgentConfig(BaseModel):
+    """[agent]: what an agent may touch in this project; see the sandbox of the agent blocks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sandbox: bool | Literal["auto"] | None = Field(
+        default=None, description="true: bubblewrap or no session; auto: where it works."
+    )
+    sandbox_network: bool = Field(default=True, description="false: it reaches nothing at all.")
+    sandbox_writable: list[Text] = Field(default_factory=list)
+    sandbox_hidden: list[Text] = Field(default_factory=list)
+
+
 class ProjectConfig(BaseModel):
     """wildloop.toml. The tables of the built-in agent are its own business."""
 
@@ -104,6 +117,15 @@ class ProjectConfig(BaseModel):
     baseline: dict[str, Any] = Field(default_factory=dict)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
+    agent: AgentConfig = Field(default_factory=AgentConfig)
+    protected: list[ProjectPath] = Field(
+        default_factory=list, description="The same as [project] protected, above all tables."
+    )
+
+    @property
+    def protected_patterns(self) -> list[str]:
+        """What an agent must not edit, wherever the file says so."""
+        return list(dict.fromkeys([*self.protected, *self.project.protected]))
 
 
 _TABLES: dict[str, type[BaseModel]] = {
@@ -111,6 +133,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "project": ProjectSection,
     "metric": MetricConfig,
     "alerts": AlertsConfig,
+    "agent": AgentConfig,
 }
 
 

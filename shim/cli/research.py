@@ -26,14 +26,20 @@ def start(
     goal: Annotated[str, typer.Argument(help="What the research is to reach.")],
     workdir: Annotated[Path, typer.Option(help="The project: a git repository.")] = Path(),
     agent: Annotated[
-        str, typer.Option(help="baseline, command:<shell command>, or block-type/name.")
+        str,
+        typer.Option(
+            help="baseline, claude, codex or opencode (each also as claude:<model>), "
+            "openai:<model>@<API URL>, command:<shell command>, or a saved block-type/name."
+        ),
     ] = "baseline",
     max_iterations: Annotated[int, typer.Option(min=1, help="Hard stop.")] = 25,
     wait_seconds: Annotated[float, typer.Option(help="Longest sleep after WAITING.")] = 30.0,
     iteration_timeout: Annotated[float, typer.Option(help="Seconds for one agent call.")] = 3600.0,
     branch: Annotated[str, typer.Option(help="new (wild/<session>) or current.")] = "new",
     autonomy: Annotated[str, typer.Option(help="cautious, balanced or full.")] = "balanced",
-    budget_hours: Annotated[float | None, typer.Option(help="Wall-clock hours.")] = None,
+    budget_hours: Annotated[
+        float | None, typer.Option(help="Wall-clock hours, pauses not counted.")
+    ] = None,
     budget_gpu_hours: Annotated[float | None, typer.Option(help="Slot-hours of all runs.")] = None,
     budget_cost: Annotated[float | None, typer.Option(help="US dollars for the agent.")] = None,
     budget_runs: Annotated[int | None, typer.Option(help="Number of runs.")] = None,
@@ -70,7 +76,7 @@ def start(
     client = ApiClient()
     session = client.start(body)
     if watch_it:
-        follow(client, session.session_id)
+        follow(client, session.session_id, with_activity=True)
     else:
         show(session, as_json)
 
@@ -101,9 +107,9 @@ def sessions(as_json: Json = False) -> None:
 
 
 def watch(session: SessionId = None) -> None:
-    """Follow a session live until it ends."""
+    """Follow a session live until it ends: its progress, and what its agent does."""
     client = ApiClient()
-    follow(client, client.session(session).session_id)
+    follow(client, client.session(session).session_id, with_activity=True)
 
 
 def steer(
