@@ -43,6 +43,9 @@ def start(
     budget_gpu_hours: Annotated[float | None, typer.Option(help="Slot-hours of all runs.")] = None,
     budget_cost: Annotated[float | None, typer.Option(help="US dollars for the agent.")] = None,
     budget_runs: Annotated[int | None, typer.Option(help="Number of runs.")] = None,
+    evo_sweep: Annotated[
+        bool, typer.Option("--evo-sweep", help="The agent may ask for evolutionary sweeps.")
+    ] = False,
     watch_it: Annotated[bool, typer.Option("--watch", help="Then watch it.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -58,6 +61,7 @@ def start(
                 "iteration_timeout_seconds": iteration_timeout,
                 "branch": branch,
                 "autonomy_level": autonomy,
+                "evo_sweep_enabled": evo_sweep,
                 "budget": Budget(
                     hours=budget_hours,
                     gpu_hours=budget_gpu_hours,
