@@ -98,6 +98,11 @@ class SessionPaths:
         return self.root / "report.md"
 
     @property
+    def results(self) -> Path:
+        """The ledger of kept and discarded changes."""
+        return self.root / "results.tsv"
+
+    @property
     def plots(self) -> Path:
         """Folder of the report's pictures."""
         return self.root / "plots"

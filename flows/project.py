@@ -13,6 +13,8 @@ from flows.models.alert import AlertKind
 
 FILE = "wildloop.toml"
 SHOWN_ERRORS = 10
+# What most projects keep out of git and need to run.
+LINKED = (".venv", "venv", "data", "datasets")
 
 
 def _text(value: str) -> str:
@@ -92,6 +94,28 @@ class AlertsConfig(BaseModel):
     )
 
 
+class KeepConfig(BaseModel):
+    """[keep]: of sessions that keep only what is shown to be better."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    spare: list[ProjectPath] = Field(
+        default_factory=list,
+        description="Files and folders that stay when a change is taken back, as 'exp' or 'notes'.",
+    )
+
+
+class IsolationConfig(BaseModel):
+    """[isolation]: of runs that execute a snapshot of the code."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    link: list[ProjectPath] = Field(
+        default_factory=lambda: list(LINKED),
+        description="Files and folders outside git that a snapshot gets as symbolic links.",
+    )
+
+
 class ProjectConfig(BaseModel):
     """wildloop.toml. The tables of the built-in agent are its own business."""
 
@@ -104,6 +128,8 @@ class ProjectConfig(BaseModel):
     baseline: dict[str, Any] = Field(default_factory=dict)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
+    keep: KeepConfig = Field(default_factory=KeepConfig)
+    isolation: IsolationConfig = Field(default_factory=IsolationConfig)
 
 
 _TABLES: dict[str, type[BaseModel]] = {
@@ -111,6 +137,8 @@ _TABLES: dict[str, type[BaseModel]] = {
     "project": ProjectSection,
     "metric": MetricConfig,
     "alerts": AlertsConfig,
+    "keep": KeepConfig,
+    "isolation": IsolationConfig,
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from flows import git
+from flows.keep.texts import report_section
 from flows.models.run import Run, RunCounts, RunStatus
 from flows.models.session import BestResult
 from flows.protocol.plan import Plan
@@ -72,6 +73,7 @@ def report_markdown(
         _phases(session.plan()),
         "## Runs",
         run_table(runs),
+        *_kept(session),
         "## Failures",
         _failures(runs),
         "## Reflections",
@@ -82,6 +84,12 @@ def report_markdown(
         f"`{session.record.base_commit}`: `git diff {session.record.base_commit}..HEAD` shows all.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _kept(session: ResearchSession) -> list[str]:
+    if session.spec.keep == "all":
+        return []
+    return ["## Kept and discarded", report_section(session.record.keep, session.spec.keep_alpha)]
 
 
 def _facts(session: ResearchSession, runs: Sequence[Run]) -> str:

@@ -18,6 +18,7 @@ from flows.control import StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
 from flows.errors import PreflightFailed, WildloopError
 from flows.iteration import next_iteration, rest
+from flows.keep.settle import settle
 from flows.models.session import (
     AgentName,
     AutonomyLevel,
@@ -27,7 +28,10 @@ from flows.models.session import (
     ChatSession,
     EvoSweep,
     Goal,
+    Isolation,
     IterationTimeout,
+    KeepAlpha,
+    KeepMode,
     MaxIterations,
     Phase,
     SessionSpec,
@@ -68,6 +72,9 @@ async def research_loop(
     branch: BranchMode = described("branch"),
     budget: Budget | None = described("budget"),
     chat_session_id: ChatSession = described("chat_session_id"),
+    keep: KeepMode = described("keep"),
+    keep_alpha: KeepAlpha = described("keep_alpha"),
+    isolation: Isolation = described("isolation"),
 ) -> State[Any]:
     """Carry out a research session: plan, experiment, wait, reflect, report."""
     given = {
@@ -83,6 +90,9 @@ async def research_loop(
         "branch": branch,
         "budget": budget,
         "chat_session_id": chat_session_id,
+        "keep": keep,
+        "keep_alpha": keep_alpha,
+        "isolation": isolation,
     }
     spec = SessionSpec.model_validate(
         # What was not given arrives as the description itself, or as None.
@@ -125,11 +135,14 @@ async def iterate(session: ResearchSession) -> str:
     while True:
         if (woken := await rest(session, last)) is not None:
             get_run_logger().info("woken: %s", woken)
+        await settle(session)
         if reason := limit_reached(session, await spent(session)):
             return reason
         if not session.record.done and not due_gates(session):
             last = await next_iteration(session)
             check_failures(session)
+            if session.record.done or due_gates(session):
+                await settle(session)
         if session.record.done and not await reflect(session, "DONE"):
             return "done: every task is closed"
         if due_gates(session) and not await reflect(session, "reflection gate"):

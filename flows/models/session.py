@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from flows.models.keep import KeepState
 from flows.models.run import RunCounts
 
 
@@ -143,6 +144,34 @@ ChatSession = Annotated[
 ]
 
 
+KeepMode = Annotated[
+    Literal["all", "better"],
+    Field(
+        title="Keep",
+        description="`better`: a change stays only if its runs show that it beats the best so far; "
+        "else git takes it back. `all`: every change stays.",
+    ),
+]
+KeepAlpha = Annotated[
+    float,
+    Field(
+        gt=0,
+        lt=0.5,
+        title="Alpha",
+        description="With `keep: better`: the probability of taking noise for a gain, for each "
+        "iteration.",
+    ),
+]
+Isolation = Annotated[
+    Literal["none", "snapshot"],
+    Field(
+        title="Code isolation",
+        description="`snapshot`: a run executes the code as it was when the run was created, in a "
+        "git worktree; `none`: in the project's folder, as it is when the run starts.",
+    ),
+]
+
+
 class SessionOptions(BaseModel):
     """What a session is to do, wherever its project lies."""
 
@@ -157,6 +186,9 @@ class SessionOptions(BaseModel):
     branch: BranchMode = "new"
     budget: SessionBudget = Field(default_factory=Budget)
     chat_session_id: ChatSession = None
+    keep: KeepMode = "all"
+    keep_alpha: KeepAlpha = 0.05
+    isolation: Isolation = "none"
 
 
 class SessionSpec(SessionOptions):
@@ -201,6 +233,9 @@ class IterationRecord(BaseModel):
     run_ids: list[str] = Field(default_factory=list, description="Runs created meanwhile.")
     files_changed: int = 0
     commit: str | None = None
+    flags: list[str] = Field(
+        default_factory=list, description="Edits of seeds, evaluation or data in its commit."
+    )
     continue_session: bool | None = Field(default=None, description="A reflection's decision.")
     steered: list[str] = Field(default_factory=list)
     cost_usd: float | None = None
@@ -232,6 +267,7 @@ class SessionRecord(BaseModel):
     reflected_gates: list[str] = Field(default_factory=list)
     in_progress: str | None = Field(default=None, description="Label of the call under way.")
     attempt: int = Field(default=1, description="Of the call under way, after interruptions.")
+    keep: KeepState = Field(default_factory=KeepState)
     ended_reason: str | None = None
     best_run_id: str | None = None
     report_path: str | None = None

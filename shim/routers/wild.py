@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from flows.errors import NotFound
+from flows.models.keep import ResultsView
 from flows.models.session import (
     ResolveEvents,
     Session,
@@ -16,6 +17,7 @@ from flows.models.session import (
     SteerCommand,
 )
 from flows.paths import SessionPaths
+from flows.store.results import read_results
 from shim.deps import ClusterAccess, Runs, Sessions
 from shim.errors import RESPONSES
 from shim.models import LogView, PlanView, ReportView, SystemHealth
@@ -116,6 +118,13 @@ async def get_report(session_id: str, sessions: Sessions) -> ReportView:
     if text is None:
         raise NotFound("report (the session has not ended) of session", session_id)
     return ReportView(session_id=session.session_id, report=text, report_path=str(path))
+
+
+@router.get("/results/{session_id}", summary="What a session kept and discarded, and why")
+async def get_results(session_id: str, sessions: Sessions) -> ResultsView:
+    """The rows of results.tsv; none unless the session was started with `keep: better`."""
+    found = await sessions.find(session_id)
+    return await read_results(sessions, found.session_id)
 
 
 @router.get("/events/{session_id}", summary="What has happened in a session")

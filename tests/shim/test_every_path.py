@@ -108,6 +108,7 @@ ROWS = [
     Row("GET /wild/v2/plan/{session_id}"),
     Row("GET /wild/v2/iteration-log/{session_id}"),
     Row("GET /wild/v2/report/{session_id}", None, 404),
+    Row("GET /wild/v2/results/{session_id}"),
     Row("GET /wild/v2/events/{session_id}"),
     Row("GET /wild/v2/evo-sweep/{session_id}", also=(404,)),
     Row("POST /wild/v2/evo-sweep/{session_id}/stop", also=(404, 409)),
