@@ -16,7 +16,9 @@ from blocks.cluster.gpu import GpuReader
 from blocks.launchers.base import ProcessStatus
 from blocks.launchers.processes import launched_pids
 from flows import git
+from flows.checkout import worktree_of
 from flows.environment import EnvironmentNote
+from flows.git_snapshot import snapshot_patch
 from flows.paths import RunPaths
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Manifest(BaseModel):
     pid: int | None = None
     job_id: str | None = Field(default=None, description="Slurm's number of the job.")
     worktree: str | None = Field(
-        default=None, description="Folder of the snapshot that the command ran in."
+        default=None, description="The git worktree that the command ran in."
     )
     snapshot: str | None = Field(default=None, description="Commit of that snapshot.")
     load_at_start: float | None = Field(
@@ -73,6 +75,7 @@ async def write_manifest(execution: "Execution", status: ProcessStatus) -> Manif
         paths.patch.write_text(patch, encoding="utf-8", errors="surrogateescape")
     control = execution.control
     environment = await control.environments.record(workdir, execution.environment())
+    worktree = worktree_of(workdir, execution.run_id) if spec.checkout else None
     manifest = Manifest(
         run_id=execution.run_id,
         name=spec.name,
@@ -88,6 +91,8 @@ async def write_manifest(execution: "Execution", status: ProcessStatus) -> Manif
         devices=list(status.devices or control.devices or ()),
         pid=status.pid,
         job_id=status.job_id,
+        worktree=str(worktree) if worktree else None,
+        snapshot=spec.checkout.snapshot if spec.checkout else None,
         load_at_start=None if status.job_id else _load(),
         shared_devices=await _shared_devices(execution),
         python=sys.version.split()[0],
@@ -102,6 +107,8 @@ async def write_manifest(execution: "Execution", status: ProcessStatus) -> Manif
 async def _code(execution: "Execution") -> tuple[str | None, str]:
     """Commit and uncommitted changes of the code that runs."""
     checkout, workdir = execution.spec.checkout, execution.workdir
+    if checkout is not None and checkout.snapshot is not None:
+        return checkout.git_commit, await snapshot_patch(workdir, checkout)
     if checkout is not None:
         patch = Path(checkout.patch).read_text("utf-8", "surrogateescape") if checkout.patch else ""
         return checkout.git_commit, patch
@@ -147,6 +154,14 @@ def busy_reason(run_dir: Path) -> str | None:
         return f"others used its GPU ({'; '.join(manifest.shared_devices)})"
     load = max(manifest.load_at_start or 0.0, manifest.load_at_end or 0.0)
     return f"load {load:.1f} for each core of {manifest.host}" if load > BUSY_LOAD else None
+
+
+def snapshot_of(run_dir: Path) -> str | None:
+    """The snapshot that a run executed; None if it ran in its project's folder."""
+    try:
+        return read_manifest(RunPaths(run_dir)).snapshot
+    except (OSError, ValidationError):
+        return None
 
 
 def _load() -> float:

@@ -13,7 +13,7 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic.fields import FieldInfo
 
 from blocks.agents.registry import load_agent
-from flows import git
+from flows import checkout, git
 from flows.control import StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
 from flows.errors import PreflightFailed, WildloopError
@@ -224,12 +224,22 @@ async def finish(session: ResearchSession, reason: str, report: bool = True) -> 
     stopped = await stop_runs(session.runs, session.id, running=False)
     if stopped:
         get_run_logger().warning("stopped %d runs that still waited", len(stopped))
+    await tidy_worktrees(session)
     if report:
         await session.enter(Phase.REPORT)
         since = session.record.iterations[-1].started_at if session.record.iterations else 0.0
         await refresh_sweeps(session, await session.all_runs(), since)
         await write_report(session)
     await session.enter(Phase.ENDED)
+
+
+async def tidy_worktrees(session: ResearchSession) -> None:
+    """Take away the worktrees that no run uses any more; a fault of git is only told."""
+    try:
+        active = {run.id for run in await session.runs.active()}
+        await checkout.clean(session.workdir, active)
+    except (git.GitError, OSError) as error:
+        get_run_logger().warning("worktrees were not tidied: %s", error)
 
 
 async def leave(session: ResearchSession, reason: StopReason) -> State[Any]:

@@ -17,7 +17,7 @@ from flows.keep.evidence import evidence
 from flows.keep.flags import flagged_edits
 from flows.keep.ledger import write_ledger
 from flows.keep.texts import log_entry, refused
-from flows.manifest import busy_reason
+from flows.manifest import busy_reason, snapshot_of
 from flows.metrics.primary import primary_metric
 from flows.models.keep import Evidence, KeepState, KeepStatus, Verdict
 from flows.models.run import Run
@@ -26,6 +26,7 @@ from flows.session import ResearchSession
 from flows.waiting import wait_for_runs
 
 DESCRIPTION_LENGTH = 1000
+SHOWN = 5
 
 
 def is_measured(session: ResearchSession) -> bool:
@@ -143,7 +144,11 @@ async def _decide(
         candidate=decision.candidate,
         against=decision.against,
         comparison=decision.comparison,
-        warnings=[*decision.warnings, *_doubts(session, runs, calls, bool(groups))],
+        warnings=[
+            *decision.warnings,
+            *_doubts(session, runs, calls, bool(groups)),
+            *await _other_code(session, runs, commit),
+        ],
         tag=f"wild/{session.id}/iteration-{last.index:02d}" if commit else None,
         decided_at=datetime.now(UTC).timestamp(),
     )
@@ -200,6 +205,29 @@ def _doubts(
             "and this one: to see what they do, run the best configuration again"
         )
     return doubts
+
+
+async def _other_code(
+    session: ResearchSession, runs: Sequence[Run], commit: str | None
+) -> list[str]:
+    """A warning where runs executed other code than the iteration has committed.
+
+    Of runs without a snapshot that is not known.
+    """
+    ran: dict[str, list[str]] = {}
+    for run in runs:
+        snapshot = await asyncio.to_thread(snapshot_of, Path(run.run_dir))
+        if snapshot is not None:
+            ran.setdefault(snapshot, []).append(run.name)
+    found = []
+    for snapshot, names in ran.items():
+        files = await _changed(session, snapshot, commit)
+        if files:
+            found.append(
+                f"{', '.join(names[:SHOWN])} ran other code than this iteration has left: "
+                f"{', '.join(files[:SHOWN])} changed since"
+            )
+    return found
 
 
 def _summary(calls: Sequence[IterationRecord]) -> str:

@@ -37,6 +37,7 @@ from flows.paths import RunPaths
 from flows.settings import CPU_QUEUE, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
 from flows.store.hosts import live_hosts
+from flows.store.isolation import session_snapshot
 from flows.store.states import cancel, prefect_types, ready_state, run_status
 from flows.texts import UNSTORABLE, unstorable
 
@@ -84,6 +85,8 @@ class RunStore(Store):
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
         if spec.workdir is None:
             spec.workdir = str(self.settings.workdir)
+        if spec.checkout is None:
+            spec.checkout = await session_snapshot(self.client, spec)
         stored = spec.model_dump(mode="json", exclude_defaults=True)
         if (place := unstorable(stored, "run")) is not None:
             raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
@@ -238,6 +241,8 @@ class RunStore(Store):
             changed["command"] = body.command
         if body.exact and spec.checkout is None:
             changed["checkout"] = exact_checkout(run)
+        elif not body.exact and spec.checkout is not None and spec.checkout.snapshot is not None:
+            changed["checkout"] = None
         copy = spec.model_copy(update=changed)
         return await self.create(
             RunCreate.model_validate(copy.model_dump() | {"auto_start": body.auto_start}),

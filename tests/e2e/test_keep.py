@@ -9,7 +9,7 @@ import pytest
 from flows.keep.ledger import read_ledger
 from tests.support.project import git
 from tests.support.script import Script, planned
-from tests.support.server import Server
+from tests.support.server import Server, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -135,6 +135,65 @@ def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
     shown = cli(server, "results", session_id)
     assert "discard" in shown and "best: 0.90133" in shown
     assert json.loads(cli(server, "results", session_id, "--json")) == found
+
+
+def test_a_queued_run_executes_the_code_of_its_creation(
+    server: Server, project: Path, script: Script
+) -> None:
+    go = project.parent / "go"
+    blockers = [server.run(f'until [ -e "{go}" ]; do sleep 0.2; done') for _ in range(2)]
+    for run in blockers:
+        server.reaches(run["id"], "running")
+    script.reply(1, planned())
+    body = json.dumps(
+        {
+            "name": "old code",
+            "command": "bash train.sh --seed=1; cat data/numbers.csv; touch left.ckpt",
+            "auto_start": True,
+            "chat_session_id": "SESSION",
+        }
+    )
+    script.shell(
+        2,
+        "mkdir data; echo data > .gitignore; echo 42 > data/numbers.csv\n"
+        f"body='{body}'\n"
+        'curl -sf -H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN" -H "Content-Type: application/json" '
+        '-d "${body/SESSION/$WILDLOOP_SESSION_ID}" $WILDLOOP_SERVER_URL/runs > /dev/null\n'
+        "sed -i s/base=800/base=900/ train.sh\n"
+        "echo '<summary>edited meanwhile</summary><promise>WAITING</promise>'\n",
+    )
+    script.reply(3, "<summary>seen</summary>")
+    session_id = server.start(
+        project,
+        script.agent,
+        isolation="snapshot",
+        keep="better",
+        max_iterations=1,
+        wait_seconds=600,
+    )
+    wait_for(lambda: server.session(session_id)["phase"] == "waiting", "the session waits", 60)
+    (queued,) = server.get("/runs", chat_session_id=session_id)
+    assert queued["status"] == "queued"
+    assert "base=900" in (project / "train.sh").read_text()
+    go.touch()
+    ended = server.ended(queued["id"])
+    assert (ended["status"], ended["metrics"]) == ("finished", {"score": 0.803})
+    assert "42" in server.get(f"/runs/{queued['id']}/logs")["content"]
+    session = server.session_ended(session_id)
+    assert session["status"] == "completed"
+    manifest = json.loads((Path(ended["run_dir"]) / "manifest.json").read_text())
+    assert manifest["git_commit"] == ended["git_commit"]
+    assert Path(manifest["worktree"]).parent == project / ".wild/worktrees"
+    assert "base=800" in git(project, "show", f"{manifest['snapshot']}:train.sh")
+    # Its output is where it was; the code has gone from there.
+    assert [path.name for path in Path(manifest["worktree"]).iterdir()] == ["left.ckpt"]
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+    (row,) = server.get(f"/wild/v2/results/{session_id}")["rows"]
+    assert "old code ran other code than this iteration has left: train.sh" in row["warnings"]
+    again = server.post(f"/runs/{queued['id']}/rerun", {"exact": True})
+    assert server.ended(again["id"])["metrics"] == {"score": 0.803}
+    later = server.post(f"/runs/{queued['id']}/rerun")
+    assert server.ended(later["id"])["metrics"] == {"score": 0.903}
 
 
 def cli(server: Server, *words: str) -> str:
