@@ -68,8 +68,8 @@ async def release(workdir: Path, run_id: str) -> None:
             await _thin_unused(workdir, mark.parent)
 
 
-async def clean(workdir: Path, active: Collection[str]) -> None:
-    """Thin out the worktrees that no active run uses, whatever a crash has left behind.
+async def clean(workdir: Path, ended: Collection[str]) -> None:
+    """Thin out the worktrees of ended runs that a crash has left behind.
 
     Raises:
         GitError: git refuses.
@@ -79,7 +79,7 @@ async def clean(workdir: Path, active: Collection[str]) -> None:
     async with _locked(workdir):
         for users in _home(workdir).glob("*.users"):
             for mark in users.iterdir():
-                if mark.name not in active:
+                if mark.name in ended:
                     mark.unlink(missing_ok=True)
             await _thin_unused(workdir, users)
 

@@ -236,8 +236,9 @@ async def finish(session: ResearchSession, reason: str, report: bool = True) -> 
 async def tidy_worktrees(session: ResearchSession) -> None:
     """Take away the worktrees that no run uses any more; a fault of git is only told."""
     try:
-        active = {run.id for run in await session.runs.active()}
-        await checkout.clean(session.workdir, active)
+        ended = [run for run in await session.all_runs() if run.status.is_terminal]
+        for workdir in {str(session.workdir), *(run.workdir for run in ended)}:
+            await checkout.clean(Path(workdir), {run.id for run in ended})
     except (git.GitError, OSError) as error:
         get_run_logger().warning("worktrees were not tidied: %s", error)
 

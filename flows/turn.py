@@ -14,7 +14,7 @@ from blocks.agents.base import AgentReply, AgentRequest
 from flows.attempts import log_tail
 from flows.catalog import api_catalog
 from flows.errors import Unavailable
-from flows.keep.texts import keep_section
+from flows.keep.texts import isolation_section, keep_section
 from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.run import Run, RunStatus
 from flows.models.session import IterationRecord
@@ -190,7 +190,8 @@ async def prompt_context(
         experiment_results=_results(session, runs, sweep),
         evo_sweep_section=evo_sweep_section(session.spec.evo_sweep_enabled, sweep),
         evo_sweep_enabled=session.spec.evo_sweep_enabled,
-        keep_section=keep_section(
+        keep_section=isolation_section(session.spec.isolation == "snapshot")
+        + keep_section(
             session.record.keep,
             session.spec.keep_alpha,
             session.spec.keep == "better",

@@ -20,6 +20,19 @@ def refused(error: Exception) -> str:
     )
 
 
+def isolation_section(is_isolated: bool) -> str:
+    """What the agent is told of where its runs execute; empty where that is the project."""
+    if not is_isolated:
+        return ""
+    return (
+        "## Where runs execute\n\n"
+        "A run executes the code as it is when the run is created, in a git worktree: edit on "
+        "while runs wait or run. It sees what `git add -A` would take, and links to what "
+        "`[isolation] link` in wildloop.toml names (by default .venv, venv, data, datasets). Let "
+        "it write to `$WILDLOOP_RUN_DIR`, not to its working directory.\n\n"
+    )
+
+
 def keep_section(
     state: KeepState, alpha: float, is_measured: bool, last: IterationRecord | None
 ) -> str:

@@ -328,6 +328,8 @@ class Session(BaseModel):
     history: list[IterationRecord] = Field(default_factory=list)
     report_path: str | None = None
     ui_url: str | None = None
+    keep: KeepMode = "all"
+    isolation: Isolation = "none"
 
 
 class SessionCommand(BaseModel):

@@ -333,6 +333,8 @@ class SessionStore(Store):
             baseline=baseline,
             history=record.iterations,
             report_path=record.report_path,
+            keep=spec.keep,
+            isolation=spec.isolation,
             ui_url=flow_run_url(flow_run.id),
         )
 

@@ -148,7 +148,7 @@ def test_a_queued_run_executes_the_code_of_its_creation(
     body = json.dumps(
         {
             "name": "old code",
-            "command": "bash train.sh --seed=1; cat data/numbers.csv; touch left.ckpt",
+            "command": "touch left.ckpt; cat data/numbers.csv; bash train.sh --seed=1",
             "auto_start": True,
             "chat_session_id": "SESSION",
         }
@@ -160,9 +160,9 @@ def test_a_queued_run_executes_the_code_of_its_creation(
         'curl -sf -H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN" -H "Content-Type: application/json" '
         '-d "${body/SESSION/$WILDLOOP_SESSION_ID}" $WILDLOOP_SERVER_URL/runs > /dev/null\n'
         "sed -i s/base=800/base=900/ train.sh\n"
-        "echo '<summary>edited meanwhile</summary><promise>WAITING</promise>'\n",
+        "echo '<summary>edited meanwhile</summary>'\n",
     )
-    script.reply(3, "<summary>seen</summary>")
+    script.reply(3, "<summary>heard</summary>")
     session_id = server.start(
         project,
         script.agent,
@@ -175,12 +175,18 @@ def test_a_queued_run_executes_the_code_of_its_creation(
     (queued,) = server.get("/runs", chat_session_id=session_id)
     assert queued["status"] == "queued"
     assert "base=900" in (project / "train.sh").read_text()
+    assert "Where runs execute" in script.prompt(2)
+    # The decision waits for the run; a steer is heard meanwhile, in the same iteration.
+    server.post("/wild/v2/steer", {"context": "Mind the gap", "session_id": session_id})
+    wait_for(lambda: script.calls() == 3, "the steer is heard", 60)
+    assert "Mind the gap" in script.prompt(3)
     go.touch()
     ended = server.ended(queued["id"])
     assert (ended["status"], ended["metrics"]) == ("finished", {"score": 0.803})
     assert "42" in server.get(f"/runs/{queued['id']}/logs")["content"]
     session = server.session_ended(session_id)
     assert session["status"] == "completed"
+    assert [(step["index"], step["turn"]) for step in session["history"]][1:] == [(1, 1), (1, 2)]
     manifest = json.loads((Path(ended["run_dir"]) / "manifest.json").read_text())
     assert manifest["git_commit"] == ended["git_commit"]
     assert Path(manifest["worktree"]).parent == project / ".wild/worktrees"

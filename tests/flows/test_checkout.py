@@ -113,9 +113,9 @@ async def test_what_a_crash_has_left_is_made_anew_or_taken_away(repo: Path) -> N
     (place / "train.py").unlink()
     assert await checkout.prepare(repo, made, "b") == place
     assert (place / "train.py").exists()
-    await checkout.clean(repo, {"b"})
+    await checkout.clean(repo, {"a", "of another session"})
     assert place.exists() and checkout.worktree_of(repo, "a") is None
-    await checkout.clean(repo, set())
+    await checkout.clean(repo, {"b"})
     assert not place.exists()
     left = {path.name for path in (repo / ".wild/worktrees").iterdir()}
     assert left == {".gitignore", ".lock"}
