@@ -27,6 +27,7 @@ from flows.waiting import wait_for_runs
 
 DESCRIPTION_LENGTH = 1000
 SHOWN = 5
+NO_METRIC = "not measured: no primary metric is named, so the change stays as it is"
 
 
 def is_measured(session: ResearchSession) -> bool:
@@ -135,7 +136,7 @@ async def _decide(
         iteration=last.index,
         label=last.label,
         status=decision.status,
-        why=decision.why,
+        why=NO_METRIC if runs and not groups else decision.why,
         description=(_summary(calls) or last.error or "no summary")[:DESCRIPTION_LENGTH],
         metric=state.metric,
         direction=state.direction,
