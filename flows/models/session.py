@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from flows.models.change import Change
 from flows.models.run import RunCounts
 
 
@@ -201,6 +202,18 @@ class IterationRecord(BaseModel):
     run_ids: list[str] = Field(default_factory=list, description="Runs created meanwhile.")
     files_changed: int = 0
     commit: str | None = None
+    tasks_closed: int = Field(default=0, description="Tasks done or cancelled meanwhile.")
+    run_errors: list[str] = Field(
+        default_factory=list, description="Why runs failed since the call before, each cause once."
+    )
+    active_runs: int = Field(default=0, description="Runs that waited or ran at its end.")
+    change: Change | None = Field(default=None, description="What its agent says it changed.")
+    signs: list[str] = Field(
+        default_factory=list, description="Signs of struggle at its end that count."
+    )
+    tag: str | None = Field(default=None, description="Git tag of its commit.")
+    why: str = Field(default="", description="What led to a reflection.")
+    reflection: str = Field(default="", description="A reflection's reasons.")
     continue_session: bool | None = Field(default=None, description="A reflection's decision.")
     steered: list[str] = Field(default_factory=list)
     cost_usd: float | None = None
@@ -257,14 +270,38 @@ class BestResult(BaseModel):
     direction: Literal["max", "min"] = "max"
 
 
-class TaskProgress(BaseModel):
-    """Open and closed tasks of tasks.md."""
+class TaskCounts(BaseModel):
+    """Tasks by status."""
 
     total: int = 0
     open: int = 0
     in_progress: int = 0
     done: int = 0
     cancelled: int = 0
+
+    @property
+    def closed(self) -> int:
+        """Done or cancelled."""
+        return self.done + self.cancelled
+
+
+class PhaseProgress(TaskCounts):
+    """Open and closed tasks of one phase of tasks.md."""
+
+    number: int
+    title: str
+
+    @property
+    def bar(self) -> str:
+        """Ten characters, one for each tenth that is closed."""
+        tenths = 10 * self.closed // self.total if self.total else 0
+        return "#" * tenths + "." * (10 - tenths)
+
+
+class TaskProgress(TaskCounts):
+    """Open and closed tasks of tasks.md."""
+
+    phases: list[PhaseProgress] = Field(default_factory=list)
 
 
 class Session(BaseModel):
