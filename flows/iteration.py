@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.control import StopRequested
-from flows.effects import close_turn, create_experiments, write_plan
+from flows.effects import close_turn, create_experiments, review_plan, write_plan
 from flows.models.session import IterationRecord, Phase
 from flows.protocol.plan import open_tasks
 from flows.session import ResearchSession, current_session
@@ -53,6 +53,7 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     write_plan(session, call, before)
+    review_plan(session, call, before)
     started = await create_experiments(session, call)
     await begin_sweep(session, call)
     await _settle_promise(session, call)

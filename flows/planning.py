@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.control import StopRequested
-from flows.effects import close_turn, write_plan
+from flows.effects import close_turn, tell_misplaced, write_plan
 from flows.errors import PreflightFailed
 from flows.models.session import Phase
 from flows.protocol.plan import has_abort_sentinel, plan_faults
@@ -61,6 +61,7 @@ async def planning(session_id: str, label: str, faults: list[str]) -> State[Any]
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     _take_plan(session, turn, before)
+    tell_misplaced(turn)
     await close_turn(session, turn, set())
     if turn.record.failed:
         return Failed(message=turn.record.error or "no plan")

@@ -17,6 +17,7 @@ from flows import git
 from flows.control import StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
 from flows.errors import PreflightFailed, WildloopError
+from flows.escalation import Rung, escalation
 from flows.iteration import next_iteration, rest
 from flows.models.session import (
     AgentName,
@@ -127,13 +128,32 @@ async def iterate(session: ResearchSession) -> str:
             get_run_logger().info("woken: %s", woken)
         if reason := limit_reached(session, await spent(session)):
             return reason
-        if not session.record.done and not due_gates(session):
+        struggle = struggle_reason(session)
+        if not session.record.done and not due_gates(session) and struggle is None:
             last = await next_iteration(session)
             check_failures(session)
-        if session.record.done and not await reflect(session, "DONE"):
-            return "done: every task is closed"
-        if due_gates(session) and not await reflect(session, "reflection gate"):
-            return "a reflection decided to stop"
+        if session.record.done:
+            if not await reflect(session, "DONE"):
+                return "done: every task is closed"
+        elif due_gates(session):
+            if not await reflect(session, "reflection gate"):
+                return "a reflection decided to stop"
+        elif struggle is not None and not await reflect(session, struggle):
+            return f"a reflection decided to stop ({struggle})"
+
+
+def struggle_reason(session: ResearchSession) -> str | None:
+    """Why struggle calls for a reflection now; None if it does not.
+
+    Raises:
+        SessionFailed: a reflection has not helped, so the session ends.
+    """
+    if session.record.awaiting_turn or session.record.pending_runs:
+        return None
+    found = escalation(session.record.iterations)
+    if found.rung is Rung.STOP:
+        raise SessionFailed(found.reason)
+    return found.reason if found.rung is Rung.REFLECT else None
 
 
 def limit_reached(session: ResearchSession, used: dict[str, float]) -> str | None:
