@@ -69,7 +69,7 @@ class ApiClient:
             raise ClientError(f"{self.url} does not answer: {error!r}") from error
         if response.is_error:
             raise ClientError(error_text(response))
-        return response.json()
+        return response.json() if response.content else None
 
     def session(self, session_id: str | None = None) -> Session:
         """The session with this id (or the beginning of it); the active or latest without."""

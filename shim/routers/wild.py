@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi import Path as PathParameter
 
 from flows.errors import NotFound
+from flows.history import difference
+from flows.models.history import IterationView
 from flows.models.session import (
     ResolveEvents,
     Session,
@@ -16,6 +19,7 @@ from flows.models.session import (
     SteerCommand,
 )
 from flows.paths import SessionPaths
+from flows.session import entry_markdown
 from shim.deps import ClusterAccess, Runs, Sessions
 from shim.errors import RESPONSES
 from shim.models import LogView, PlanView, ReportView, SystemHealth
@@ -105,6 +109,39 @@ async def get_iteration_log(session_id: str, sessions: Sessions) -> LogView:
     """What each iteration has done."""
     session = await sessions.find(session_id)
     return LogView(session_id=session.session_id, log=_read(_paths(session).log) or "")
+
+
+@router.get("/iterations/{session_id}/{index}", summary="What one iteration did")
+async def get_iteration(
+    session_id: str,
+    index: Annotated[int, PathParameter(ge=0, le=100_000)],
+    sessions: Sessions,
+    runs: Runs,
+) -> IterationView:
+    """Its calls (reflections after it among them), the runs it created, and what it changed.
+
+    Iteration 0 is planning.
+    """
+    session = await sessions.find(session_id)
+    calls = [it for it in session.history if it.index == index]
+    if not calls:
+        raise NotFound(
+            f"iteration of session '{session.session_id}' (it has begun {session.iteration} "
+            "iterations)",
+            str(index),
+        )
+    ids = {id for it in calls for id in it.run_ids}
+    own = await runs.all(chat_session_id=session.session_id) if ids else []
+    work = [it for it in calls if it.kind != "reflection"] or calls
+    return IterationView(
+        session_id=session.session_id,
+        index=index,
+        calls=calls,
+        log="\n".join(entry_markdown(it) for it in calls),
+        tags=[it.tag for it in calls if it.tag],
+        difference=await difference(Path(session.workdir), work),
+        runs=[run for run in own if run.id in ids],
+    )
 
 
 @router.get("/report/{session_id}", summary="A session's report")

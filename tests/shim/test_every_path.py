@@ -108,6 +108,7 @@ ROWS = [
     Row("GET /wild/v2/plan/{session_id}"),
     Row("GET /wild/v2/iteration-log/{session_id}"),
     Row("GET /wild/v2/report/{session_id}", None, 404),
+    Row("GET /wild/v2/iterations/{session_id}/{index}", None, 404),
     Row("GET /wild/v2/events/{session_id}"),
     Row("GET /wild/v2/evo-sweep/{session_id}", also=(404,)),
     Row("POST /wild/v2/evo-sweep/{session_id}/stop", also=(404, 409)),
@@ -159,6 +160,7 @@ class Things:
             "session_id": server.start(project, "command:sleep 600"),
             "skill_id": "row_skill",
             "path": "notes.md",
+            "index": "0",
         }
         wait_for(
             lambda: server.session(self.ids["session_id"])["phase"] == "planning",
