@@ -8,12 +8,14 @@ from prefect.logging import get_run_logger
 from flows import git
 from flows.errors import InvalidRequest
 from flows.failures import causes, failure_logs
+from flows.git_process import run_git
 from flows.history import tag_commit, tag_name
 from flows.models.run import Run, RunCreate
 from flows.models.session import IterationRecord
 from flows.models.sweep import WildSweepCreate
 from flows.protocol.edits import review_edit
 from flows.protocol.experiments import parse_experiments
+from flows.protocol.tags import storable
 from flows.redaction import redact
 from flows.results import scored
 from flows.session import ResearchSession, entry_markdown
@@ -30,6 +32,19 @@ def write_plan(session: ResearchSession, turn: Turn, before: str) -> None:
         return
     session.paths.root.mkdir(parents=True, exist_ok=True)
     session.paths.tasks.write_text(turn.tags.plan.strip() + "\n", encoding="utf-8")
+
+
+async def plan_before(session: ResearchSession, label: str) -> str:
+    """tasks.md before the call: of one that was interrupted, as the call before has left it."""
+    if session.record.in_progress != label:
+        return session.plan_text()
+    path = session.paths.tasks.relative_to(session.workdir)
+    try:
+        committed = await run_git(session.workdir, "show", f"HEAD:./{path}")
+        return storable(committed.decode("utf-8", "replace"))
+    except git.GitError:
+        # Not committed: the plan was refused by a hook, or nothing was committed yet.
+        return session.plan_text()
 
 
 def review_plan(session: ResearchSession, turn: Turn, before: str) -> None:

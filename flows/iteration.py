@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.control import StopRequested
-from flows.effects import close_turn, create_experiments, review_plan, write_plan
+from flows.effects import close_turn, create_experiments, plan_before, review_plan, write_plan
 from flows.models.session import IterationRecord, Phase
 from flows.protocol.plan import open_tasks
 from flows.session import ResearchSession, current_session
@@ -47,7 +47,7 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     """
     session = current_session()
     known = {run.id for run in await session.all_runs()}
-    before = session.plan_text()
+    before = await plan_before(session, label)
     try:
         call = await take_turn(session, "iteration", index, turn)
     except StopRequested as stop:

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.control import StopRequested
-from flows.effects import close_turn, review_plan, tell_misplaced, write_plan
+from flows.effects import close_turn, plan_before, review_plan, tell_misplaced, write_plan
 from flows.models.session import Phase
 from flows.protocol.plan import closed_gates, open_tasks
 from flows.session import ResearchSession, current_session
@@ -58,7 +58,7 @@ async def reflection(session_id: str, index: int, label: str, why: str) -> State
     """
     session = current_session()
     known = {run.id for run in await session.all_runs()}
-    before = session.plan_text()
+    before = await plan_before(session, label)
     number = 1 + sum(
         1 for it in session.record.iterations if it.kind == "reflection" and it.index == index
     )

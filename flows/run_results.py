@@ -49,6 +49,7 @@ def results_section(
     if len(runs) > len(shown):
         parts.append(f"{len(runs) - len(shown)} more runs have ended: GET /runs lists them.")
     parts += _grouped(runs, first, records)
+    parts += _repeats(runs, others, records)
     parts += _failures(runs, logs)
     parts += _failed_ideas([run for run in others if run not in runs], records)
     parts.append(WHERE)
@@ -109,6 +110,28 @@ def _grouped(
         return []
     lines = [f"- {one.name}: {first} {one.score}" for one in found[:ROWS]]
     return ["Over seeds (mean ± standard deviation):\n" + "\n".join(lines)]
+
+
+def _repeats(
+    runs: Sequence[Run], others: Sequence[Run], records: Sequence[IterationRecord]
+) -> list[str]:
+    """Runs that did what another has done before, seed and code included. Reruns are meant to."""
+    known: dict[tuple[str, str, str], Run] = {}
+    lines = []
+    fresh = {run.id for run in runs}
+    for one in configurations(others, None, records):
+        for run in one.runs:
+            key = (run.command, str(sorted(run.parameters.items())), one.code)
+            first = known.setdefault(key, run)
+            if first is not run and run.id in fresh and run.parent_run_id is None:
+                lines.append(f"- {run.name} repeats {first.name} ({first.id})")
+    if not lines:
+        return []
+    rest = [f"- and {len(lines) - SHOWN_FAILED} more"] if len(lines) > SHOWN_FAILED else []
+    return [
+        "Done before with the same command, parameters and seed; a repeat shows nothing new:\n"
+        + "\n".join([*lines[:SHOWN_FAILED], *rest])
+    ]
 
 
 def _failures(runs: Sequence[Run], logs: Mapping[str, str]) -> list[str]:

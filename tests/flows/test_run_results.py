@@ -4,7 +4,7 @@ from flows.log_end import CHARACTERS
 from flows.models.run import RunStatus
 from flows.project import MetricConfig
 from flows.run_results import NOTHING, RESULTS_LIMIT, WHERE, results_section
-from tests.support.records import made_run
+from tests.support.records import made_record, made_run
 
 METRIC = MetricConfig(name="score")
 
@@ -69,3 +69,15 @@ def test_it_stays_short_whatever_the_runs() -> None:
 def test_without_a_metric_and_without_logs() -> None:
     text = results_section([made_run(1, 0.5), made_run(2, status=RunStatus.STOPPED)], {})
     assert "| run-2 | id-0002 | stopped | 1 | 2.0 | - |" in text
+
+
+def test_a_repeat_of_the_same_run_is_pointed_out() -> None:
+    old = [made_run(n, 0.5, parameters={"lr": 0.1, "seed": n}) for n in (1, 2)]
+    again = made_run(3, 0.5, parameters={"seed": 2, "lr": 0.1})
+    text = results_section([again], {}, METRIC, [*old, again])
+    assert "- run-3 repeats run-2 (id-0002)" in text
+    rerun = made_run(3, 0.5, parameters={"seed": 2, "lr": 0.1}, parent_run_id="id-0002")
+    assert "repeats" not in results_section([rerun], {}, METRIC, [*old, rerun])
+    assert "repeats" not in results_section([old[1]], {}, METRIC, old)
+    changed = [made_record(2, "data", started_at=2.5)]
+    assert "repeats" not in results_section([again], {}, METRIC, [*old, again], changed)
