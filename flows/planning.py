@@ -25,8 +25,10 @@ async def plan_session(session: ResearchSession) -> None:
         PlanningFailed: there is no plan after three calls.
     """
     await session.enter(Phase.PLANNING)
-    faults: list[str] = []
-    for attempt in range(1, ATTEMPTS + 1):
+    # A session that is taken up again goes on with the next call.
+    calls = [it for it in session.record.iterations if it.kind == "planning"]
+    faults = calls[-1].faults if calls else []
+    for attempt in range(len(calls) + 1, ATTEMPTS + 1):
         label = "planning" if attempt == 1 else f"planning.{attempt}"
         last = await session.step(label, planning(session.id, label, faults, return_state=True))
         if has_abort_sentinel(session.plan_text()):

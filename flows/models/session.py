@@ -256,8 +256,10 @@ class SessionRecord(BaseModel):
 
     @property
     def planned(self) -> bool:
-        """Whether planning has succeeded."""
-        return any(it.kind == "planning" and not it.failed for it in self.iterations)
+        """Whether planning is over: a plan with faults is sent back once before it is."""
+        calls = [it for it in self.iterations if it.kind == "planning"]
+        is_to_be_sent_back = len(self.iterations) == 1 and bool(calls) and bool(calls[0].faults)
+        return any(not it.failed for it in calls) and not is_to_be_sent_back
 
 
 class BestResult(BaseModel):

@@ -7,6 +7,7 @@ import typer
 from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.models.memory import Memory, MemoryTag
 from shim.cli.client import ApiClient
@@ -47,7 +48,9 @@ def list_memories(
     for one in found:
         off = "" if one.is_active else "off"
         counts = [str(one.uses), str(one.confirmations)]
-        table.add_row(one.id, one.tag.value, one.source.value, *counts, off, one.line)
+        # As plain text: rich takes [lesson] for a style of its own.
+        line = Text(one.line)
+        table.add_row(one.id, one.tag.value, one.source.value, *counts, off, line)
     Console().print(table)
 
 
