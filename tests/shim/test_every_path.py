@@ -108,6 +108,7 @@ ROWS = [
     Row("GET /wild/v2/report/{session_id}/html", query="?now=true"),
     Row("GET /wild/v2/report/{session_id}/runs.csv"),
     Row("GET /wild/v2/activity/{session_id}", query="?offset=-2000"),
+    Row("GET /wild/v2/results/{session_id}"),
     Row("GET /wild/v2/events/{session_id}"),
     Row("GET /wild/v2/evo-sweep/{session_id}", None, 404),
     Row("POST /wild/v2/evo-sweep/{session_id}/stop", None, 404, {"runs": "some"}),
