@@ -14,7 +14,7 @@ from flows.models.session import IterationRecord
 from flows.paths import RunPaths
 from flows.protocol.plan import MARKS, Plan
 from flows.redaction import redact
-from flows.report.configurations import settings_of
+from flows.report.configurations import seed_of, settings_of
 from flows.report.facts import ReportFacts
 from flows.report.findings import run_link
 from flows.report.text import (
@@ -156,7 +156,7 @@ def _run_row(run: Run, metrics: Sequence[str], facts: ReportFacts) -> list[str]:
         f"[{label}](#{label.replace('.', '')})" if label else "-",
         run.status.value,
         seconds,
-        "-" if run.seed is None else str(run.seed),
+        plain(seed_of(run) or "-", 20),
         plain(", ".join(f"{name}={value}" for name, value in settings_of(run).items()) or "-"),
         *[number(run.metrics.get(name)) for name in metrics],
     ]
