@@ -8,6 +8,7 @@ from prefect.logging import get_run_logger
 from flows import git
 from flows.errors import InvalidRequest
 from flows.guards.turns import inspect_call
+from flows.keep.settle import flag_edits
 from flows.models.run import Run, RunCreate
 from flows.models.session import IterationRecord
 from flows.models.sweep import WildSweepCreate
@@ -103,6 +104,7 @@ async def close_turn(session: ResearchSession, turn: Turn, known_runs: set[str])
     ]
     append_log(session, record)
     await commit(session, record)
+    await flag_edits(session, record)
     session.record.iterations.append(record)
     session.record.in_progress = None
     session.record.attempt = 1

@@ -78,8 +78,7 @@ class Execution:
         self.paths.root.mkdir(exist_ok=True)
         cwd = self.workdir
         if self.spec.checkout is not None:
-            folder = self.workdir / ".wild" / "worktrees" / self.run_id
-            cwd = await checkout.prepare(self.workdir, self.spec.checkout, folder)
+            cwd = await checkout.prepare(self.workdir, self.spec.checkout, self.run_id)
         write_reservation(self.paths, self.control.devices)
         await self.control.turn()
         await self.guard.before_launch(cwd, self.spec.checkout is not None)

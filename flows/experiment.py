@@ -12,15 +12,18 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 
 from blocks.launchers.base import LaunchFailed, ProcessState, ProcessStatus
+from flows import checkout, git
 from flows.alerts.watch import watch_run
 from flows.attempts import begin_next
 from flows.control import current_control
 from flows.errors import WildloopError
 from flows.execution import Execution, Outcome, launch_fault
+from flows.guards.leaks import mask_token
 from flows.guards.runs import RunGuard, verdict
 from flows.manifest import Manifest, finish_manifest, write_manifest
 from flows.metrics import run_metrics
@@ -39,6 +42,8 @@ async def experiment(spec: RunSpec) -> State[Any]:
         spec: what to run: command, working directory, parameters, GPUs, time-out.
     """
     outcome = await execute(spec, str(runtime.id))
+    if spec.checkout is not None and outcome.status not in ("detached", "requeued"):
+        await _release(spec, str(runtime.id))
     match outcome.status:
         case "finished":
             return Completed(message=outcome.message)
@@ -92,6 +97,15 @@ async def _believed(execution: Execution, outcome: Outcome) -> Outcome:
     if not violations:
         return outcome
     return Outcome(status="failed", message=verdict(violations), exit_code=outcome.exit_code)
+
+
+async def _release(spec: RunSpec, run_id: str) -> None:
+    workdir = Path(spec.workdir or Settings.from_environment().workdir)
+    try:
+        await checkout.release(workdir, run_id)
+    except (git.GitError, OSError) as error:
+        # The run has its outcome; what is left is taken away when its session ends.
+        get_run_logger().warning("the worktree of the run was not tidied: %s", error)
 
 
 async def _record_launch(store: RunStore, execution: Execution, status: ProcessStatus) -> None:
@@ -154,6 +168,13 @@ async def _requeue(store: RunStore, execution: Execution, outcome: Outcome) -> O
 async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -> None:
     if not execution.paths.manifest.exists():
         return
+    token = store.settings.token
+    await asyncio.to_thread(
+        mask_token,
+        execution.paths.root,
+        [execution.paths.log.name, execution.paths.metrics.name],
+        token.get_secret_value() if token else None,
+    )
     finished = await asyncio.to_thread(_finish_files, execution.paths, outcome)
     await store.write_facts(UUID(execution.run_id), finished)
 

@@ -9,6 +9,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.control import StopRequested
 from flows.effects import close_turn, create_experiments, write_plan
 from flows.guards.direct import watched
+from flows.keep.settle import begin_change
 from flows.models.session import IterationRecord, Phase
 from flows.protocol.plan import open_tasks
 from flows.session import ResearchSession, current_session
@@ -49,6 +50,7 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     session = current_session()
     known = {run.id for run in await session.all_runs()}
     before = session.plan_text()
+    await begin_change(session, index)
     try:
         async with watched(session):
             call = await take_turn(session, "iteration", index, turn)

@@ -98,6 +98,11 @@ class SessionPaths:
         return self.root / "report.md"
 
     @property
+    def results(self) -> Path:
+        """The ledger of kept and discarded changes."""
+        return self.root / "results.tsv"
+
+    @property
     def page(self) -> Path:
         """The final report as a page of its own."""
         return self.root / "report.html"

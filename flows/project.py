@@ -13,6 +13,8 @@ from flows.models.alert import AlertKind
 
 FILE = "wildloop.toml"
 SHOWN_ERRORS = 10
+# What most projects keep out of git and need to run.
+LINKED = (".venv", "venv", "data", "datasets")
 
 
 def _text(value: str) -> str:
@@ -105,6 +107,28 @@ class AgentConfig(BaseModel):
     sandbox_hidden: list[Text] = Field(default_factory=list)
 
 
+class KeepConfig(BaseModel):
+    """[keep]: of sessions that keep only what is shown to be better."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    spare: list[ProjectPath] = Field(
+        default_factory=list,
+        description="Files and folders that stay when a change is taken back, as 'exp' or 'notes'.",
+    )
+
+
+class IsolationConfig(BaseModel):
+    """[isolation]: of runs that execute a snapshot of the code."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    link: list[ProjectPath] = Field(
+        default_factory=lambda: list(LINKED),
+        description="Files and folders outside git that a snapshot gets as symbolic links.",
+    )
+
+
 class ProjectConfig(BaseModel):
     """wildloop.toml. The tables of the built-in agent are its own business."""
 
@@ -118,6 +142,8 @@ class ProjectConfig(BaseModel):
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
     agent: AgentConfig = Field(default_factory=AgentConfig)
+    keep: KeepConfig = Field(default_factory=KeepConfig)
+    isolation: IsolationConfig = Field(default_factory=IsolationConfig)
     protected: list[ProjectPath] = Field(
         default_factory=list, description="The same as [project] protected, above all tables."
     )
@@ -134,6 +160,8 @@ _TABLES: dict[str, type[BaseModel]] = {
     "metric": MetricConfig,
     "alerts": AlertsConfig,
     "agent": AgentConfig,
+    "keep": KeepConfig,
+    "isolation": IsolationConfig,
 }
 
 

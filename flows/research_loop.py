@@ -14,13 +14,14 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic.fields import FieldInfo
 
 from blocks.agents.registry import load_agent
-from flows import git
+from flows import checkout, git
 from flows.closing import close_session
 from flows.control import StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
 from flows.errors import PreflightFailed, WildloopError
 from flows.guards.isolation import isolated
 from flows.iteration import next_iteration, rest
+from flows.keep.settle import settle
 from flows.models.session import (
     AgentName,
     AutonomyLevel,
@@ -30,7 +31,10 @@ from flows.models.session import (
     ChatSession,
     EvoSweep,
     Goal,
+    Isolation,
     IterationTimeout,
+    KeepAlpha,
+    KeepMode,
     MaxIterations,
     Phase,
     SessionSpec,
@@ -72,6 +76,9 @@ async def research_loop(
     branch: BranchMode = described("branch"),
     budget: Budget | None = described("budget"),
     chat_session_id: ChatSession = described("chat_session_id"),
+    keep: KeepMode = described("keep"),
+    keep_alpha: KeepAlpha = described("keep_alpha"),
+    isolation: Isolation = described("isolation"),
 ) -> State[Any]:
     """Carry out a research session: plan, experiment, wait, reflect, report."""
     given = {
@@ -87,6 +94,9 @@ async def research_loop(
         "branch": branch,
         "budget": budget,
         "chat_session_id": chat_session_id,
+        "keep": keep,
+        "keep_alpha": keep_alpha,
+        "isolation": isolation,
     }
     spec = SessionSpec.model_validate(
         # What was not given arrives as the description itself, or as None.
@@ -131,11 +141,14 @@ async def iterate(session: ResearchSession) -> str:
     while session.record.closing is None:
         if (woken := await rest(session, last)) is not None:
             get_run_logger().info("woken: %s", woken)
+        await settle(session)
         if (limit := await limit_reached(session)) is not None:
             return await close_session(session, limit)
         if not session.record.done and not due_gates(session):
             last = await next_iteration(session)
             check_failures(session)
+            if session.record.done or due_gates(session):
+                await settle(session)
         if session.record.done and not await reflect(session, "DONE"):
             return "done: every task is closed"
         if due_gates(session) and not await reflect(session, "reflection gate"):
@@ -217,12 +230,23 @@ async def finish(session: ResearchSession, reason: str, report: bool = True) -> 
     stopped = await stop_runs(session.runs, session.id, running=False)
     if stopped:
         get_run_logger().warning("stopped %d runs that still waited", len(stopped))
+    await tidy_worktrees(session)
     if report:
         await session.enter(Phase.REPORT)
         since = session.record.iterations[-1].started_at if session.record.iterations else 0.0
         await refresh_sweeps(session, await session.all_runs(), since)
         await write_report(session)
     await session.enter(Phase.ENDED)
+
+
+async def tidy_worktrees(session: ResearchSession) -> None:
+    """Take away the worktrees that no run uses any more; a fault of git is only told."""
+    try:
+        ended = [run for run in await session.all_runs() if run.status.is_terminal]
+        for workdir in {str(session.workdir), *(run.workdir for run in ended)}:
+            await checkout.clean(Path(workdir), {run.id for run in ended})
+    except (git.GitError, OSError) as error:
+        get_run_logger().warning("worktrees were not tidied: %s", error)
 
 
 async def leave(session: ResearchSession, reason: StopReason) -> State[Any]:

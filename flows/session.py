@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 from blocks.agents.base import Agent
 from flows.control import RunControl
 from flows.errors import WildloopError
+from flows.keep.texts import log_entry
 from flows.models.run import Run
 from flows.models.session import IterationRecord, Phase, SessionRecord, SessionSpec
 from flows.paths import SessionPaths
@@ -190,6 +191,7 @@ def log_markdown(spec: SessionSpec, record: SessionRecord) -> str:
     """The iteration log as a person reads it."""
     parts = [f"# Iteration log\n\n**Goal**: {spec.goal}\n"]
     parts += [entry_markdown(iteration) for iteration in record.iterations]
+    parts += [log_entry(verdict) for verdict in record.keep.verdicts]
     return "\n".join(parts)
 
 
@@ -218,6 +220,7 @@ def entry_markdown(iteration: IterationRecord) -> str:
         lines.append(f"- runs created: {', '.join(iteration.run_ids)}")
     lines += [f"- steered: {text}" for text in iteration.steered]
     lines += [f"- fault: {fault}" for fault in iteration.faults]
+    lines += [f"- flagged: {flag}" for flag in iteration.flags]
     if iteration.error:
         lines.append(f"- error: {iteration.error}")
     if iteration.summary:

@@ -16,6 +16,7 @@ from flows.attempts import log_tail
 from flows.calls import CallEnd, call_agent
 from flows.catalog import api_catalog
 from flows.errors import Unavailable
+from flows.keep.texts import isolation_section, keep_section
 from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.run import Run, RunStatus
 from flows.models.session import IterationRecord
@@ -167,6 +168,13 @@ async def prompt_context(
         experiment_results=_results(session, runs, sweep),
         evo_sweep_section=evo_sweep_section(session.spec.evo_sweep_enabled, sweep),
         evo_sweep_enabled=session.spec.evo_sweep_enabled,
+        keep_section=isolation_section(session.spec.isolation == "snapshot")
+        + keep_section(
+            session.record.keep,
+            session.spec.keep_alpha,
+            session.spec.keep == "better",
+            session.record.iterations[-1] if session.record.iterations else None,
+        ),
         plan=session.plan_text(),
         summary_of_work="\n".join(
             f"- {it.label}: {it.summary}" for it in session.record.iterations if it.summary

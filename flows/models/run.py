@@ -67,6 +67,11 @@ class Checkout(Body):
 
     git_commit: str = Field(pattern=r"^[0-9a-fA-F]{7,64}$")
     patch: str | None = Field(default=None, description="File with the changes, for `git apply`.")
+    snapshot: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-fA-F]{7,64}$",
+        description="The commit with the changes, as a commit that no branch knows.",
+    )
 
 
 class RunSpec(Body):

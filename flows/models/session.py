@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from blocks.agents.prices import Usage
 from flows.models.body import Body
+from flows.models.keep import KeepState
 from flows.models.run import RunCounts
 from flows.models.spending import CallSoFar, Closing, Spending
 
@@ -154,6 +155,34 @@ ChatSession = Annotated[
 ]
 
 
+KeepMode = Annotated[
+    Literal["all", "better"],
+    Field(
+        title="Keep",
+        description="`better`: a change stays only if its runs show that it beats the best so far; "
+        "else git takes it back. `all`: every change stays.",
+    ),
+]
+KeepAlpha = Annotated[
+    float,
+    Field(
+        gt=0,
+        lt=0.5,
+        title="Alpha",
+        description="With `keep: better`: the probability of taking noise for a gain, for each "
+        "iteration.",
+    ),
+]
+Isolation = Annotated[
+    Literal["none", "snapshot"],
+    Field(
+        title="Code isolation",
+        description="`snapshot`: a run executes the code as it was when the run was created, in a "
+        "git worktree; `none`: in the project's folder, as it is when the run starts.",
+    ),
+]
+
+
 class SessionOptions(Body):
     """What a session is to do, wherever its project lies."""
 
@@ -168,6 +197,9 @@ class SessionOptions(Body):
     branch: BranchMode = "new"
     budget: SessionBudget = Field(default_factory=Budget)
     chat_session_id: ChatSession = None
+    keep: KeepMode = "all"
+    keep_alpha: KeepAlpha = 0.05
+    isolation: Isolation = "none"
 
 
 class SessionSpec(SessionOptions):
@@ -215,6 +247,9 @@ class IterationRecord(BaseModel):
     run_ids: list[str] = Field(default_factory=list, description="Runs created meanwhile.")
     files_changed: int = 0
     commit: str | None = None
+    flags: list[str] = Field(
+        default_factory=list, description="Edits of seeds, evaluation or data in its commit."
+    )
     continue_session: bool | None = Field(default=None, description="A reflection's decision.")
     steered: list[str] = Field(default_factory=list)
     usage: Usage | None = Field(default=None, description="Tokens, where the agent tells them.")
@@ -259,6 +294,7 @@ class SessionRecord(BaseModel):
     paused_at: float | None = None
     paused_seconds: float = 0.0
     closing: Closing | None = None
+    keep: KeepState = Field(default_factory=KeepState)
     ended_reason: str | None = None
     best_run_id: str | None = None
     report_path: str | None = None
@@ -339,6 +375,9 @@ class Session(BaseModel):
     usage: Usage = Field(default_factory=Usage, description="Tokens of all agent calls.")
     report_path: str | None = None
     ui_url: str | None = None
+    keep: KeepMode = "all"
+    keep_alpha: KeepAlpha = 0.05
+    isolation: Isolation = "none"
 
 
 class SessionActivity(BaseModel):

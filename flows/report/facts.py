@@ -21,7 +21,10 @@ CAUSE_LENGTH = 200
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """The session itself. Times are Unix seconds; `ended` is empty while it goes on."""
+    """The session itself. Times are Unix seconds; `ended` is empty while it goes on.
+
+    `kept` tells which changes were kept and discarded; empty where every change stays.
+    """
 
     id: str
     goal: str
@@ -36,6 +39,7 @@ class SessionFacts:
     base_commit: str | None = None
     ui_url: str | None = None
     setup: Sequence[str] = ()
+    kept: str = ""
 
 
 @dataclass

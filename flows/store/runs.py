@@ -38,6 +38,7 @@ from flows.paths import RunPaths
 from flows.settings import CPU_QUEUE, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
 from flows.store.hosts import live_hosts
+from flows.store.isolation import session_snapshot
 from flows.store.states import cancel, prefect_types, ready_state, run_status
 from flows.texts import UNSTORABLE, unstorable
 
@@ -83,7 +84,9 @@ class RunStore(Store):
             InvalidRequest: it asks for more slots than there are.
         """
         await self._check_slots(body.gpus)
-        draft = self._draft(body, idempotency_key)
+        spec = self._spec(body)
+        spec.checkout = spec.checkout or await session_snapshot(self.client, spec)
+        draft = _draft(body, spec, idempotency_key)
         return to_run(await self.create_flow_run(EXPERIMENT, **draft))
 
     async def create_many(self, bodies: Mapping[str, RunCreate]) -> None:
@@ -93,25 +96,22 @@ class RunStore(Store):
             Unavailable, InvalidRequest: as `create`.
         """
         await self._check_slots(max((body.gpus for body in bodies.values()), default=0))
-        drafts = [self._draft(body, key) for key, body in bodies.items()]
+        drafts = []
+        snapshots: dict[tuple[str | None, str | None], Checkout | None] = {}
+        for key, body in bodies.items():
+            spec = self._spec(body)
+            place = (spec.workdir, spec.chat_session_id)
+            # One look at the code for all of them: they are made at one time.
+            if place not in snapshots:
+                snapshots[place] = await session_snapshot(self.client, spec)
+            spec.checkout = spec.checkout or snapshots[place]
+            drafts.append(_draft(body, spec, key))
         await self.create_flow_runs(EXPERIMENT, drafts)
 
-    def _draft(self, body: RunCreate, idempotency_key: str | None) -> dict[str, Any]:
-        """The fields of a run's flow run."""
+    def _spec(self, body: RunCreate) -> RunSpec:
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
-        if spec.workdir is None:
-            spec.workdir = str(self.settings.workdir)
-        stored = spec.model_dump(mode="json", exclude_defaults=True)
-        if (place := unstorable(stored, "run")) is not None:
-            raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
-        return {
-            "parameters": {"spec": stored},
-            "name": spec.name,
-            "tags": run_tags(spec),
-            "state": Scheduled() if body.auto_start else ready_state(),
-            "work_queue_name": RUNS_QUEUE if spec.gpus else CPU_QUEUE,
-            "idempotency_key": idempotency_key,
-        }
+        spec.workdir = spec.workdir or str(self.settings.workdir)
+        return spec
 
     async def _check_slots(self, gpus: int) -> None:
         if gpus <= 1:
@@ -253,6 +253,8 @@ class RunStore(Store):
             changed["command"] = body.command
         if body.exact and spec.checkout is None:
             changed["checkout"] = exact_checkout(run)
+        elif not body.exact and spec.checkout is not None and spec.checkout.snapshot is not None:
+            changed["checkout"] = None
         copy = spec.model_copy(update=changed)
         return await self.create(
             RunCreate.model_validate(copy.model_dump() | {"auto_start": body.auto_start}),
@@ -332,6 +334,21 @@ def exact_checkout(run: Run) -> Checkout:
         )
     patch = RunPaths(Path(run.run_dir)).patch
     return Checkout(git_commit=run.git_commit, patch=str(patch) if patch.exists() else None)
+
+
+def _draft(body: RunCreate, spec: RunSpec, idempotency_key: str | None) -> dict[str, Any]:
+    """The fields of a run's flow run."""
+    stored = spec.model_dump(mode="json", exclude_defaults=True)
+    if (place := unstorable(stored, "run")) is not None:
+        raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
+    return {
+        "parameters": {"spec": stored},
+        "name": spec.name,
+        "tags": run_tags(spec),
+        "state": Scheduled() if body.auto_start else ready_state(),
+        "work_queue_name": RUNS_QUEUE if spec.gpus else CPU_QUEUE,
+        "idempotency_key": idempotency_key,
+    }
 
 
 def run_tags(spec: RunSpec) -> list[str]:

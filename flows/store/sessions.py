@@ -339,6 +339,9 @@ class SessionStore(Store):
             spent=spending(record, runs, ended_at),
             usage=record.usage,
             report_path=record.report_path,
+            keep=spec.keep,
+            keep_alpha=spec.keep_alpha,
+            isolation=spec.isolation,
             ui_url=flow_run_url(flow_run.id),
         )
 

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from flows.keep.decide import describe
+from flows.models.keep import ResultsView
 from flows.models.session import Budget, Session, SessionStart
 from shim.cli.client import ApiClient
 from shim.cli.output import fail, print_json
@@ -46,6 +48,15 @@ def start(
     evo_sweep: Annotated[
         bool, typer.Option("--evo-sweep", help="The agent may ask for evolutionary sweeps.")
     ] = False,
+    keep: Annotated[
+        str, typer.Option(help="all, or better: discard what is not shown to beat the best so far.")
+    ] = "all",
+    keep_alpha: Annotated[
+        float, typer.Option(help="With --keep better: chance of keeping noise.")
+    ] = 0.05,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Runs execute the code as it was at their creation.")
+    ] = False,
     watch_it: Annotated[bool, typer.Option("--watch", help="Then watch it.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -62,6 +73,9 @@ def start(
                 "branch": branch,
                 "autonomy_level": autonomy,
                 "evo_sweep_enabled": evo_sweep,
+                "keep": keep,
+                "keep_alpha": keep_alpha,
+                "isolation": "snapshot" if isolate else "none",
                 "budget": Budget(
                     hours=budget_hours,
                     gpu_hours=budget_gpu_hours,
@@ -191,6 +205,30 @@ def write_text(file: Path, text: str) -> None:
     except OSError as error:
         fail(f"'{file}' cannot be written ({error.strerror}): give another path")
     typer.echo(f"written: {file}")
+
+
+def results(session: SessionId = None, as_json: Json = False) -> None:
+    """Show which changes were kept and discarded, and why."""
+    client = ApiClient()
+    found = ResultsView.model_validate(
+        client.request("GET", f"/wild/v2/results/{client.session(session).session_id}")
+    )
+    if as_json:
+        print_json(found)
+        return
+    table = Table("iteration", "status", found.metric or "metric", "sd", "n", "p", "change", "why")
+    for one in found.rows:
+        numbers = ["" if value is None else f"{value:.4g}" for value in (one.metric, one.sd)]
+        p = "" if one.p is None else f"{one.p:.3g}"
+        change = f"{one.commit} {one.description}"[:60]
+        status = one.status.value
+        table.add_row(str(one.iteration), status, *numbers, str(one.n), p, change, one.why)
+    Console().print(table)
+    best = found.best
+    if best is not None:
+        commit = (best.commit or "")[:12]
+        typer.echo(f"best: {describe(best)}, iteration {best.iteration}, commit {commit}")
+    typer.echo(f"({found.results_path})")
 
 
 def show(session: Session, as_json: bool) -> None:

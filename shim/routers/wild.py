@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from flows.models.keep import ResultsView
 from flows.models.session import (
     ResolveEvents,
     Session,
@@ -15,6 +16,7 @@ from flows.models.session import (
     SteerCommand,
 )
 from flows.paths import SessionPaths
+from flows.store.results import read_results
 from shim.deps import ClusterAccess, Runs, Sessions
 from shim.errors import RESPONSES
 from shim.models import LogView, PlanView, SystemHealth
@@ -104,6 +106,13 @@ async def get_iteration_log(session_id: str, sessions: Sessions) -> LogView:
     """What each iteration has done."""
     session = await sessions.find(session_id)
     return LogView(session_id=session.session_id, log=_read(_paths(session).log) or "")
+
+
+@router.get("/results/{session_id}", summary="What a session kept and discarded, and why")
+async def get_results(session_id: str, sessions: Sessions) -> ResultsView:
+    """The rows of results.tsv; none unless the session was started with `keep: better`."""
+    found = await sessions.find(session_id)
+    return await read_results(sessions, found.session_id)
 
 
 @router.get("/events/{session_id}", summary="What has happened in a session")

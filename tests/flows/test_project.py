@@ -28,6 +28,10 @@ lr = 0.02
 [budget]
 runs = 14
 parallel = 2
+[keep]
+spare = ["exp"]
+[isolation]
+link = ["data", "weights.bin"]
 """
 
 
@@ -38,6 +42,8 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
     assert config.project.name == "digits"
     assert config.project.setup == ["uv sync"]
     assert config.project.protected == ["eval.py", "data/**"]
+    assert config.keep.spare == ["exp"]
+    assert config.isolation.link == ["data", "weights.bin"]
     assert config.metric == MetricConfig(name="val_accuracy", direction="max")
     assert config.budget.runs == 14
     assert config.search["lr"]["log"] is True

@@ -53,6 +53,8 @@ def test_no_server_is_one_line_with_the_mend(tmp_path: Path) -> None:
     [
         (["start", "", "--workdir", "."], "goal"),
         (["start", "x", "--branch", "sideways"], "branch"),
+        (["start", "x", "--keep", "best"], "keep"),
+        (["start", "x", "--keep-alpha", "0.9"], "keep_alpha"),
         (["stop", "--runs", "maybe"], "keep or stop"),
         (["up", "--host", "0.0.0.0", "--no-token"], "without a token"),
         (["up", "--workdir", "/no/such/folder"], "/no/such/folder"),
