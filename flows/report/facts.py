@@ -52,6 +52,7 @@ class ReportFacts:
     metric: MetricConfig | None
     sweep_texts: Mapping[str, str] = field(default_factory=dict)
     codes: Mapping[str, str] = field(default_factory=dict)
+    busy: Mapping[str, str] = field(default_factory=dict)
     evo_sweeps: Sequence[EvoSweepRecord] = ()
     lessons: Sequence[Memory] = ()
     best: BestResult | None = field(init=False)
