@@ -23,6 +23,7 @@ from flows.attempts import begin_next
 from flows.control import current_control
 from flows.errors import WildloopError
 from flows.execution import Execution, Outcome, launch_fault
+from flows.guards.runs import RunGuard, verdict
 from flows.manifest import Manifest, finish_manifest, write_manifest
 from flows.metrics import run_metrics
 from flows.models.run import RunFacts, RunSpec
@@ -61,6 +62,10 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
     execution = Execution(spec, run_id, Path(spec.workdir or settings.workdir), control)
     async with get_client() as client:
         store = RunStore(client, settings)
+        if spec.chat_session_id is not None:
+            execution.guard = RunGuard(
+                await control.guards.find(client, settings.home, spec.chat_session_id)
+            )
         try:
             status = await execution.begin()
         except (LaunchFailed, OSError, WildloopError) as error:
@@ -70,7 +75,7 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
         recording = asyncio.create_task(_record_launch(store, execution, status))
         try:
             async with watch_run(execution, status, AlertStore(client, settings)) as watch:
-                outcome = await execution.follow(status)
+                outcome = await _believed(execution, await execution.follow(status))
         finally:
             await _finish(recording, cut_short=control.reason is not None)
         await watch.ended(outcome)
@@ -89,6 +94,17 @@ async def _release(spec: RunSpec, run_id: str) -> None:
     except (git.GitError, OSError) as error:
         # The run has its outcome; what is left is taken away when its session ends.
         get_run_logger().warning("the worktree of the run was not tidied: %s", error)
+
+
+async def _believed(execution: Execution, outcome: Outcome) -> Outcome:
+    """The outcome, or a failure where protected files were written to meanwhile."""
+    if outcome.status != "finished":
+        return outcome
+    status = await execution.launcher.status(execution.paths.root)
+    violations = await execution.guard.changed_since(status.started_at)
+    if not violations:
+        return outcome
+    return Outcome(status="failed", message=verdict(violations), exit_code=outcome.exit_code)
 
 
 async def _record_launch(store: RunStore, execution: Execution, status: ProcessStatus) -> None:

@@ -19,7 +19,7 @@ from flows.git_process import (
     git_names,
     run_git,
 )
-from flows.git_rules import refusal_reason, refused_part
+from flows.git_rules import UNTOLD, refusal_reason, refused_part
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ async def read_changes(root: Path, path: Path, env: dict[str, str]) -> Changes:
         skipped=[
             f"{shown(what)}: {why}" + (f" ({count} files)" if count > 1 else "")
             for (what, why), count in counts.items()
-            if why != "run folder"
+            if why not in UNTOLD
         ],
     )
 

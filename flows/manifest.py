@@ -59,6 +59,9 @@ class Manifest(BaseModel):
     python: str = Field(description="Version of Wildloop's own Python.")
     platform: str
     environment: EnvironmentNote = Field(default_factory=EnvironmentNote)
+    protected_restored: list[str] = Field(
+        default_factory=list, description="Protected files that were put back before the start."
+    )
     started_at: float
     finished_at: float | None = None
     exit_code: int | None = None
@@ -98,6 +101,7 @@ async def write_manifest(execution: "Execution", status: ProcessStatus) -> Manif
         python=sys.version.split()[0],
         platform=platform.platform(),
         environment=environment,
+        protected_restored=execution.guard.restored,
         started_at=status.started_at or datetime.now(UTC).timestamp(),
     )
     _save(paths, manifest)

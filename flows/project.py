@@ -116,6 +116,19 @@ class IsolationConfig(BaseModel):
     )
 
 
+class AgentConfig(BaseModel):
+    """[agent]: what an agent may touch in this project; see the sandbox of the agent blocks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sandbox: bool | Literal["auto"] | None = Field(
+        default=None, description="true: bubblewrap or no session; auto: where it works."
+    )
+    sandbox_network: bool = Field(default=True, description="false: it reaches nothing at all.")
+    sandbox_writable: list[Text] = Field(default_factory=list)
+    sandbox_hidden: list[Text] = Field(default_factory=list)
+
+
 class ProjectConfig(BaseModel):
     """wildloop.toml. The tables of the built-in agent are its own business."""
 
@@ -130,6 +143,15 @@ class ProjectConfig(BaseModel):
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
     keep: KeepConfig = Field(default_factory=KeepConfig)
     isolation: IsolationConfig = Field(default_factory=IsolationConfig)
+    agent: AgentConfig = Field(default_factory=AgentConfig)
+    protected: list[ProjectPath] = Field(
+        default_factory=list, description="The same as [project] protected, above all tables."
+    )
+
+    @property
+    def protected_patterns(self) -> list[str]:
+        """What an agent must not edit, wherever the file says so."""
+        return list(dict.fromkeys([*self.protected, *self.project.protected]))
 
 
 _TABLES: dict[str, type[BaseModel]] = {
@@ -139,6 +161,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "alerts": AlertsConfig,
     "keep": KeepConfig,
     "isolation": IsolationConfig,
+    "agent": AgentConfig,
 }
 
 

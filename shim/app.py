@@ -1,5 +1,6 @@
 """The shim: the HTTP API that agents and people use, translated to Prefect."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,16 +14,19 @@ from flows.settings import Settings
 from flows.store.run_index import RunIndex
 from shim import errors, openapi
 from shim.auth import HEADER, TokenCheck
+from shim.budgets import BudgetGate, keep_budgets
 from shim.limits import BodyLimit, CreationGate, Limits, limit_creations
 from shim.metrics import MetricsReader
 from shim.monitoring import RequestMetrics, RequestMonitor
 from shim.routers import (
+    activity,
     alerts,
     cluster,
     evo,
     health,
     memories,
     monitoring,
+    report,
     run_data,
     runs,
     skills,
@@ -44,6 +48,8 @@ ROUTERS = (
     sweeps,
     cluster,
     wild,
+    report,
+    activity,
     evo,
     skills,
     memories,
@@ -70,7 +76,13 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with client_factory() as client:
             app.state.client = client
-            yield
+            index: RunIndex = app.state.run_index
+            warming = asyncio.create_task(index.warm(client))
+            try:
+                yield
+            finally:
+                warming.cancel()
+                index.close()
 
     app = openapi.Api(
         title="Wildloop",
@@ -78,7 +90,7 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         openapi_tags=openapi.TAGS,
-        dependencies=[Depends(check_texts), Depends(limit_creations)],
+        dependencies=[Depends(check_texts), Depends(limit_creations), Depends(keep_budgets)],
         redoc_url=None,
     )
     limits = limits or Limits()
@@ -90,6 +102,7 @@ def create_app(
     app.state.run_watch = RunWatch()
     app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
+    app.state.budgets = BudgetGate()
     guard(app, settings, rules or AccessRules(), limits)
     errors.install(app)
     for module in ROUTERS:

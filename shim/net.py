@@ -1,7 +1,12 @@
 """Addresses and ports."""
 
 import ipaddress
+import random
 import socket
+
+# Linux begins its ephemeral ports at 32768, macOS and Windows at 49152.
+LISTENING = (10001, 32768)
+TRIES = 50
 
 
 def is_loopback(host: str) -> bool:
@@ -27,12 +32,16 @@ def port_fault(host: str, port: int) -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that are free now, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Ports of the loopback address that are free now, all different.
+
+    They lie below the range from which the kernel takes the ports of outgoing connections: while a
+    server is being restarted, such a connection (even one to that very server) could take its port.
+
+    Raises:
+        OSError: too few are free.
+    """
+    candidates = random.SystemRandom().sample(range(*LISTENING), k=TRIES + count)
+    found = [port for port in candidates if port_fault("127.0.0.1", port) is None]
+    if len(found) < count:
+        raise OSError(f"no {count} free ports from {LISTENING[0]} to {LISTENING[1] - 1}")
+    return found[:count]

@@ -17,10 +17,10 @@ from pydantic import BaseModel, Field
 LOG_LIMIT_BYTES = 20 * 1024 * 1024
 LOG_TAIL_BYTES = 64 * 1024
 LOG_TAIL_LINES = 15
-RESTARTS = 5
 RESTARTS_AT_START = 2
 RESTART_WINDOW_S = 60.0
-BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+LOG_TOLD_AFTER = 5
 POLL_S = 0.05
 KILL_WAIT_S = 3.0
 GUARD_WAIT_S = 60.0
@@ -34,7 +34,7 @@ GUARD = (
 
 
 class ChildFailed(Exception):
-    """A child ended again and again, or never answered; the text has the end of its log."""
+    """A child ended before it had answered at all; the text has the end of its log."""
 
 
 class AlreadyRuns(Exception):
@@ -192,11 +192,13 @@ class Supervisor:
         return True
 
     def keep(self) -> None:
-        """Start children again that have ended, each after a wait that grows.
+        """Start children again that have ended, each after a wait that grows to 15 s.
+
+        One that has answered before is started for ever: a night's runs must not be left alone
+        because something out there kills, or a disk is full for an hour.
 
         Raises:
-            ChildFailed: one has ended by itself more than five times in a minute, or has ended more
-                than twice before it answered at all. One that is killed is started for ever.
+            ChildFailed: one has ended more than twice before it answered at all.
         """
         for child in self.children:
             if child.running:
@@ -212,12 +214,13 @@ class Supervisor:
         """Seconds to wait before an ended child is started again."""
         child.ends = [at for at in child.ends if now - at < RESTART_WINDOW_S] + [now]
         count = len(child.ends)
-        limit = RESTARTS if child.was_ready else RESTARTS_AT_START
-        # A night's runs must not be left alone because something out there kills.
-        if count > limit and not (child.was_ready and child.was_killed):
-            when = "in a minute" if child.was_ready else "at start"
-            raise ChildFailed(f"{child.name} {child.end()}, {count} times {when}; {_log_of(child)}")
+        if count > RESTARTS_AT_START and not child.was_ready:
+            raise ChildFailed(
+                f"{child.name} {child.end()}, {count} times at start; {_log_of(child)}"
+            )
         self._say(f"{child.name} {child.end()}: starting it again")
+        if count == LOG_TOLD_AFTER and not child.was_killed:
+            self._say(f"{child.name} has ended {count} times in a minute; {_log_of(child)}")
         return BACK_OFF_S[min(count, len(BACK_OFF_S)) - 1]
 
     def stop(self) -> None:

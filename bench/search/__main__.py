@@ -10,12 +10,13 @@ import os
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.search.problems import PROBLEMS, Problem
+from bench.search.problems import PROBLEMS, Problem, remembered
 from bench.search.strategies import STRATEGIES
 from bench.search.table import Scores, totals, versus
 
@@ -33,15 +34,11 @@ def main() -> None:
     if any(runs < 8 or runs % 4 for runs in args.runs):
         parser.error("--runs must be multiples of 4, from 8 on")
     started = time.monotonic()
-    keys: list[Key] = [
-        (problem, strategy, runs, seed)
-        for problem in range(len(PROBLEMS))
-        for runs in args.runs
-        for seed in range(args.seeds)
-        for strategy in STRATEGIES
-    ]
+    jobs = [(problem, seed) for seed in range(args.seeds) for problem in range(len(PROBLEMS))]
+    found: dict[Key, float] = {}
     with ProcessPoolExecutor(args.jobs, initializer=_one_core) as pool:
-        found = dict(zip(keys, pool.map(_search, keys), strict=True))
+        for values in pool.map(_search, jobs, repeat(args.runs)):
+            found |= values
     for runs in args.runs:
         tables = {
             number: {
@@ -54,7 +51,7 @@ def main() -> None:
     if args.json:
         rows = [[*key, value] for key, value in found.items()]
         args.json.write_text(json.dumps(rows), encoding="utf-8")
-    print(f"\n{len(keys)} searches in {time.monotonic() - started:.0f} s")
+    print(f"\n{len(found)} searches in {time.monotonic() - started:.0f} s")
 
 
 def _one_core() -> None:
@@ -62,12 +59,18 @@ def _one_core() -> None:
     threadpool_limits(1)
 
 
-def _search(key: Key) -> float:
-    number, strategy, runs, seed = key
+def _search(job: tuple[int, int], budgets: list[int]) -> dict[Key, float]:
+    """Every search of one problem with one seed, for each number of runs."""
+    number, seed = job
+    problem = remembered(PROBLEMS[number])
     with warnings.catch_warnings():
         # A support vector machine that does not converge is a bad configuration, not news.
         warnings.simplefilter("ignore")
-        return STRATEGIES[strategy](PROBLEMS[number], runs, seed)
+        return {
+            (number, name, runs, seed): search(problem, runs, seed)
+            for name, search in STRATEGIES.items()
+            for runs in budgets
+        }
 
 
 def _print(runs: int, seeds: int, tables: dict[int, Scores]) -> None:

@@ -128,10 +128,11 @@ class StreamAgent(ProcessAgent):
         "how long to wait.",
     )
     longest_pause_seconds: float = Field(
-        default=600.0,
+        default=60.0,
         ge=0,
         title="Longest pause (seconds)",
-        description="A rate limit that asks for a longer pause is reported instead of waited for.",
+        description="A rate limit that asks for a longer pause is reported instead of waited for: "
+        "the session then waits, and says so.",
     )
     max_concurrent: int | None = Field(
         default=None,
@@ -251,10 +252,6 @@ class StreamAgent(ProcessAgent):
                 "retry_after_seconds": pause,
             }
         )
-
-    def _environment(self, request: AgentRequest) -> dict[str, str]:
-        own = {**self.variables(), **request.env}
-        return agent_environment(os.environ, own, self.kept_variables())
 
     def _cost(self, reading: Reading) -> tuple[float | None, bool]:
         price = self.price or price_of(reading.model or self.model)

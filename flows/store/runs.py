@@ -3,14 +3,15 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -58,6 +59,7 @@ class RunFilter(BaseModel):
     sweep_id: str | None = None
     chat_session_id: str | None = None
     archived: bool | None = None
+    before: float | None = Field(default=None, description="Created before; Unix seconds.")
 
     @property
     def is_exact(self) -> bool:
@@ -82,24 +84,47 @@ class RunStore(Store):
             InvalidRequest: it asks for more slots than there are.
         """
         await self._check_slots(body.gpus)
+        (placed,) = await self._placed([body])
+        draft = self._draft(placed, idempotency_key)
+        return to_run(await self.create_flow_run(EXPERIMENT, **draft))
+
+    async def create_many(self, bodies: Mapping[str, RunCreate]) -> None:
+        """Create runs in their order, by idempotency key: those that are there are not made twice.
+
+        Raises:
+            Unavailable, InvalidRequest: as `create`.
+        """
+        await self._check_slots(max((body.gpus for body in bodies.values()), default=0))
+        placed = await self._placed(list(bodies.values()))
+        drafts = [self._draft(body, key) for key, body in zip(bodies, placed, strict=True)]
+        await self.create_flow_runs(EXPERIMENT, drafts)
+
+    async def _placed(self, bodies: Sequence[RunCreate]) -> list[RunCreate]:
+        """The runs with folder and code; those of one session and folder share one snapshot."""
+        taken: dict[tuple[str | None, str], Checkout | None] = {}
+        placed = []
+        for body in bodies:
+            place = body.chat_session_id, body.workdir or str(self.settings.workdir)
+            if body.checkout is None and place not in taken:
+                taken[place] = await session_snapshot(self.client, *place)
+            changed = {"workdir": place[1], "checkout": body.checkout or taken[place]}
+            placed.append(body.model_copy(update=changed))
+        return placed
+
+    def _draft(self, body: RunCreate, idempotency_key: str | None) -> dict[str, Any]:
+        """The fields of a run's flow run."""
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
-        if spec.workdir is None:
-            spec.workdir = str(self.settings.workdir)
-        if spec.checkout is None:
-            spec.checkout = await session_snapshot(self.client, spec)
         stored = spec.model_dump(mode="json", exclude_defaults=True)
         if (place := unstorable(stored, "run")) is not None:
             raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
-        flow_run = await self.create_flow_run(
-            EXPERIMENT,
-            parameters={"spec": stored},
-            name=spec.name,
-            tags=run_tags(spec),
-            state=Scheduled() if body.auto_start else ready_state(),
-            work_queue_name=RUNS_QUEUE if spec.gpus else CPU_QUEUE,
-            idempotency_key=idempotency_key,
-        )
-        return to_run(flow_run)
+        return {
+            "parameters": {"spec": stored},
+            "name": spec.name,
+            "tags": run_tags(spec),
+            "state": Scheduled() if body.auto_start else ready_state(),
+            "work_queue_name": RUNS_QUEUE if spec.gpus else CPU_QUEUE,
+            "idempotency_key": idempotency_key,
+        }
 
     async def _check_slots(self, gpus: int) -> None:
         if gpus <= 1:
@@ -305,6 +330,7 @@ class RunStore(Store):
         return FlowRunFilter(
             tags=FlowRunFilterTags(all_=tags),
             state=_state_filter(list(types)) if types is not None else None,
+            expected_start_time=_before(wanted.before) if wanted.before is not None else None,
         )
 
 
@@ -420,6 +446,12 @@ def _matches(run: Run, wanted: RunFilter) -> bool:
 
 def _state_filter(types: list[StateType]) -> FlowRunFilterState:
     return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
+
+
+def _before(seconds: float) -> FlowRunFilterExpectedStartTime:
+    # Prefect's bound counts in, and its times have microseconds.
+    last = datetime.fromtimestamp(seconds, UTC) - timedelta(microseconds=1)
+    return FlowRunFilterExpectedStartTime(before_=last)
 
 
 def _tagged(tags: Iterable[str], prefix: str) -> str | None:

@@ -28,14 +28,20 @@ def start(
     goal: Annotated[str, typer.Argument(help="What the research is to reach.")],
     workdir: Annotated[Path, typer.Option(help="The project: a git repository.")] = Path(),
     agent: Annotated[
-        str, typer.Option(help="baseline, command:<shell command>, or block-type/name.")
+        str,
+        typer.Option(
+            help="baseline, claude, codex or opencode (each also as claude:<model>), "
+            "openai:<model>@<API URL>, command:<shell command>, or a saved block-type/name."
+        ),
     ] = "baseline",
     max_iterations: Annotated[int, typer.Option(min=1, help="Hard stop.")] = 25,
     wait_seconds: Annotated[float, typer.Option(help="Longest sleep after WAITING.")] = 30.0,
     iteration_timeout: Annotated[float, typer.Option(help="Seconds for one agent call.")] = 3600.0,
     branch: Annotated[str, typer.Option(help="new (wild/<session>) or current.")] = "new",
     autonomy: Annotated[str, typer.Option(help="cautious, balanced or full.")] = "balanced",
-    budget_hours: Annotated[float | None, typer.Option(help="Wall-clock hours.")] = None,
+    budget_hours: Annotated[
+        float | None, typer.Option(help="Wall-clock hours, pauses not counted.")
+    ] = None,
     budget_gpu_hours: Annotated[float | None, typer.Option(help="Slot-hours of all runs.")] = None,
     budget_cost: Annotated[float | None, typer.Option(help="US dollars for the agent.")] = None,
     budget_runs: Annotated[int | None, typer.Option(help="Number of runs.")] = None,
@@ -80,7 +86,7 @@ def start(
     client = ApiClient()
     session = client.start(body)
     if watch_it:
-        follow(client, session.session_id)
+        follow(client, session.session_id, with_activity=True)
     else:
         show(session, as_json)
 
@@ -111,9 +117,9 @@ def sessions(as_json: Json = False) -> None:
 
 
 def watch(session: SessionId = None) -> None:
-    """Follow a session live until it ends."""
+    """Follow a session live until it ends: its progress, and what its agent does."""
     client = ApiClient()
-    follow(client, client.session(session).session_id)
+    follow(client, client.session(session).session_id, with_activity=True)
 
 
 def steer(
@@ -161,15 +167,40 @@ def plan(session: SessionId = None, as_json: Json = False) -> None:
         typer.echo(found["plan"])
 
 
-def report(session: SessionId = None, as_json: Json = False) -> None:
-    """Print the report and where it lies."""
+def report(
+    session: SessionId = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Make it anew, also where there is a final one.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the page with its plots here.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table of all runs here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the report; while the session goes on, how it stands."""
     client = ApiClient()
-    found = client.request("GET", f"/wild/v2/report/{client.session(session).session_id}")
+    path, params = f"/wild/v2/report/{client.session(session).session_id}", {"now": now}
+    for file, kind in ((html, "html"), (csv, "runs.csv")):
+        if file is not None:
+            write_text(file, client.text(f"{path}/{kind}", params=params))
+    if html is not None or csv is not None:
+        return
+    found = client.request("GET", path, params=params)
     if as_json:
         print_json(found)
-    else:
-        typer.echo(found["report"])
-        typer.echo(f"({found['report_path']})")
+        return
+    typer.echo(found["report"])
+    for name in ("report_path", "page_path"):
+        if found.get(name):
+            typer.echo(f"({found[name]})")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file and say where it is; a fault ends the command."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"'{file}' cannot be written ({error.strerror}): give another path")
+    typer.echo(f"written: {file}")
 
 
 def results(session: SessionId = None, as_json: Json = False) -> None:

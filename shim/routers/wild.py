@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from flows.errors import NotFound
 from flows.models.keep import ResultsView
 from flows.models.session import (
     ResolveEvents,
@@ -20,7 +19,7 @@ from flows.paths import SessionPaths
 from flows.store.results import read_results
 from shim.deps import ClusterAccess, Runs, Sessions
 from shim.errors import RESPONSES
-from shim.models import LogView, PlanView, ReportView, SystemHealth
+from shim.models import LogView, PlanView, SystemHealth
 
 router = APIRouter(prefix="/wild/v2", tags=["wild"], responses=RESPONSES)
 
@@ -107,17 +106,6 @@ async def get_iteration_log(session_id: str, sessions: Sessions) -> LogView:
     """What each iteration has done."""
     session = await sessions.find(session_id)
     return LogView(session_id=session.session_id, log=_read(_paths(session).log) or "")
-
-
-@router.get("/report/{session_id}", summary="A session's report")
-async def get_report(session_id: str, sessions: Sessions) -> ReportView:
-    """404 until the session has ended."""
-    session = await sessions.find(session_id)
-    path = _paths(session).report
-    text = _read(path)
-    if text is None:
-        raise NotFound("report (the session has not ended) of session", session_id)
-    return ReportView(session_id=session.session_id, report=text, report_path=str(path))
 
 
 @router.get("/results/{session_id}", summary="What a session kept and discarded, and why")

@@ -149,6 +149,33 @@ def test_child_that_died_is_started_again(
     assert [kept.pid for kept in known.children] == [mortal.process.pid]
 
 
+def test_child_that_has_answered_is_never_given_up(
+    tmp_path: Path, supervisor: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shim.supervisor.BACK_OFF_S", (0.0,))
+    starts = tmp_path / "starts"
+    code = (
+        "import pathlib, sys, time\n"
+        f"with open({str(starts)!r}, 'a') as file: file.write('x')\n"
+        f"if 1 < len(pathlib.Path({str(starts)!r}).read_text()) < 10: sys.exit('no server yet')\n"
+        "time.sleep(300)"
+    )
+    unlucky = child(tmp_path, code)
+    unlucky.ready = starts.exists
+    supervisor.start(unlucky)
+    assert supervisor.wait_ready([unlucky], 10, never)
+    assert unlucky.process is not None
+    unlucky.process.kill()
+
+    def back() -> bool:
+        supervisor.keep()
+        return unlucky.running and len(starts.read_text()) == 10
+
+    wait_for(back)
+    assert said.count("child ended with exit code 1: starting it again") == 8
+    assert [line for line in said if "no server yet" in line]
+
+
 def test_child_that_cannot_start_is_given_up_with_its_own_words(
     tmp_path: Path, supervisor: Supervisor
 ) -> None:

@@ -146,7 +146,9 @@ def wait_until_all_ended(
                     break
                 ended[run_id] = run
         left = [run_id for run_id in run_ids if run_id not in ended]
-        assert time.monotonic() < deadline, f"without an outcome: {left}"
+        told = (server.home / "up.log").read_text()
+        assert server.process.poll() is None, told
+        assert time.monotonic() < deadline, f"without an outcome: {left}\n{told}"
         time.sleep(0.3)
     return ended
 

@@ -210,8 +210,8 @@ async def test_agent_sees_no_secret_of_the_worker(
 
 
 def test_secrets_of_a_block_are_not_shown() -> None:
-    agent = CommandAgent.model_validate({"command": "x", "environment": {"KEY": "hidden"}})
-    assert "hidden" not in repr(agent) + agent.model_dump_json()
+    agent = CommandAgent.model_validate({"command": "x", "environment": {"KEY": "s3cr3t-1"}})
+    assert "s3cr3t-1" not in repr(agent) + agent.model_dump_json()
     schema = CommandAgent.model_json_schema()
     assert schema["secret_fields"] == ["environment"]
     for field in schema["properties"].values():
