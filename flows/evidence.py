@@ -13,6 +13,7 @@ from flows.diversity import changes
 from flows.failures import causes
 from flows.models.run import Run, RunStatus
 from flows.models.session import IterationRecord
+from flows.models.spending import Spending
 from flows.project import MetricConfig
 from flows.redaction import redact
 from flows.results import scored
@@ -31,7 +32,7 @@ def evidence_section(
     runs: Sequence[Run],
     logs: Mapping[str, str],
     metric: MetricConfig | None,
-    spent: Mapping[str, float],
+    spent: Spending,
 ) -> str:
     """The evidence as Markdown, within about 9,000 characters.
 
@@ -40,7 +41,7 @@ def evidence_section(
         runs: all its runs.
         logs: ends of the logs of failed runs, by id.
         metric: the primary metric; without one nothing can be compared, which is said.
-        spent: what the session has used, by the names of its budget (hours_used, ...).
+        spent: what the session has used.
     """
     found = configurations(runs, metric.name if metric else None, records)
     parts = [
@@ -156,13 +157,12 @@ def _outcome(own: Sequence[Run], runs: Sequence[Run], metric: MetricConfig | Non
     return text + (f", {failed} failed" if failed else "")
 
 
-def _spent(
-    records: Sequence[IterationRecord], runs: Sequence[Run], spent: Mapping[str, float]
-) -> str:
+def _spent(records: Sequence[IterationRecord], runs: Sequence[Run], spent: Spending) -> str:
     calls = len(records)
     seconds = sum((it.finished_at or it.started_at) - it.started_at for it in records)
     return (
         f"{calls} agent calls in {seconds / 3600:.2f} h, {len(runs)} runs, "
-        f"{spent.get('gpu_hours_used', 0.0):.2f} slot-hours, "
-        f"${spent.get('cost_used', 0.0):.2f}, {spent.get('hours_used', 0.0):.2f} h since the start."
+        f"{spent.gpu_hours:.2f} slot-hours, ${spent.cost_usd:.2f}"
+        + " (estimate)" * spent.cost_is_estimate
+        + f", {spent.hours:.2f} h since the start."
     )

@@ -8,6 +8,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.control import StopRequested
 from flows.effects import close_turn, plan_before, review_plan, tell_misplaced, write_plan
+from flows.guards.direct import watched
 from flows.models.session import Phase
 from flows.protocol.plan import closed_gates, open_tasks
 from flows.session import ResearchSession, current_session
@@ -63,7 +64,8 @@ async def reflection(session_id: str, index: int, label: str, why: str) -> State
         1 for it in session.record.iterations if it.kind == "reflection" and it.index == index
     )
     try:
-        call = await take_turn(session, "reflection", index, number)
+        async with watched(session):
+            call = await take_turn(session, "reflection", index, number)
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     call.record.why = why
@@ -84,6 +86,8 @@ async def reflection(session_id: str, index: int, label: str, why: str) -> State
 
 def _settle_decision(session: ResearchSession, call: Turn) -> None:
     """Tell of a reply without a decision, and of going on with nothing to go on with."""
+    if session.record.closing is not None:
+        return
     if call.record.continue_session is None and not call.record.failed:
         call.record.faults.append(
             "The reflection had no <continue>yes</continue> or <continue>no</continue>: "

@@ -1,6 +1,6 @@
 """What a prompt says of the research so far: results, evidence, where to look next, alerts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from flows.diversity import diversity_section
 from flows.evidence import evidence_section
@@ -12,6 +12,7 @@ from flows.prompts import alerts_section
 from flows.run_results import results_section
 from flows.search.summary import sweep_results, told_by
 from flows.session import ResearchSession
+from flows.spending import spending
 from flows.store.alerts import AlertStore
 
 
@@ -20,7 +21,6 @@ async def research_sections(
     kind: str,
     runs: Sequence[Run],
     sweep: EvoSweepRecord | None,
-    spent: Mapping[str, float],
 ) -> dict[str, str]:
     """The template variables that speak of the research so far, by name.
 
@@ -29,7 +29,6 @@ async def research_sections(
         kind: `planning`, `iteration` or `reflection`: the evidence is for reflections alone.
         runs: all runs of the session.
         sweep: its evolutionary sweep, if there is one.
-        spent: what it has used, by the names of its budget.
     """
     metric = session.project.metric if session.project else None
     records = session.record.iterations
@@ -47,7 +46,9 @@ async def research_sections(
     }
     if kind == "reflection":
         logs = failure_logs(runs)
-        sections["evidence_section"] = evidence_section(records, runs, logs, metric, spent)
+        sections["evidence_section"] = evidence_section(
+            records, runs, logs, metric, spending(session.record, runs)
+        )
     return sections
 
 

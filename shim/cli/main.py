@@ -33,6 +33,7 @@ for command in (
     research.plan,
     research.report,
     history.show,
+    research.results,
     runs.runs,
     runs.logs,
     runs.rerun,

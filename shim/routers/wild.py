@@ -10,6 +10,7 @@ from fastapi import Path as PathParameter
 from flows.errors import NotFound
 from flows.history import difference
 from flows.models.history import IterationView
+from flows.models.keep import ResultsView
 from flows.models.session import (
     ResolveEvents,
     Session,
@@ -20,9 +21,10 @@ from flows.models.session import (
 )
 from flows.paths import SessionPaths
 from flows.session import entry_markdown
+from flows.store.results import read_results
 from shim.deps import ClusterAccess, Runs, Sessions
 from shim.errors import RESPONSES
-from shim.models import LogView, PlanView, ReportView, SystemHealth
+from shim.models import LogView, PlanView, SystemHealth
 
 router = APIRouter(prefix="/wild/v2", tags=["wild"], responses=RESPONSES)
 
@@ -144,15 +146,11 @@ async def get_iteration(
     )
 
 
-@router.get("/report/{session_id}", summary="A session's report")
-async def get_report(session_id: str, sessions: Sessions) -> ReportView:
-    """404 until the session has ended."""
-    session = await sessions.find(session_id)
-    path = _paths(session).report
-    text = _read(path)
-    if text is None:
-        raise NotFound("report (the session has not ended) of session", session_id)
-    return ReportView(session_id=session.session_id, report=text, report_path=str(path))
+@router.get("/results/{session_id}", summary="What a session kept and discarded, and why")
+async def get_results(session_id: str, sessions: Sessions) -> ResultsView:
+    """The rows of results.tsv; none unless the session was started with `keep: better`."""
+    found = await sessions.find(session_id)
+    return await read_results(sessions, found.session_id)
 
 
 @router.get("/events/{session_id}", summary="What has happened in a session")

@@ -2,6 +2,7 @@
 
 from flows.evidence import EVIDENCE_LIMIT, evidence_section
 from flows.models.session import IterationRecord
+from flows.models.spending import Spending
 from flows.project import MetricConfig
 from tests.support.records import made_record, made_run
 
@@ -9,7 +10,7 @@ METRIC = MetricConfig(name="score")
 
 
 def section(runs, records=(), logs=None, metric=METRIC) -> str:  # type: ignore[no-untyped-def]
-    return evidence_section(records, runs, logs or {}, metric, {"hours_used": 1.5, "cost_used": 2})
+    return evidence_section(records, runs, logs or {}, metric, Spending(hours=1.5, cost_usd=2))
 
 
 BASE = [
