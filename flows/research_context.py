@@ -13,6 +13,7 @@ from flows.prompts import alerts_section
 from flows.run_results import results_section
 from flows.search.summary import sweep_results, told_by
 from flows.session import ResearchSession
+from flows.spending import spending
 from flows.store.alerts import AlertStore
 
 
@@ -48,7 +49,9 @@ async def research_sections(
     }
     if kind == "reflection":
         logs = failure_logs(runs)
-        sections["evidence_section"] = evidence_section(records, runs, logs, metric, spent)
+        sections["evidence_section"] = evidence_section(
+            records, runs, logs, metric, spending(session.record, runs)
+        )
     return sections
 
 
