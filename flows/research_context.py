@@ -13,7 +13,6 @@ from flows.prompts import alerts_section
 from flows.run_results import results_section
 from flows.search.summary import sweep_results, told_by
 from flows.session import ResearchSession
-from flows.spending import spending
 from flows.store.alerts import AlertStore
 
 
@@ -49,9 +48,7 @@ async def research_sections(
     }
     if kind == "reflection":
         logs = failure_logs(runs)
-        sections["evidence_section"] = evidence_section(
-            records, runs, logs, metric, spending(session.record, runs)
-        )
+        sections["evidence_section"] = evidence_section(records, runs, logs, metric, spent)
     return sections
 
 

@@ -108,7 +108,6 @@ ROWS = [
     Row("GET /wild/v2/report/{session_id}/html", query="?now=true"),
     Row("GET /wild/v2/report/{session_id}/runs.csv"),
     Row("GET /wild/v2/activity/{session_id}", query="?offset=-2000"),
-    Row("GET /wild/v2/iterations/{session_id}/{index}", None, 404),
     Row("GET /wild/v2/results/{session_id}"),
     Row("GET /wild/v2/iterations/{session_id}/{index}", None, 404),
     Row("GET /wild/v2/events/{session_id}"),
