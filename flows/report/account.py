@@ -14,7 +14,7 @@ from flows.models.session import IterationRecord
 from flows.paths import RunPaths
 from flows.protocol.plan import MARKS, Plan
 from flows.redaction import redact
-from flows.report.configurations import settings_of
+from flows.report.configurations import seed_of, settings_of
 from flows.report.facts import ReportFacts
 from flows.report.findings import run_link
 from flows.report.text import (
@@ -32,6 +32,7 @@ from flows.results import value_of
 
 SHOWN_RUNS = 200
 SHOWN_FAILURES = 20
+SHOWN_BUSY = 10
 SHOWN_IN_CALL = 30
 OTHER_METRICS = 3
 
@@ -156,7 +157,7 @@ def _run_row(run: Run, metrics: Sequence[str], facts: ReportFacts) -> list[str]:
         f"[{label}](#{label.replace('.', '')})" if label else "-",
         run.status.value,
         seconds,
-        "-" if run.seed is None else str(run.seed),
+        plain(seed_of(run) or "-", 20),
         plain(", ".join(f"{name}={value}" for name, value in settings_of(run).items()) or "-"),
         *[number(run.metrics.get(name)) for name in metrics],
     ]
@@ -180,7 +181,7 @@ def failures(facts: ReportFacts) -> str:
 
 def comparability(facts: ReportFacts) -> str:
     """What of the machine may have come between the runs."""
-    lines = [*_shared_devices(facts.runs), *_retried(facts.runs)]
+    lines = [*_mixed(facts), *_shared_devices(facts.runs), *_retried(facts.runs)]
     hosts = sorted({run.host for run in facts.runs if run.host})
     if len(hosts) > 1:
         lines.append(f"- The runs ran on {len(hosts)} hosts ({plain(', '.join(hosts))}).")
@@ -191,6 +192,26 @@ def comparability(facts: ReportFacts) -> str:
             "alone: their times, and metrics that depend on time, do not compare."
         )
     return "\n".join(lines) or "Nothing was noted that stands against comparing the runs."
+
+
+def _mixed(facts: ReportFacts) -> list[str]:
+    """Runs that had to share their machine with others, and comparisons that mix them."""
+    if not facts.busy:
+        return []
+    busy = [run for run in facts.runs if run.id in facts.busy]
+    told = [f"{run_link(run)} ({plain(facts.busy[run.id])})" for run in busy[:SHOWN_BUSY]]
+    more = f" and {len(busy) - SHOWN_BUSY} more" if len(busy) > SHOWN_BUSY else ""
+    lines = [f"- On a busy machine: {', '.join(told)}{more}."]
+    sides = [facts.confirmed_group, facts.baseline_group]
+    measured = [run for side in sides if side is not None for run in side.measured]
+    shared = sum(run.id in facts.busy for run in measured)
+    if 0 < shared < len(measured):
+        lines.append(
+            f"- **Warning**: the best and the baseline were measured by {shared} runs on a busy "
+            f"machine and {len(measured) - shared} on a quiet one: a metric that depends on time "
+            "does not compare."
+        )
+    return lines
 
 
 def _shared_devices(runs: Sequence[Run]) -> list[str]:

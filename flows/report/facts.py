@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from flows.models.evo_sweep import EvoSweepRecord
+from flows.models.keep import KeepState
 from flows.models.memory import Memory
 from flows.models.run import Run, RunStatus
 from flows.models.session import BestResult, IterationRecord
@@ -21,10 +22,7 @@ CAUSE_LENGTH = 200
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """The session itself. Times are Unix seconds; `ended` is empty while it goes on.
-
-    `kept` tells which changes were kept and discarded; empty where every change stays.
-    """
+    """The session itself. Times are Unix seconds; `ended` is empty while it goes on."""
 
     id: str
     goal: str
@@ -39,7 +37,9 @@ class SessionFacts:
     base_commit: str | None = None
     ui_url: str | None = None
     setup: Sequence[str] = ()
-    kept: str = ""
+    keeps: bool = False
+    keep_alpha: float = 0.05
+    kept: KeepState = field(default_factory=KeepState)
 
 
 @dataclass
@@ -52,6 +52,7 @@ class ReportFacts:
     metric: MetricConfig | None
     sweep_texts: Mapping[str, str] = field(default_factory=dict)
     codes: Mapping[str, str] = field(default_factory=dict)
+    busy: Mapping[str, str] = field(default_factory=dict)
     evo_sweeps: Sequence[EvoSweepRecord] = ()
     lessons: Sequence[Memory] = ()
     best: BestResult | None = field(init=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient
 
+from flows.manifest import busy_reason
 from flows.metrics.primary import primary_metric
 from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.run import Run
@@ -48,6 +49,7 @@ async def gather(
         metric=primary_metric(plan=text or None, project=project),
         sweep_texts=await _sweep_texts(client, runs),
         codes=await code_digests(workdir, runs),
+        busy=await asyncio.to_thread(_busy, runs),
         evo_sweeps=seen,
         lessons=lessons[::-1],
     )
@@ -59,6 +61,12 @@ def _plan_text(session: SessionFacts) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def _busy(runs: Sequence[Run]) -> dict[str, str]:
+    """Why runs did not have their machine for themselves, by id."""
+    reasons = {run.id: busy_reason(Path(run.run_dir)) for run in runs}
+    return {id: reason for id, reason in reasons.items() if reason is not None}
 
 
 async def _sweep_texts(client: PrefectClient, runs: Sequence[Run]) -> dict[str, str]:

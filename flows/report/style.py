@@ -11,7 +11,7 @@ STYLE = """
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
   display: grid; grid-template-columns: 13rem minmax(0, 1fr); }
-nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow: auto;
+nav { position: sticky; top: 0; align-self: start; height: 100vh; overflow: auto;
   padding: 2rem 1rem; font-size: .875rem; border-right: 1px solid var(--line); }
 nav ol { list-style: none; margin: 0; padding: 0; }
 nav li { margin: .35rem 0; }
@@ -44,7 +44,7 @@ img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--l
   border-radius: 6px; margin: .3rem .6rem .3rem 0; }
 @media (max-width: 60rem) {
   body { display: block; }
-  nav { position: static; max-height: none; border-right: 0; border-bottom: 1px solid var(--line);
+  nav { position: static; height: auto; border-right: 0; border-bottom: 1px solid var(--line);
     padding: .8rem 1rem; }
   nav ol { display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
   nav li { margin: 0; }

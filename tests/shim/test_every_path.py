@@ -109,6 +109,7 @@ ROWS = [
     Row("GET /wild/v2/report/{session_id}/runs.csv"),
     Row("GET /wild/v2/activity/{session_id}", query="?offset=-2000"),
     Row("GET /wild/v2/results/{session_id}"),
+    Row("GET /wild/v2/iterations/{session_id}/{index}", None, 404),
     Row("GET /wild/v2/events/{session_id}"),
     Row("GET /wild/v2/evo-sweep/{session_id}", None, 404),
     Row("POST /wild/v2/evo-sweep/{session_id}/stop", None, 404, {"runs": "some"}),
@@ -161,6 +162,7 @@ class Things:
             "skill_id": "row_skill",
             "path": "notes.md",
             "file": "run.log",
+            "index": "0",
         }
         wait_for(
             lambda: server.session(self.ids["session_id"])["phase"] == "planning",
@@ -223,7 +225,7 @@ def test_success(things: Things, row: Row) -> None:
 @pytest.mark.parametrize("row", names([row for row in ROWS if "{" in row.path]))
 @pytest.mark.parametrize("unknown", ["00000000-0000-4000-8000-000000000000", "no such", "%00"])
 def test_unknown_id_is_404(server: Server, row: Row, unknown: str) -> None:
-    url = re.sub(r"\{\w+\}", unknown, row.path, count=1)
+    url = re.sub(r"\{\w+\}", unknown, row.path, count=1).replace("{index}", "0")
     url = re.sub(r"\{\w+\}", "a.md", url)
     answer = server.http.request(row.method, url, json=row.body)
     assert answer.status_code == 404 or (unknown != "no such" and answer.status_code == 422)

@@ -16,7 +16,7 @@ from flows.report.document import document
 from flows.report.table_file import runs_csv
 from tests.support.reporting import make_facts, make_run
 
-LR = [0.02, 0.3]
+COMPARED = "Comparability"
 
 
 def seeded(first: int, lr: float, values: list[float], name: str = "run") -> list:
@@ -165,7 +165,15 @@ def test_runs_that_shared_a_gpu_are_told() -> None:
         make_run(1, 0.9, gpus=["0"], started_at=10.0, finished_at=20.0),
         make_run(2, 0.9, gpus=["0"], started_at=15.0, finished_at=25.0),
     ]
-    assert "shared GPU `0`" in section(document(make_facts(runs)), "Comparability")
+    assert "shared GPU `0`" in section(document(make_facts(runs)), COMPARED)
+
+
+def test_busy_and_quiet_runs_are_not_compared_without_a_warning() -> None:
+    runs = seeded(1, 0.02, [0.90, 0.91], "baseline") + seeded(9, 0.3, [0.97, 0.975])
+    text = section(document(make_facts(runs, busy={runs[0].id: "load 9 on 2 cores"})), COMPARED)
+    assert "load 9 on 2 cores" in text and "**Warning**" in text and "by 1 runs" in text
+    everywhere = {run.id: "load 9" for run in runs}
+    assert "**Warning**" not in section(document(make_facts(runs, busy=everywhere)), COMPARED)
 
 
 def test_each_call_names_its_commit_its_runs_and_their_metric() -> None:

@@ -180,6 +180,8 @@ def test_a_baseline_that_nothing_beats_is_not_confirmed_or_ablated(toy: Caller) 
 
 def test_guided_search_asks_in_batches_of_the_slots(toy: Caller) -> None:
     toy.api.slots = 3
+    path = toy.project / "wildloop.toml"
+    path.write_text(path.read_text().replace("runs = 12", "runs = 40"))
     toy.call("planning")
     toy.work(curved, until="P3-T1")
     first = toy.call("iteration")
