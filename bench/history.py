@@ -19,7 +19,8 @@ from flows.settings import RUNS_QUEUE
 from flows.store.base import DEPLOYMENT, EXPERIMENT
 from flows.store.runs import LABEL_PREFIX, run_tags
 
-CLIENTS = 6
+CLIENTS = 4
+BATCH = 50
 SWEEP_SIZE = 20
 
 
@@ -43,20 +44,25 @@ def seed(
 async def _seed(
     url: str, workdir: Path, count: int, seconds: float, sweep_ids: Sequence[str] | None
 ) -> int:
-    deadline, numbers, made = time.monotonic() + seconds, iter(range(count)), 0
+    deadline, batches, made = time.monotonic() + seconds, iter(range(0, count, BATCH)), 0
     async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
         named = await http.get(f"/deployments/name/{EXPERIMENT}/{DEPLOYMENT}")
-        path = f"/deployments/{named.raise_for_status().json()['id']}/create_flow_run"
+        path = f"/deployments/{named.raise_for_status().json()['id']}/create_flow_run/bulk"
 
         async def record() -> None:
             nonlocal made
-            for number in numbers:
+            for first in batches:
                 if time.monotonic() > deadline:
                     return
-                sweep_id = sweep_ids[number % len(sweep_ids)] if sweep_ids else None
-                answer = await http.post(path, json=recorded_run(number, workdir, sweep_id))
-                answer.raise_for_status()
-                made += 1
+                bodies = [
+                    recorded_run(
+                        number, workdir, sweep_ids[number % len(sweep_ids)] if sweep_ids else None
+                    )
+                    for number in range(first, min(first + BATCH, count))
+                ]
+                answer = await http.post(path, json=bodies)
+                results = answer.raise_for_status().json()["results"]
+                made += sum(result["status"] == "CREATED" for result in results)
 
         await asyncio.gather(*(record() for _ in range(CLIENTS)))
     return made

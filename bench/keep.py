@@ -9,11 +9,13 @@ import argparse
 import numpy as np
 
 from flows.keep.compare import compare
-from flows.models.keep import Spread
+from flows.keep.decide import decide
+from flows.models.keep import Evidence, KeepStatus, Spread
 
 ALPHA = 0.05
 RESAMPLES = 999
 SIZES = ((1, 1), (1, 3), (1, 5), (3, 3), (5, 5), (3, 10), (10, 10))
+ITERATIONS, BASELINE_SEEDS = 20, 5
 EFFECTS = (0.0, 1.0, 2.0, 3.0)
 
 
@@ -34,6 +36,24 @@ def rates(
     return kept / draws, resampled / draws
 
 
+def session_rate(seeds: int, sessions: int, chance: np.random.Generator) -> float:
+    """Share of 20 changes without effect that a session keeps, one after the other."""
+    kept = 0
+    for _ in range(sessions):
+        best, spread = None, None
+        for number in range(ITERATIONS + 1):
+            count = BASELINE_SEEDS if number == 0 else seeds
+            group = Evidence(
+                configuration=str(number),
+                values=list(chance.normal(size=count)),
+                seeds=[str(seed) for seed in range(count)],
+            )
+            found = decide([group], best, "max", code_changed=True, alpha=ALPHA, spread=spread)
+            kept += number > 0 and found.status is KeepStatus.KEEP
+            best, spread = found.best, found.spread
+    return kept / (sessions * ITERATIONS)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -48,6 +68,9 @@ def main() -> None:
         found = [rates(new, old, effect, draws, chance) for effect in EFFECTS]
         cells = [f"{100 * test:.1f} %" for test, _ in found] + [f"{100 * found[0][1]:.0f} %"]
         print(f"| {new}, {old} | " + " | ".join(cells) + " |")
+    for seeds in (1, 3, 5):
+        share = session_rate(seeds, draws // 10, chance)
+        print(f"sessions of {ITERATIONS} changes without effect, {seeds} seeds: {share:.1%} kept")
 
 
 if __name__ == "__main__":

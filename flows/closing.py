@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from prefect.logging import get_run_logger
 
+from flows.keep.settle import settle
 from flows.models.run import Run
 from flows.models.session import Phase
 from flows.models.spending import Closing
@@ -43,6 +44,7 @@ async def close_session(session: ResearchSession, limit: Limit | None) -> str:
     await end_sweep(session, closing.reason)
     await stop_runs(session.runs, session.id, running=False)
     await _settle_runs(session, closing)
+    await settle(session)
     if session.record.iterations[-1].kind != "reflection":
         if closing.reflect_by is None:
             longest = session.spec.iteration_timeout_seconds

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.control import StopRequested
-from flows.effects import close_turn, create_experiments, write_plan
+from flows.effects import close_turn, create_experiments, plan_before, review_plan, write_plan
 from flows.guards.direct import watched
 from flows.keep.settle import begin_change
 from flows.models.session import IterationRecord, Phase
@@ -49,7 +49,7 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     """
     session = current_session()
     known = {run.id for run in await session.all_runs()}
-    before = session.plan_text()
+    before = await plan_before(session, label)
     await begin_change(session, index)
     try:
         async with watched(session):
@@ -57,6 +57,7 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     write_plan(session, call, before)
+    review_plan(session, call, before)
     started = await create_experiments(session, call)
     await begin_sweep(session, call)
     await _settle_promise(session, call)

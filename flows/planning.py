@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.control import StopRequested
-from flows.effects import close_turn, write_plan
+from flows.effects import close_turn, tell_misplaced, write_plan
 from flows.errors import PreflightFailed
 from flows.guards.direct import watched
 from flows.models.session import Phase
@@ -29,8 +29,10 @@ async def plan_session(session: ResearchSession) -> None:
     await session.enter(Phase.PLANNING)
     # The agent writes the plan into it, maybe by a plain `cat >`.
     session.paths.root.mkdir(parents=True, exist_ok=True)
-    faults: list[str] = []
-    for attempt in range(1, ATTEMPTS + 1):
+    # A session that is taken up again goes on with the next call.
+    calls = [it for it in session.record.iterations if it.kind == "planning"]
+    faults = calls[-1].faults if calls else []
+    for attempt in range(len(calls) + 1, ATTEMPTS + 1):
         label = "planning" if attempt == 1 else f"planning.{attempt}"
         last = await session.step(label, planning(session.id, label, faults, return_state=True))
         if has_abort_sentinel(session.plan_text()):
@@ -69,6 +71,7 @@ async def planning(session_id: str, label: str, faults: list[str]) -> State[Any]
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     _take_plan(session, turn, before)
+    tell_misplaced(turn)
     await close_turn(session, turn, set())
     if turn.record.failed:
         return Failed(message=turn.record.error or "no plan")

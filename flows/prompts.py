@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
-from flows.models.run import Run, RunStatus
+from flows.models.alert import Alert, Severity
 from flows.models.session import Budget
 from flows.skills import SkillLibrary
 
-RESULTS_LIMIT = 6000
-TAIL_LINES = 12
-TAIL_CHARACTERS = 900
-SUMMARY_LIMIT = 4000
+SHOWN_ALERTS = 8
 
 
 class PromptContext(BaseModel):
@@ -34,6 +31,9 @@ class PromptContext(BaseModel):
     auth_header: str = ""
     memories: str = ""
     experiment_results: str = ""
+    evidence_section: str = ""
+    diversity_section: str = ""
+    alerts_section: str = ""
     evo_sweep_section: str = ""
     evo_sweep_enabled: bool = False
     keep_section: str = ""
@@ -126,33 +126,39 @@ def budget_section(
     return "\n".join(lines)
 
 
-def experiment_results(runs: Sequence[Run], log_tails: Mapping[str, str]) -> str:
-    """The runs that have ended since the last prompt, within about 6,000 characters."""
-    if not runs:
-        return "No run has ended since the last prompt."
+def alerts_section(
+    alerts: Sequence[Alert], names: Mapping[str, str], autonomy_level: str, server_url: str
+) -> str:
+    """The open alerts of the session's runs, critical ones first.
+
+    Args:
+        alerts: open alerts.
+        names: names of the runs, by id.
+        autonomy_level: with `full` the agent is told how to answer them, else that they are there.
+        server_url: where the skill and the answers are.
+    """
+    if not alerts:
+        return ""
+    order = list(reversed(Severity))
+    first = sorted(alerts, key=lambda alert: (order.index(alert.severity), alert.created_at))
+    if autonomy_level != "full":
+        runs = ", ".join(dict.fromkeys(names.get(one.run_id, one.run_id) for one in first[:5]))
+        return (
+            f"## Alerts\n\n{len(first)} open (runs {runs}): see `GET /alerts?status=open`. "
+            "Answer those that stand in the way of your task; leave to the user what costs more "
+            "than a run.\n"
+        )
     lines = [
-        "| run | id | status | exit | seconds | metrics |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"- {one.severity.value} {one.kind.value} of run {names.get(one.run_id, '?')} "
+        f"({one.run_id}): {' '.join(one.message.split())[:300]} Choices: {', '.join(one.choices)}. "
+        f'`POST {server_url}/alerts/{one.id}/respond` with `{{"choice": "..."}}`'
+        for one in first[:SHOWN_ALERTS]
     ]
-    for run in runs:
-        seconds = (
-            f"{run.finished_at - run.started_at:.1f}" if run.started_at and run.finished_at else "-"
-        )
-        metrics = ", ".join(f"{name}={value:.6g}" for name, value in list(run.metrics.items())[:8])
-        lines.append(
-            f"| {run.name} | {run.id} | {run.status.value} | {run.exit_code} | {seconds} "
-            f"| {metrics or '-'} |"
-        )
-    for run in runs:
-        if run.status is RunStatus.FAILED:
-            lines += ["", f"{run.name} failed: {run.error}", "```", *_tail(log_tails, run), "```"]
-    text = "\n".join(lines)
-    if len(text) > RESULTS_LIMIT:
-        text = text[:RESULTS_LIMIT] + "\n[cut: read the rest by GET /runs and /runs/{id}/logs]"
-    return text
-
-
-def _tail(log_tails: Mapping[str, str], run: Run) -> list[str]:
-    shown = [line for line in log_tails.get(run.id, "").splitlines() if line.strip()]
-    text = "\n".join(line.rsplit("\r", 1)[-1] for line in shown[-TAIL_LINES:])
-    return text[-TAIL_CHARACTERS:].replace("```", "'''").splitlines()
+    if len(first) > SHOWN_ALERTS:
+        lines.append(f"- and {len(first) - SHOWN_ALERTS} more: `GET /alerts?status=open`")
+    return (
+        "## Open alerts: answer them before your task\n\n"
+        + "\n".join(lines)
+        + "\n\nYou decide by yourself. How: "
+        f"`curl -sf {server_url}/prompt-skills/alert_handler`.\n"
+    )

@@ -19,6 +19,7 @@ from flows.closing import close_session
 from flows.control import StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
 from flows.errors import PreflightFailed, WildloopError
+from flows.escalation import Rung, escalation
 from flows.guards.isolation import isolated
 from flows.iteration import next_iteration, rest
 from flows.keep.settle import settle
@@ -144,16 +145,35 @@ async def iterate(session: ResearchSession) -> str:
         await settle(session)
         if (limit := await limit_reached(session)) is not None:
             return await close_session(session, limit)
-        if not session.record.done and not due_gates(session):
+        struggle = struggle_reason(session)
+        if not session.record.done and not due_gates(session) and struggle is None:
             last = await next_iteration(session)
             check_failures(session)
             if session.record.done or due_gates(session):
                 await settle(session)
-        if session.record.done and not await reflect(session, "DONE"):
-            return "done: every task is closed"
-        if due_gates(session) and not await reflect(session, "reflection gate"):
-            return "a reflection decided to stop"
+        if session.record.done:
+            if not await reflect(session, "DONE"):
+                return "done: every task is closed"
+        elif due_gates(session):
+            if not await reflect(session, "reflection gate"):
+                return "a reflection decided to stop"
+        elif struggle is not None and not await reflect(session, struggle):
+            return f"a reflection decided to stop ({struggle})"
     return await close_session(session, None)
+
+
+def struggle_reason(session: ResearchSession) -> str | None:
+    """Why struggle calls for a reflection now; None if it does not.
+
+    Raises:
+        SessionFailed: a reflection has not helped, so the session ends.
+    """
+    if session.record.awaiting_turn or session.record.pending_runs:
+        return None
+    found = escalation(session.record.iterations)
+    if found.rung is Rung.STOP:
+        raise SessionFailed(found.reason)
+    return found.reason if found.rung is Rung.REFLECT else None
 
 
 async def limit_reached(session: ResearchSession) -> Limit | None:

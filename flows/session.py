@@ -19,7 +19,7 @@ from flows.models.run import Run
 from flows.models.session import IterationRecord, Phase, SessionRecord, SessionSpec
 from flows.paths import SessionPaths
 from flows.project import ProjectConfig
-from flows.protocol.plan import Plan, parse_plan
+from flows.protocol.plan import Plan, parse_plan, progress, progress_table
 from flows.protocol.tags import storable
 from flows.settings import (
     SERVER_URL_VARIABLE,
@@ -143,12 +143,15 @@ class ResearchSession:
         )
 
     async def save_plan(self) -> None:
-        """Write tasks.md as a new version of the plan artifact."""
+        """Write tasks.md, below its progress, as a new version of the plan artifact."""
+        text = self.plan_text()
+        found = progress(parse_plan(text))
         await artifacts.write(
             self.client,
             PLAN_KEY + self.id,
-            text=self.plan_text(),
-            description=f"Plan: {self.spec.goal[:200]}",
+            text=f"{progress_table(found)}\n\n{text}".lstrip("\n"),
+            description=f"Plan, {found.closed} of {found.total} tasks closed: "
+            f"{self.spec.goal[:200]}",
             flow_run_id=self.flow_run_id,
         )
 
@@ -210,21 +213,28 @@ def entry_markdown(iteration: IterationRecord) -> str:
         lines.append(
             f"- held up before it for {iteration.held_seconds:.0f} s (rate limit or network)"
         )
+    if iteration.why:
+        lines.append(f"- why: {iteration.why}")
+    if iteration.change:
+        lines.append(f"- change ({iteration.change.kind.value}): {iteration.change.text}".rstrip())
     if iteration.promise:
         lines.append(f"- promise: {iteration.promise}")
     if iteration.continue_session is not None:
         lines.append(f"- decision: {'continue' if iteration.continue_session else 'stop'}")
     if iteration.commit:
         lines.append(f"- commit: {iteration.commit[:12]}, {iteration.files_changed} files changed")
+    if iteration.tag:
+        lines.append(f"- what it changed: `git show {iteration.tag}`")
     if iteration.run_ids:
         lines.append(f"- runs created: {', '.join(iteration.run_ids)}")
     lines += [f"- steered: {text}" for text in iteration.steered]
     lines += [f"- fault: {fault}" for fault in iteration.faults]
     lines += [f"- flagged: {flag}" for flag in iteration.flags]
+    lines += [f"- sign of struggle: {sign}" for sign in iteration.signs]
     if iteration.error:
         lines.append(f"- error: {iteration.error}")
-    if iteration.summary:
-        lines += ["", iteration.summary]
+    for text in dict.fromkeys([iteration.summary, iteration.reflection]):
+        lines += ["", text] if text else []
     return "\n".join(lines) + "\n"
 
 

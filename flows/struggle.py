@@ -4,7 +4,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 from itertools import groupby
+from typing import NamedTuple
 
 from flows.models.session import IterationRecord
 
@@ -16,13 +18,43 @@ SHOWN = 300
 _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}(?:-[0-9a-f]{4,})*\b|\d+\.\d+|\d{4,}")
 
 
+class Sign(StrEnum):
+    """What a sign is about."""
+
+    UNCHANGED = "no file changed"
+    IDLE = "no outcome"
+    SHORT = "short iterations"
+    REPEATED_ERROR = "the same error again"
+    REPEATED_WORK = "the same work again"
+    PLATEAU = "no improvement"
+    BAD_END = "a failed call"
+
+
+class Finding(NamedTuple):
+    """A sign of struggle. Only one that `counts` leads further than to a hint."""
+
+    sign: Sign
+    text: str
+    counts: bool
+
+
 def struggle_signs(
     iterations: Sequence[IterationRecord],
     metric_history: Sequence[float],
     direction: str,
     k: int = STALL_RUNS,
 ) -> list[str]:
-    """The signs, as sentences for the agent; empty when all is well.
+    """The signs, as sentences for the agent; empty when all is well. As `findings`."""
+    return [found.text for found in findings(iterations, metric_history, direction, k)]
+
+
+def findings(
+    iterations: Sequence[IterationRecord],
+    metric_history: Sequence[float],
+    direction: str,
+    k: int = STALL_RUNS,
+) -> list[Finding]:
+    """The signs of struggle at the end of these records.
 
     Args:
         iterations: the session's records in their order; planning and reflections do not count,
@@ -35,23 +67,53 @@ def struggle_signs(
     calls = [it for it in iterations if it.kind == "iteration"]
     groups = [list(group) for _, group in groupby(calls, key=lambda it: it.index)]
     recent = groups[-WINDOW:]
-    signs = []
-    if len(recent) == WINDOW:
-        if all(it.files_changed == 0 for group in recent for it in group):
-            runs = len({id for group in recent for it in group for id in it.run_ids})
-            signs.append(
-                f"No file of the project has changed in the last {WINDOW} iterations "
-                f"({runs} runs were created meanwhile)."
-            )
-        if all(_is_short(group) for group in recent):
-            signs.append(f"The last {WINDOW} iterations took under {SHORT_SECONDS:g} s each.")
+    found = _work_findings(recent) if len(recent) == WINDOW else []
     if repeated := _repeated_error([it for group in recent for it in group]):
-        signs.append(f"The same error came twice in the last {WINDOW} iterations: {repeated}")
+        text, likeness = repeated
+        found.append(
+            Finding(
+                Sign.REPEATED_ERROR,
+                f"The same error came twice in the last {WINDOW} iterations: {text}",
+                any(likeness in _errors(it) for it in groups[-1]),
+            )
+        )
     if stalled := plateau(metric_history, direction, k):
-        signs.append(stalled)
+        # The iterations that only analyse or write do not make a plateau longer.
+        has_runs = bool(groups) and any(it.run_ids for it in groups[-1])
+        found.append(Finding(Sign.PLATEAU, stalled, has_runs))
     if calls and (ended := _bad_end(calls[-1])):
-        signs.append(ended)
-    return signs
+        found.append(Finding(Sign.BAD_END, ended, True))
+    return found
+
+
+def _work_findings(recent: Sequence[Sequence[IterationRecord]]) -> list[Finding]:
+    """What the work of the last iterations says."""
+    found = []
+    calls = [it for group in recent for it in group]
+    if all(it.files_changed == 0 for it in calls):
+        runs = len({id for it in calls for id in it.run_ids})
+        text = (
+            f"No file of the project has changed in the last {WINDOW} iterations "
+            f"({runs} runs were created meanwhile)."
+        )
+        is_idle = not any(_has_outcome(group) for group in recent)
+        found.append(Finding(Sign.IDLE if is_idle else Sign.UNCHANGED, text, is_idle))
+    if all(_is_short(group) for group in recent):
+        text = f"The last {WINDOW} iterations took under {SHORT_SECONDS:g} s each."
+        found.append(Finding(Sign.SHORT, text, False))
+    summaries = {_likeness(group[-1].summary) for group in recent}
+    if len(summaries) == 1 and summaries != {""} and not any(it.tasks_closed for it in calls):
+        shown = " ".join(recent[-1][-1].summary.split())[:SHOWN]
+        text = f"The last {WINDOW} iterations said the same and closed no task: {shown}"
+        found.append(Finding(Sign.REPEATED_WORK, text, True))
+    return found
+
+
+def _has_outcome(group: Sequence[IterationRecord]) -> bool:
+    """Whether an iteration brought something about, or rightly waited for its runs."""
+    return any(
+        it.files_changed or it.run_ids or it.tasks_closed or it.active_runs for it in group
+    ) or (len(group) > 1)
 
 
 def plateau(history: Sequence[float], direction: str, k: int) -> str | None:
@@ -82,16 +144,29 @@ def _is_short(group: Sequence[IterationRecord]) -> bool:
     return seconds < SHORT_SECONDS
 
 
-def _repeated_error(calls: Sequence[IterationRecord]) -> str | None:
-    """The latest error, or fault told to the agent, that two of the calls have in common."""
+def _repeated_error(calls: Sequence[IterationRecord]) -> tuple[str, str] | None:
+    """The latest error, or fault told to the agent, that two of the calls have in common.
+
+    As (text, text without what differs between two sightings).
+    """
     seen: Counter[str] = Counter()
     shown: dict[str, str] = {}
     for it in calls:
-        errors = {_likeness(text): text for text in [*it.faults, it.error or ""] if text.strip()}
+        errors = _errors(it)
         seen.update(errors.keys())
-        shown |= errors
-    repeated = [text for likeness, text in shown.items() if seen[likeness] > 1]
-    return " ".join(repeated[-1].split())[:SHOWN] if repeated else None
+        # Moved to the end, so that the latest comes last.
+        shown = {key: text for key, text in shown.items() if key not in errors} | errors
+    repeated = [(text, likeness) for likeness, text in shown.items() if seen[likeness] > 1]
+    if not repeated:
+        return None
+    text, likeness = repeated[-1]
+    return " ".join(text.split())[:SHOWN], likeness
+
+
+def _errors(it: IterationRecord) -> dict[str, str]:
+    """What went wrong in a call, and in the runs that ended before it, by likeness."""
+    told = [*it.run_errors, *it.faults, it.error or ""]
+    return {_likeness(text): text for text in told if text.strip()}
 
 
 def _likeness(error: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 import httpx
@@ -12,20 +11,16 @@ from pydantic import BaseModel
 
 from blocks.agents.base import AgentReply
 from blocks.agents.prices import Usage
-from flows.attempts import log_tail
 from flows.calls import CallEnd, call_agent
 from flows.catalog import api_catalog
 from flows.errors import Unavailable
 from flows.keep.texts import isolation_section, keep_section
-from flows.models.evo_sweep import EvoSweepRecord
-from flows.models.run import Run, RunStatus
+from flows.models.run import Run
 from flows.models.session import IterationRecord
-from flows.paths import RunPaths
 from flows.prompts import (
     PromptContext,
     budget_section,
     cluster_state,
-    experiment_results,
     faults_section,
     memories_section,
     render_prompt,
@@ -34,8 +29,9 @@ from flows.prompts import (
     user_availability,
 )
 from flows.protocol.tags import AgentReplyTags, parse_reply
+from flows.research_context import research_sections
 from flows.results import scored
-from flows.search.summary import evo_sweep_section, sweep_results, told_by
+from flows.search.summary import evo_sweep_section
 from flows.session import ResearchSession
 from flows.spending import spending
 from flows.struggle import struggle_signs
@@ -48,7 +44,6 @@ SKILLS = {
     "reflection": "wild_v2_reflection",
 }
 API_PATIENCE_S = 300.0
-RESULT_TAIL_BYTES = 4096
 Kind = Literal["planning", "iteration", "reflection"]
 INTERRUPTED = (
     "The call before this one was interrupted (pause, restart or crash) before it had ended. "
@@ -104,6 +99,8 @@ async def _fill(
     record.summary = tags.summary or ""
     record.promise = tags.promise
     record.continue_session = tags.continue_session
+    record.reflection = tags.reflection or ""
+    record.change = tags.change
     record.faults = list(tags.faults)
     if end.was_cut:
         # Its time was up by the budget: that is the session's end, not the agent's failure.
@@ -151,6 +148,7 @@ async def prompt_context(
     sweep = await session.evo.find(session.id) if session.spec.evo_sweep_enabled else None
     memories = await session.memories.for_prompt(session.workdir)
     return PromptContext(
+        **await research_sections(session, kind, runs, sweep, spending(session.record, runs)),
         goal=session.spec.goal,
         workdir=str(session.workdir),
         iteration=index,
@@ -165,7 +163,6 @@ async def prompt_context(
         api_catalog=await _catalog(session),
         auth_header=AUTH_HEADER,
         memories=memories_section([memory.line for memory in memories]),
-        experiment_results=_results(session, runs, sweep),
         evo_sweep_section=evo_sweep_section(session.spec.evo_sweep_enabled, sweep),
         evo_sweep_enabled=session.spec.evo_sweep_enabled,
         keep_section=isolation_section(session.spec.isolation == "snapshot")
@@ -229,26 +226,6 @@ def _signs(session: ResearchSession, runs: Sequence[Run]) -> list[str]:
     history = [value for value, _ in scored(runs, metric.name)] if metric else []
     direction = metric.direction if metric else "max"
     return struggle_signs(session.record.iterations, history, direction)
-
-
-def _results(session: ResearchSession, runs: Sequence[Run], sweep: EvoSweepRecord | None) -> str:
-    """What has ended since the agent was last called: runs, and the evolutionary sweep."""
-    since = session.record.iterations[-1].started_at if session.record.iterations else 0.0
-    fresh = [
-        run
-        for run in runs
-        if run.status.is_terminal and (run.finished_at or 0) >= since and not told_by(sweep, run)
-    ]
-    tails = {
-        run.id: log_tail(RunPaths(Path(run.run_dir)).log, size=RESULT_TAIL_BYTES)
-        for run in fresh
-        if run.status is RunStatus.FAILED
-    }
-    if sweep is None or (sweep.finished_at or 0) < since:
-        return experiment_results(fresh, tails)
-    return "\n\n".join(
-        [sweep_results(sweep), *([experiment_results(fresh, tails)] if fresh else [])]
-    )
 
 
 async def _catalog(session: ResearchSession) -> str:

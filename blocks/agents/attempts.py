@@ -60,6 +60,8 @@ def verdict(
     plain: AgentReply, reading: Reading, ended_at: float
 ) -> tuple[ExitReason, str | None, float | None]:
     """Exit reason, error and pause, from how the process has ended and what its stream told."""
+    if plain.exit_reason == "timeout" and reading.error is not None:
+        return _overslept(plain, reading, ended_at)
     if plain.exit_reason not in ("finished", "failed"):
         return plain.exit_reason, plain.error, None
     if plain.exit_reason == "finished" and reading.complete and reading.error is None:
@@ -71,6 +73,20 @@ def verdict(
         case Trouble.NETWORK:
             return "unreachable", message, _asked_pause(message, reading, ended_at)
     return "failed", message, None
+
+
+def _overslept(
+    plain: AgentReply, reading: Reading, ended_at: float
+) -> tuple[ExitReason, str | None, float | None]:
+    """A call whose time ran out while the tool waited for the API: it may be made again."""
+    assert reading.error is not None
+    message = f"{reading.error}; {plain.error}"
+    match classify(reading.error, reading.status):
+        case Trouble.RATE_LIMIT:
+            return "rate_limited", message, _asked_pause(reading.error, reading, ended_at)
+        case Trouble.NETWORK:
+            return "unreachable", message, _asked_pause(reading.error, reading, ended_at)
+    return "timeout", plain.error, None
 
 
 def _asked_pause(message: str, reading: Reading, ended_at: float) -> float | None:

@@ -188,6 +188,8 @@ class ClaudeReading(Reading):
             case "rate_limit_event" if found.rate_limit_info is not None:
                 self._limit(found.rate_limit_info)
             case "system" if found.subtype == "api_retry":
+                self.error = f"API error {found.error_status or ''}: {found.error}"
+                self.status = found.error_status
                 if found.error_status == 429 and found.retry_delay_ms is not None:
                     self.retry_after = found.retry_delay_ms / 1000
 
@@ -196,8 +198,7 @@ class ClaudeReading(Reading):
             # Claude Code's own words on an error of the API, not the model's.
             self.error = message.text() or self.error
             return
-        self.error = None
-        self.retry_after = None
+        self.error = self.status = self.retry_after = None
         self.model = self.model if by_subagent else message.model
         if message.usage is not None:
             # An answer comes in several events, each with the tokens so far.

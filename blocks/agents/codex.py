@@ -194,7 +194,12 @@ class CodexReading(Reading):
         if found is None:
             return
         match found.type:
+            case "item.started":
+                # A fault before it was mended by another try.
+                self.error = None
             case "item.completed" if found.item is not None:
+                if found.item.type != "error":
+                    self.error = None
                 if found.item.type == "agent_message":
                     self.text = found.item.text
                     self.turns += 1

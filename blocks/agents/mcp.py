@@ -36,13 +36,15 @@ def claude_configuration() -> dict[str, Any]:
 def codex_configuration() -> dict[str, Any]:
     """Keys and values for `codex -c`; Codex hands a server only the variables that are named.
 
-    Not `required`: the HTTP API does the same, so that a call need not fail for want of the tools.
+    Codex lays down its tools as the call begins, and one that comes later is never seen: by
+    `required` it waits for the server, and the call fails should that not start.
     """
     command, *arguments = server_command()
     return {
         f"mcp_servers.{NAME}.command": command,
         f"mcp_servers.{NAME}.args": arguments,
         f"mcp_servers.{NAME}.env_vars": list(VARIABLES),
+        f"mcp_servers.{NAME}.required": True,
         f"mcp_servers.{NAME}.startup_timeout_sec": START_SECONDS,
         f"mcp_servers.{NAME}.tool_timeout_sec": TOOL_SECONDS,
     }

@@ -1,20 +1,24 @@
 """OpenCode as an agent: `opencode run --format json`."""
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from blocks.agents.command import ERRORS, read_reply
 from blocks.agents.jsonl import Event
 from blocks.agents.live import EventShortener, shorten
 from blocks.agents.mcp import opencode_configuration
 from blocks.agents.prices import Usage
-from blocks.agents.stream_agent import StreamAgent
+from blocks.agents.stream_agent import EVENTS, StreamAgent
 from blocks.agents.streams import Reading, lenient, tool_line
 
 # OpenCode takes an answer that was cut off for an empty one and asks again at once, for ever.
 RUNAWAY_STEPS = 10
+_LOGGED = re.compile(r'message="stream error".* small=false .*error\.error="([^"]*)"')
 PROVIDER_KEYS = (
     "ANTHROPIC_API_KEY",
     "AZURE_API_KEY",
@@ -117,6 +121,9 @@ class OpenCode(StreamAgent):
             "OPENCODE_DB": ":memory:",
             "OPENCODE_DISABLE_AUTOUPDATE": "1",
             "OPENCODE_DISABLE_SHARE": "1",
+            # Its tries to reach the model again, maybe an hour later, stand in its log alone.
+            "OPENCODE_PRINT_LOGS": "1",
+            "OPENCODE_LOG_LEVEL": "ERROR",
         }
 
     def kept_variables(self) -> Sequence[str]:
@@ -126,6 +133,15 @@ class OpenCode(StreamAgent):
     def kept_families(self) -> Sequence[str]:
         """See `StreamAgent.kept_families`."""
         return ("OPENCODE_",)
+
+    def trouble(self, record: Path) -> str | None:
+        """See `StreamAgent.trouble`: the last fault that it logged, if no event came after it."""
+        log, events = record / ERRORS, record / EVENTS
+        if not log.exists() or log.stat().st_mtime_ns < events.stat().st_mtime_ns:
+            return None
+        lines = read_reply(log).splitlines()
+        told = next((found for line in reversed(lines) if (found := _LOGGED.search(line))), None)
+        return told[1] if told else None
 
     def reading(self) -> "OpenCodeReading":
         """See `StreamAgent.reading`."""

@@ -29,11 +29,17 @@ OWN = {
     "wildloop-claude-code-agent": ("~/.claude/", "~/.claude.json"),
     "wildloop-codex-agent": ("~/.codex/",),
     "wildloop-opencode-agent": (
-        "~/.config/opencode/",
-        "~/.local/share/opencode/",
-        "~/.local/state/opencode/",
-        "~/.cache/opencode/",
+        "$XDG_CONFIG_HOME/opencode/",
+        "$XDG_DATA_HOME/opencode/",
+        "$XDG_STATE_HOME/opencode/",
+        "$XDG_CACHE_HOME/opencode/",
     ),
+}
+XDG = {
+    "XDG_CONFIG_HOME": "~/.config",
+    "XDG_DATA_HOME": "~/.local/share",
+    "XDG_STATE_HOME": "~/.local/state",
+    "XDG_CACHE_HOME": "~/.cache",
 }
 OWN_VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "OPENCODE_CONFIG_DIR")
 # Whoever may talk to these is root, or the user.
@@ -239,5 +245,7 @@ def places(
 
 
 def _path(name: str, env: Mapping[str, str]) -> Path:
+    for variable, default in XDG.items():
+        name = name.replace(f"${variable}", env.get(variable) or default)
     home = env.get("HOME") or str(Path.home())
     return Path(home + name[1:]) if name == "~" or name.startswith("~/") else Path(name)

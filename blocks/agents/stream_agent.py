@@ -53,6 +53,7 @@ from blocks.launchers.base import ProcessStatus
 from blocks.launchers.record import RECORD
 
 EVENTS = "events.jsonl"
+LEAST_PATIENCE_SECONDS = 60.0
 NO_SLOT = (httpx.HTTPError, PrefectHTTPStatusError, ConcurrencySlotAcquisitionError)
 AGAIN = (
     "An earlier attempt at this very call was cut off. Look at the files and runs that it has "
@@ -131,7 +132,8 @@ class StreamAgent(ProcessAgent):
         ge=0,
         title="Longest pause (seconds)",
         description="A rate limit that asks for a longer pause is reported instead of waited for: "
-        "the session then waits, and says so.",
+        "the session then waits, and says so. A tool that sleeps over a fault of the API for "
+        "longer is ended (after a minute at least).",
     )
     max_concurrent: int | None = Field(
         default=None,
@@ -184,7 +186,17 @@ class StreamAgent(ProcessAgent):
 
     def watch(self, record: Path) -> Watch:
         """See `ProcessAgent.watch`: silence, and tools that go round in circles."""
-        return StreamWatch(record / EVENTS, self.reading(), self.silence_seconds)
+        return StreamWatch(
+            record / EVENTS,
+            self.reading(),
+            self.silence_seconds,
+            max(self.longest_pause_seconds, LEAST_PATIENCE_SECONDS),
+            lambda: self.trouble(record),
+        )
+
+    def trouble(self, record: Path) -> str | None:
+        """The fault of the API that the tool sleeps over, where its events do not tell it."""
+        return None
 
     async def check(self, workdir: Path) -> str:
         """See `Agent.check`: the tool is there and tells its version."""
@@ -235,6 +247,8 @@ class StreamAgent(ProcessAgent):
         secrets = secret_values(self._environment(request))
         plain = super().reply(status, request)
         reading = read_stream(request.record / EVENTS, self.reading())
+        if plain.exit_reason == "timeout" and reading.error is None:
+            reading.error = self.trouble(request.record)
         reason, error, pause = verdict(plain, reading, status.ended_at or time.time())
         cost, is_estimate = self._cost(reading)
         return plain.model_copy(

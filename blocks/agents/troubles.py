@@ -20,7 +20,7 @@ _NETWORK = re.compile(
     r"\bE(?:CONN\w+|NOTFOUND|AI_AGAIN|TIMEDOUT|PIPE|HOSTUNREACH|NETUNREACH)\b"
     r"|unable to connect|cannot connect|connection (?:error|refused|reset|closed|timed out)"
     r"|error sending request|stream (?:disconnected|closed)|socket|fetch failed|network error"
-    r"|request timed out|overloaded|empty or malformed response|dns error"
+    r"|request timed out|overloaded|empty or malformed response|dns error|\bAI_APICallError\b"
     r"|\b(?:status(?: code)?:? ?|error:? ?)(?:408|5\d\d)\b",
     re.IGNORECASE,
 )

@@ -1,6 +1,8 @@
 """The watchdog of a call that prints events."""
 
+import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from blocks.agents.command import Ending, Watch
@@ -9,12 +11,24 @@ from blocks.agents.streams import Reading
 
 
 class StreamWatch(Watch):
-    """Ends calls that are silent for too long, and tools that go round in circles."""
+    """Ends calls that are silent for too long, and tools that go round in circles.
 
-    def __init__(self, path: Path, reading: Reading, silence_seconds: float | None) -> None:
+    A tool that has met a fault of the API and sleeps over it is given `patience_seconds`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        reading: Reading,
+        silence_seconds: float | None,
+        patience_seconds: float = math.inf,
+        trouble: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._path = path
         self._reading = reading
-        self._silence = silence_seconds
+        self._silence = math.inf if silence_seconds is None else silence_seconds
+        self._patience = patience_seconds
+        self._trouble = trouble
         self._reader = EventReader()
         self._at = 0
         # By this clock a machine's sleep is no silence.
@@ -29,6 +43,10 @@ class StreamWatch(Watch):
                 self._reading.feed(event)
         if self._reading.is_runaway:
             return "runaway"
-        if self._silence is not None and time.monotonic() - self._heard > self._silence:
+        quiet = time.monotonic() - self._heard
+        if quiet > self._silence or (quiet > self._patience and self._is_troubled()):
             return "silent"
         return None
+
+    def _is_troubled(self) -> bool:
+        return self._reading.error is not None or self._trouble() is not None

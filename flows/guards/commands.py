@@ -23,6 +23,8 @@ _RUNNER_MODULES = frozenset(
     {"torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch",
      "deepspeed.launcher.runner", "coverage", "cProfile", "runpy"}
 )  # fmt: skip
+# They take a whole command as one word.
+_CARRIERS = frozenset({"tmux", "screen", "watch", "parallel"})
 _LAUNCHERS = frozenset({"torchrun", "deepspeed", "horovodrun", "mpirun", "mpiexec", "srun"})
 # Options that take a value of their own, per wrapper: how many words to pass over is told by it.
 _WRAPPERS = {
@@ -98,6 +100,9 @@ def _of_words(words: list[str], known: set[str], depth: int) -> Iterator[str]:
     program = PurePosixPath(words[0]).name
     if program in _SHELLS and (text := _shell_text(words)) is not None:
         yield from _started(text, known, depth - 1)
+    elif program in _CARRIERS:
+        for text in words[1:]:
+            yield from _started(text, known, depth - 1) if " " in text else ()
     elif program == "eval":
         yield from _started(" ".join(words[1:]), known, depth - 1)
     elif program == "sbatch":

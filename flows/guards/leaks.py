@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from blocks.agents.masking import SHORTEST, mask_file
-from flows.git_process import git_line, run_git
+from flows.git_process import GitError, git_line, run_git
 
 SEARCHED_BYTES = 64 * 1024 * 1024
+MOST_COMMITS = 50
+NO_MATCH = 1
 
 
 def mask_token(root: Path, names: Iterable[str], token: str | None) -> list[str]:
@@ -43,6 +45,28 @@ async def changed_in_worktree(workdir: Path) -> list[str]:
     status = ("status", "--porcelain=v1", "-z", "-uall", "--no-renames")
     entries = (await run_git(workdir, *status)).split(b"\0")
     return [str(root / os.fsdecode(entry[3:])) for entry in entries if len(entry) > 3]
+
+
+async def commits_with_token(workdir: Path, since: str, token: str) -> list[str]:
+    """The commits after `since`, at most 50, in whose files the token stands.
+
+    Raises:
+        GitError: git failed.
+    """
+    listed = await git_line(workdir, "rev-list", f"--max-count={MOST_COMMITS}", f"{since}..HEAD")
+    found = []
+    for commit in listed.split():
+        try:
+            # By stdin: the token is not to be seen in the process list.
+            await run_git(
+                workdir, "grep", "-q", "-F", "-f", "-", commit, stdin=token.encode() + b"\n"
+            )
+        except GitError as error:
+            if error.returncode != NO_MATCH:
+                raise
+        else:
+            found.append(commit)
+    return found
 
 
 def files_below(folder: Path) -> list[str]:

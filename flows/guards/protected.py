@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from flows.guards import places
 from flows.guards.baseline import Baseline, ProtectedFile
-from flows.guards.patterns import matching
+from flows.guards.patterns import TooManyFiles, matching
 from flows.paths import make_ignored
 
 # Two writes within a tick of the file system's clock leave the same time.
@@ -203,8 +203,13 @@ class ProtectedFiles:
 
     def _settle_added(self) -> list[Violation]:
         known = {file.path for file in self.baseline.files}
-        found = []
-        for name in matching(self._root, self.baseline.patterns):
+        found: list[Violation] = []
+        try:
+            names = matching(self._root, self.baseline.patterns)
+        except TooManyFiles as error:
+            shown = ", ".join(self.baseline.patterns)
+            return [Violation(shown, "added", time.time(), f"{error}; remove the new ones")]
+        for name in names:
             if name in known:
                 continue
             fault = None

@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 
 from flows.git_process import GitError
 from flows.guards.direct import direct_starts
-from flows.guards.leaks import changed_in_worktree, files_below, mask_token
+from flows.guards.leaks import changed_in_worktree, commits_with_token, files_below, mask_token
 from flows.session import ResearchSession
 from flows.turn import Turn
 
@@ -78,19 +78,34 @@ async def _protected(session: ResearchSession, turn: Turn) -> list[str]:
 
 async def _leaks(session: ResearchSession) -> list[str]:
     """Mask the token in what the call has written, before it is committed or read again."""
-    token = session.settings.token
-    if token is None:
+    if session.settings.token is None:
         return []
-    names = {str(session.paths.root / name) for name in files_below(session.paths.root)}
+    token = session.settings.token.get_secret_value()
+    names, commits = (
+        {str(session.paths.root / name) for name in files_below(session.paths.root)},
+        [],
+    )
     try:
         names |= set(await changed_in_worktree(session.workdir))
+        if (last := _last_commit(session)) is not None:
+            commits = await commits_with_token(session.workdir, last, token)
     except GitError as error:
-        get_run_logger().warning("changed files not searched for the token: %s", error)
-    found = await asyncio.to_thread(
-        mask_token, session.workdir, sorted(names), token.get_secret_value()
-    )
-    return [
+        get_run_logger().warning("the repository was not searched for the token: %s", error)
+    found = await asyncio.to_thread(mask_token, session.workdir, sorted(names), token)
+    told = [
         f"'{name}' held Wildloop's token, which was masked: never write it anywhere; "
         "$WILDLOOP_AUTH_TOKEN stands for it in commands"
         for name in found[:MANY]
     ]
+    told += [
+        f"commit {commit[:12]} holds Wildloop's token: take it out of the branch; the user has to "
+        "change the token (remove the file `token` in WILDLOOP_HOME and start `wildloop up` again)"
+        for commit in commits[:MANY]
+    ]
+    return told
+
+
+def _last_commit(session: ResearchSession) -> str | None:
+    """The last commit that Wildloop has made or found: later ones are the agent's."""
+    made = [it.commit for it in session.record.iterations if it.commit]
+    return made[-1] if made else session.record.base_commit

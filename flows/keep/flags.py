@@ -38,6 +38,8 @@ _EVAL_FOLDERS = frozenset({"eval", "evals", "evaluation"})
 _DATA_SUFFIXES = frozenset(
     {".csv", ".tsv", ".parquet", ".npy", ".npz", ".arrow", ".feather", ".h5"}
 )
+# Where experiments are laid out and written up; their seeds are theirs.
+_LAYOUTS = frozenset({".wild", "exp"})
 _PROSE = frozenset({".md", ".rst", ".txt", ".ipynb_checkpoints"})
 KINDS = {
     "seed": "a changed seed is no improvement: compare over the same seeds, or over more of them",
@@ -72,7 +74,7 @@ def flagged_edits(diff: str) -> list[str]:
 def kinds_of(edit: Edit) -> list[str]:
     """The kinds that a changed line belongs to."""
     path = PurePosixPath(edit.path.lower())
-    if path.suffix in _PROSE or path.parts[:1] == (".wild",):
+    if path.suffix in _PROSE or _LAYOUTS.intersection(path.parts[:-1]):
         return []
     text = re.sub(r"(?<!\S)(?:#|//).*", "", edit.text)
     kinds = []

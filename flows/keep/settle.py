@@ -70,7 +70,7 @@ async def settle(session: ResearchSession) -> None:
     """Keep or discard the change of the last iteration, once it is over and its runs have ended.
 
     An iteration whose runs still run when a steer or an alert comes is not over: its agent is
-    called again.
+    called again. At the end of a session nothing is waited for: runs that go on leave it undecided.
     """
     if not is_measured(session):
         return
@@ -78,10 +78,13 @@ async def settle(session: ResearchSession) -> None:
         if not left.applied:
             await _carry_out(session, left)
     calls = _undecided(session)
-    if not calls or session.record.awaiting_turn:
+    is_closing = session.record.closing is not None
+    if not calls or (session.record.awaiting_turn and not is_closing):
         return
     ids = list(dict.fromkeys(id for call in calls for id in call.run_ids))
     if await _active(session, ids):
+        if is_closing:
+            return
         await session.enter(Phase.WAITING)
         reason = await wait_for_runs(session, ids)
         get_run_logger().info("before keep or discard: %s", reason)

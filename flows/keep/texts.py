@@ -1,4 +1,4 @@
-"""Keep or discard in words: for the agent's prompt, the iteration log and the report."""
+"""Keep or discard in words: for the agent's prompt and the iteration log."""
 
 from collections.abc import Sequence
 

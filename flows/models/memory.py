@@ -1,5 +1,6 @@
 """The memory: one lesson of a project, kept for later sessions."""
 
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,6 +10,36 @@ from flows.models.body import NOT_BLANK, Body, Word
 
 CONTENT_LIMIT = 4_000
 TITLE_LIMIT = 200
+HALF_LIFE_DAYS = 30.0
+_FILLERS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "be",
+        "been",
+        "for",
+        "from",
+        "has",
+        "have",
+        "in",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "then",
+        "this",
+        "to",
+        "was",
+        "were",
+        "with",
+    ]
+)
 
 
 class MemoryTag(StrEnum):
@@ -73,6 +104,9 @@ class Memory(BaseModel):
     created_at: float
     updated_at: float = 0.0
     is_active: bool = Field(default=True, description="Whether it is put into prompts.")
+    confirmations: int = Field(default=0, description="How often it was found again since.")
+    confirmed_at: float | None = Field(default=None, description="When it was last found again.")
+    confirmed_by: str | None = Field(default=None, description="The session that did so last.")
     uses: int = Field(default=0, description="In how many prompts it has stood.")
 
     @property
@@ -120,3 +154,30 @@ class MemoryUses(BaseModel):
 def normalised(content: str) -> str:
     """The text by which two memories are the same: case, blanks and end punctuation aside."""
     return " ".join(content.casefold().split()).rstrip(".!;, ")
+
+
+def gist(content: str) -> str:
+    """What a memory says, by which near-duplicates are known.
+
+    Without articles and the like, plural endings and punctuation; numbers, negations and the order
+    of the words count.
+    """
+    words = (word.strip("'\"`*_.,;:!?()") for word in normalised(content).split())
+    kept = [word.removesuffix("s") if len(word) > 3 else word for word in words]
+    return " ".join(word for word in kept if word not in _FILLERS) or normalised(content)
+
+
+def weight(memory: Memory, now: float) -> float:
+    """By which a prompt's memories are chosen: use raises it, age halves it every 30 days.
+
+    A lesson that a later reflection has found again counts most: it holds beyond one session. The
+    number of prompts it has stood in counts little, since that feeds on itself.
+
+    Args:
+        memory: with its `uses`.
+        now: Unix seconds.
+    """
+    last = max(memory.updated_at, memory.confirmed_at or 0.0, memory.created_at)
+    days = max(0.0, now - last) / 86_400
+    worth = 1.0 + math.log2(1 + memory.confirmations) + 0.1 * math.log2(1 + memory.uses)
+    return float(worth * 2 ** (-days / HALF_LIFE_DAYS))

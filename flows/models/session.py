@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from blocks.agents.prices import Usage
 from flows.models.body import Body
+from flows.models.change import Change
 from flows.models.keep import KeepState
 from flows.models.run import RunCounts
 from flows.models.spending import CallSoFar, Closing, Spending
@@ -250,6 +251,18 @@ class IterationRecord(BaseModel):
     flags: list[str] = Field(
         default_factory=list, description="Edits of seeds, evaluation or data in its commit."
     )
+    tasks_closed: int = Field(default=0, description="Tasks done or cancelled meanwhile.")
+    run_errors: list[str] = Field(
+        default_factory=list, description="Why runs failed since the call before, each cause once."
+    )
+    active_runs: int = Field(default=0, description="Runs that waited or ran at its end.")
+    change: Change | None = Field(default=None, description="What its agent says it changed.")
+    signs: list[str] = Field(
+        default_factory=list, description="Signs of struggle at its end that count."
+    )
+    tag: str | None = Field(default=None, description="Git tag of its commit.")
+    why: str = Field(default="", description="What led to a reflection.")
+    reflection: str = Field(default="", description="A reflection's reasons.")
     continue_session: bool | None = Field(default=None, description="A reflection's decision.")
     steered: list[str] = Field(default_factory=list)
     usage: Usage | None = Field(default=None, description="Tokens, where the agent tells them.")
@@ -306,8 +319,10 @@ class SessionRecord(BaseModel):
 
     @property
     def planned(self) -> bool:
-        """Whether planning has succeeded."""
-        return any(it.kind == "planning" and not it.failed for it in self.iterations)
+        """Whether planning is over: a plan with faults is sent back once before it is."""
+        calls = [it for it in self.iterations if it.kind == "planning"]
+        is_to_be_sent_back = len(self.iterations) == 1 and bool(calls) and bool(calls[0].faults)
+        return any(not it.failed for it in calls) and not is_to_be_sent_back
 
     @property
     def usage(self) -> Usage:
@@ -336,14 +351,38 @@ class BestResult(BaseModel):
     direction: Literal["max", "min"] = "max"
 
 
-class TaskProgress(BaseModel):
-    """Open and closed tasks of tasks.md."""
+class TaskCounts(BaseModel):
+    """Tasks by status."""
 
     total: int = 0
     open: int = 0
     in_progress: int = 0
     done: int = 0
     cancelled: int = 0
+
+    @property
+    def closed(self) -> int:
+        """Done or cancelled."""
+        return self.done + self.cancelled
+
+
+class PhaseProgress(TaskCounts):
+    """Open and closed tasks of one phase of tasks.md."""
+
+    number: int
+    title: str
+
+    @property
+    def bar(self) -> str:
+        """Ten characters, one for each tenth that is closed."""
+        tenths = 10 * self.closed // self.total if self.total else 0
+        return "#" * tenths + "." * (10 - tenths)
+
+
+class TaskProgress(TaskCounts):
+    """Open and closed tasks of tasks.md."""
+
+    phases: list[PhaseProgress] = Field(default_factory=list)
 
 
 class Session(BaseModel):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import BaseModel, Field
 
 from flows.errors import NotFound
-from flows.models.session import TaskProgress
+from flows.models.session import PhaseProgress, TaskProgress
 from flows.protocol.tags import fences, storable, unfenced
 
 ABORT_SENTINEL = "ABORT_EARLY_DOCS_CHECK_FAILED"
@@ -27,7 +27,7 @@ _TASK_ID = re.compile(
 )
 _HEADING = re.compile(r" {0,3}(#{1,6})(?![#!])(.+)")
 _LEAD = re.compile(r"[\W_]*+(?:\d{1,3}[.)][ \t]++[\W_]*+)?")
-_PHASE = re.compile(
+PHASE = re.compile(
     r"phase[ \t]*+(\d{1,4})(?!\d)[\s*\-\u2013\u2014:.]*+(.*)", re.IGNORECASE | re.ASCII
 )
 _FIELDS = {"deliverable": "deliverable", "deliverables": "deliverable", "done-when": "done_when"}
@@ -104,19 +104,19 @@ def parse_plan(markdown: str) -> Plan:
     phase_level = 0
     sections: list[tuple[int, str]] = []
     last: Task | None = None
-    for line, quoted in _lines(unfenced(storable(markdown))):
-        if not quoted and (heading := _heading(line)):
+    for line, quoted in lines_of(unfenced(storable(markdown))):
+        if not quoted and (heading := heading_of(line)):
             level, title = heading
             name = title.lower().replace("&", "and")
             sections = [*(one for one in sections if one[0] < level), (level, name)]
             texts.setdefault(name, [])
-            if found := _PHASE.match(title):
+            if found := PHASE.match(title):
                 phase, phase_level = PlanPhase(number=int(found[1]), title=found[2].strip()), level
                 plan.phases.append(phase)
             elif level <= phase_level:
                 phase, phase_level = None, 0
             last = None
-        elif not quoted and (task := _task(line, plan.odd_boxes)):
+        elif not quoted and (task := task_of(line, plan.odd_boxes)):
             (phase.tasks if phase is not None else plan.loose).append(task)
             last = task
         elif line.strip():
@@ -130,7 +130,7 @@ def parse_plan(markdown: str) -> Plan:
     return plan
 
 
-def _lines(text: str) -> Iterator[tuple[str, bool]]:
+def lines_of(text: str) -> Iterator[tuple[str, bool]]:
     """Each line, and whether it belongs to a code block (one that is closed)."""
     blocks = iter([(start, end) for _, start, end in fences(text) if end is not None])
     start, end = next(blocks, (len(text) + 1, len(text) + 1))
@@ -142,7 +142,7 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
         position += len(line) + 1
 
 
-def _heading(line: str) -> tuple[int, str] | None:
+def heading_of(line: str) -> tuple[int, str] | None:
     """(level, title without its ornaments) of a heading."""
     match = _HEADING.match(line) if len(line) <= LINE_LIMIT else None
     if match is None:
@@ -151,7 +151,8 @@ def _heading(line: str) -> tuple[int, str] | None:
     return len(match[1]), _LEAD.sub("", title, count=1)
 
 
-def _task(line: str, odd_boxes: list[str]) -> Task | None:
+def task_of(line: str, odd_boxes: list[str]) -> Task | None:
+    """The task of a line; a box that is none is added to `odd_boxes`."""
     match = _TASK.match(line) if len(line) <= LINE_LIMIT else None
     if match is None:
         return None
@@ -192,15 +193,32 @@ def _read_fields(task: Task, parts: list[str]) -> list[str]:
 
 
 def progress(plan: Plan) -> TaskProgress:
-    """How many tasks have each status."""
-    counts = Counter(task.status for task in plan.tasks)
+    """How many tasks have each status, in all and by phase."""
     return TaskProgress(
-        total=len(plan.tasks),
-        open=counts[TaskStatus.OPEN],
-        in_progress=counts[TaskStatus.IN_PROGRESS],
-        done=counts[TaskStatus.DONE],
-        cancelled=counts[TaskStatus.CANCELLED],
+        **_counted(plan.tasks),
+        phases=[
+            PhaseProgress(number=phase.number, title=phase.title, **_counted(phase.tasks))
+            for phase in plan.phases
+        ],
     )
+
+
+def _counted(tasks: list[Task]) -> dict[str, int]:
+    counts = Counter(task.status.value for task in tasks)
+    return {"total": len(tasks)} | {status.value: counts[status] for status in TaskStatus}
+
+
+def progress_table(found: TaskProgress) -> str:
+    """The progress by phase as a Markdown table; empty without phases."""
+    if not found.phases:
+        return ""
+    rows = [
+        f"| {one.number} | {one.title.replace('|', '/')} | {one.closed}/{one.total} "
+        f"| {one.in_progress} | {one.bar} |"
+        for one in found.phases
+    ]
+    head = ["| phase | title | closed | in progress | |", "| --- | --- | --- | --- | --- |"]
+    return "\n".join([*head, *rows])
 
 
 def open_tasks(plan: Plan) -> list[Task]:
@@ -209,12 +227,12 @@ def open_tasks(plan: Plan) -> list[Task]:
 
 
 def closed_gates(plan: Plan) -> list[str]:
-    """The reflection gates that are done, by id (or by text where they have none)."""
-    return [
-        task.id or task.text
-        for task in plan.tasks
-        if task.is_gate and task.status is TaskStatus.DONE
-    ]
+    """The reflection gates that are closed, by id (or by text where they have none).
+
+    A cancelled one is closed too: no agent gets round its reflection by a dash in the box.
+    """
+    closed = (TaskStatus.DONE, TaskStatus.CANCELLED)
+    return [task.id or task.text for task in plan.tasks if task.is_gate and task.status in closed]
 
 
 def plan_faults(plan: Plan, markdown: str) -> list[str]:
@@ -229,15 +247,14 @@ def plan_faults(plan: Plan, markdown: str) -> list[str]:
         for phase in plan.phases[:25]
         if len(phase.tasks) not in TASKS_PER_PHASE
     ]
+    numbers = Counter(phase.number for phase in plan.phases)
+    if twice := [str(number) for number, count in numbers.items() if count > 1]:
+        faults.append(f"Phase numbers that stand twice: {', '.join(twice[:10])}.")
     if plan.phases and plan.loose:
         faults.append(f"Tasks outside any phase: {_named(plan.loose)}.")
     if len(plan.tasks) not in TASKS:
         faults.append(f"The plan has {len(plan.tasks)} tasks; it takes 10 to 25.")
-    faults += _task_faults(plan.tasks)
-    if plan.odd_boxes:
-        shown = ", ".join(plan.odd_boxes[:10])
-        faults.append(f"Boxes are [ ], [/], [x] or [-]; read as open: {shown}.")
-    faults += _gate_faults(plan)
+    faults += line_faults(plan) + _gate_faults(plan)
     if not any("ablat" in task.text.lower() for task in plan.tasks):
         faults.append("No task is an ablation.")
     if not _section(plan, "shared metrics and analytics contract"):
@@ -265,18 +282,35 @@ def _named(tasks: list[Task]) -> str:
     return ", ".join(task.id or f"'{task.text[:60]}'" for task in tasks[:10])
 
 
-def _task_faults(tasks: list[Task]) -> list[str]:
-    faults = []
+def line_faults(plan: Plan) -> list[str]:
+    """What is wrong with the lines of the tasks, whatever their number."""
+    tasks, faults = plan.tasks, list[str]()
+    if plan.odd_boxes:
+        shown = ", ".join(plan.odd_boxes[:10])
+        faults.append(f"Boxes are [ ], [/], [x] or [-]; read as open: {shown}.")
     if without := [task for task in tasks if task.id is None]:
         faults.append(f"Tasks without an id of the form [P2-T3]: {_named(without)}.")
     counts = Counter(task.id for task in tasks if task.id)
     if twice := sorted(id for id, count in counts.items() if count > 1):
         faults.append(f"Task ids that stand twice: {', '.join(twice[:10])}.")
+    if strange := _in_other_phases(plan):
+        faults.append(f"Task ids that name another phase than the one they stand in: {strange}.")
     if missing := [task for task in tasks if task.deliverable is None]:
         faults.append(f"Tasks without '| deliverable: ...': {_named(missing)}.")
     if missing := [task for task in tasks if task.done_when is None]:
         faults.append(f"Tasks without '| done-when: ...': {_named(missing)}.")
     return faults
+
+
+def _in_other_phases(plan: Plan) -> str:
+    return _named(
+        [
+            task
+            for phase in plan.phases
+            for task in phase.tasks
+            if task.id is not None and int(task.id[1:].split("-")[0]) != phase.number
+        ]
+    )
 
 
 def set_task_status(markdown: str, task_id: str, status: TaskStatus) -> str:
@@ -287,7 +321,7 @@ def set_task_status(markdown: str, task_id: str, status: TaskStatus) -> str:
     """
     lines: list[str] = []
     places: dict[bool, list[tuple[int, int, int]]] = {False: [], True: []}
-    for line, quoted in _lines(markdown):
+    for line, quoted in lines_of(markdown):
         match = _TASK.match(line) if len(line) <= LINE_LIMIT else None
         if match is not None and _split_id(match[3])[0] == task_id.upper():
             places[quoted].append((len(lines), *match.span(1)))

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.models.change import Change, ChangeKind
+
 NAMES = (
     "summary",
     "plan",
@@ -16,6 +18,7 @@ NAMES = (
     "reflection",
     "continue",
     "memories",
+    "change",
 )
 MEMORY_TAGS = ("lesson", "preference", "convention", "gotcha", "context")
 TOKEN_LIMIT = 200_000
@@ -24,6 +27,7 @@ PLAN_LIMIT = 1_000_000
 MEMORY_LIMIT = 100
 MEMORY_LENGTH = 2_000
 FAULT_LIMIT = 5
+CHANGE_LENGTH = 300
 # Quantifiers are possessive or bounded by an anchor, so that no text makes them backtrack far.
 _TAG = re.compile(
     rf"<[ \t]*+(/?)[ \t]*+({'|'.join(NAMES)})(?:\s[^<>]*+)?/?>", re.IGNORECASE | re.ASCII
@@ -33,6 +37,8 @@ _EXAMPLE = re.compile(r"\bexample\b", re.IGNORECASE)
 _MEMORY = re.compile(
     r"(?:[-*+]|\d{1,4}[.)])?[ \t]*+\*{0,2}\[([^\]\n]{1,40})\]\*{0,2}:?[ \t]*+(\S.*)"
 )
+_KIND = re.compile(r"""\bkind[ \t]*+=[ \t]*+["']?([\w /-]{1,40})""", re.IGNORECASE)
+_KIND_FIRST = re.compile(r"([\w /-]{1,40}):[ \t]*+(.*)", re.DOTALL)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _YES = frozenset({"yes", "y", "true", "continue"})
 _NO = frozenset({"no", "n", "false", "stop"})
@@ -63,6 +69,7 @@ class AgentReplyTags(BaseModel):
     reflection: str | None = None
     continue_session: bool | None = None
     memories: list[Memory] = Field(default_factory=list)
+    change: Change | None = None
     faults: list[str] = Field(default_factory=list)
     is_empty: bool = Field(default=False, description="No tag at all was found.")
 
@@ -82,7 +89,8 @@ def parse_reply(text: str) -> AgentReplyTags:
     `<continue>` and `<memories>` inside `<reflection>`.
     """
     faults: list[str] = []
-    found = _contents(storable(text), faults)
+    openings: dict[str, str] = {}
+    found = _contents(storable(text), faults, openings)
     return AgentReplyTags(
         summary=_shortened("summary", found, faults),
         plan=_plan(found, faults),
@@ -92,6 +100,7 @@ def parse_reply(text: str) -> AgentReplyTags:
         reflection=_shortened("reflection", found, faults),
         continue_session=_decision(found.get("continue"), faults),
         memories=_memories(found.get("memories"), faults),
+        change=_change(openings.get("change", ""), found.get("change"), faults),
         faults=faults,
         is_empty=not found,
     )
@@ -206,8 +215,8 @@ def _partners(tokens: list[_Token]) -> list[int | None]:
     return partners
 
 
-def _contents(text: str, faults: list[str]) -> dict[str, str]:
-    """The content of each tag's last occurrence."""
+def _contents(text: str, faults: list[str], openings: dict[str, str]) -> dict[str, str]:
+    """The content of each tag's last occurrence; `openings` takes their opening tags."""
     tokens = _tokens(text, faults)
     partners = _partners(tokens)
     found: dict[str, str] = {}
@@ -227,6 +236,7 @@ def _contents(text: str, faults: list[str]) -> dict[str, str]:
                 inside.setdefault(token.name, outer)
         elif partner is not None:
             found[token.name] = text[token.end : tokens[partner].start]
+            openings[token.name] = text[token.start : token.end]
             unclosed.pop(token.name, None)
             outer, outer_end = token.name, partner
         elif index != outer_end:
@@ -294,6 +304,27 @@ def _decision(raw: str | None, faults: list[str]) -> bool | None:
         return False
     faults.append(f"<continue> takes yes or no, not '{_short(raw)}'; it was ignored.")
     return None
+
+
+def _change(opening: str, raw: str | None, faults: list[str]) -> Change | None:
+    """`<change kind="data">one line</change>`, or `<change>data: one line</change>`."""
+    if raw is None:
+        return None
+    said = " ".join(raw.split())
+    named = _KIND.search(opening)
+    word = named[1] if named else ""
+    if not named and (first := _KIND_FIRST.match(said)):
+        word, said = first[1], first[2]
+    elif not named:
+        word, said = said[:CHANGE_LENGTH], ""
+    kind = ChangeKind.read(word)
+    if kind is None:
+        faults.append(
+            f"<change kind=\"...\"> takes one of {', '.join(ChangeKind)}, not '{_short(word)}'; "
+            "it was ignored."
+        )
+        return None
+    return Change(kind=kind, text=said[:CHANGE_LENGTH])
 
 
 def _memories(raw: str | None, faults: list[str]) -> list[Memory]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from flows.report import account, findings
 from flows.report.facts import ReportFacts
+from flows.report.kept import kept
 from flows.report.text import code, quote
 
 
@@ -17,6 +18,7 @@ def document(
         pictures: paths of its plots, relative to it.
         sweep_pictures: those of the evolutionary sweeps.
     """
+    session = facts.session
     sections = {
         "Result": findings.result(facts),
         "Plots": "\n\n".join(_image(path) for path in pictures) or "There is nothing to draw yet.",
@@ -26,6 +28,7 @@ def document(
             facts, [_image(path) for path in sweep_pictures]
         ),
         "What was done": account.phases(facts.plan),
+        **({"Kept and discarded": kept(session.kept, session.keep_alpha)} if session.keeps else {}),
         "Runs": account.runs_table(facts),
         "Failures": account.failures(facts),
         "Comparability": account.comparability(facts),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from flows.models.evo_sweep import EvoSweepRecord
+from flows.models.keep import KeepState
 from flows.models.memory import Memory
 from flows.models.run import Run, RunStatus
 from flows.models.session import BestResult, IterationRecord

@@ -24,7 +24,9 @@ from flows.models.memory import (
     MemoryTag,
     MemoryUpdate,
     MemoryUses,
+    gist,
     normalised,
+    weight,
 )
 from flows.protocol import tags
 from flows.store import artifacts
@@ -65,7 +67,10 @@ class MemoryStore(Store):
     """Add, read, change and delete lessons."""
 
     async def add(self, lessons: Sequence[tags.Memory], project: Path, session_id: str) -> None:
-        """Keep the lessons of a session's reflection that the bank does not hold yet."""
+        """Keep the lessons of a session's reflection; one that is there already is found again.
+
+        Found again by another session, that is: a session that repeats itself proves nothing.
+        """
         bank = await self._bank(project_path(project))
         for lesson in lessons:
             draft = _draft(
@@ -75,8 +80,19 @@ class MemoryStore(Store):
                 session_id=session_id,
                 project=project_path(project),
             )
-            if _same(bank, draft.content) is None:
+            found = _same(bank, draft.content)
+            if found is None:
                 bank.append(await self._insert(bank, draft))
+            elif found.session_id != session_id and (found.confirmed_by != session_id):
+                again = found.model_copy(
+                    update={
+                        "confirmations": found.confirmations + 1,
+                        "confirmed_at": _now(),
+                        "confirmed_by": session_id,
+                    }
+                )
+                bank[bank.index(found)] = again
+                await self._write(again)
 
     async def create(self, body: MemoryCreate, project: str) -> tuple[Memory, bool]:
         """A new memory; the one that says the same already, if there is one.
@@ -145,18 +161,24 @@ class MemoryStore(Store):
                 await self._delete_version(version.id)
 
     async def recent(self, project: Path, limit: int = SHOWN) -> list[Memory]:
-        """What a prompt may show of a project: what people wrote, then lessons, newest first.
+        """What a prompt may show of a project: what people wrote, then lessons by `weight`.
 
         At most `limit` memories of about 12,000 characters together; switched-off ones never.
         """
         bank = [memory for memory in await self._bank(project_path(project)) if memory.is_active]
+        uses, now = await self._uses({project_path(project)}), _now()
+        counted = [one.model_copy(update={"uses": uses.get(one.id, 0)}) for one in bank]
         shown: list[Memory] = []
         room = SHOWN_CHARACTERS
-        for memory in sorted(bank, key=lambda memory: memory.source is not MemorySource.USER):
-            room -= len(memory.line)
-            if room < 0 or len(shown) == limit:
+        for memory in sorted(
+            counted, key=lambda one: (one.source is not MemorySource.USER, -weight(one, now))
+        ):
+            if len(shown) == limit:
                 break
-            shown.append(memory)
+            # A long one leaves its place to the short ones after it.
+            if len(memory.line) <= room:
+                room -= len(memory.line)
+                shown.append(memory)
         return shown
 
     async def for_prompt(self, project: Path) -> list[Memory]:
@@ -280,8 +302,8 @@ def _memory(record: str) -> Memory:
 
 
 def _same(bank: Sequence[Memory], content: str) -> Memory | None:
-    wanted = normalised(content)
-    return next((memory for memory in bank if normalised(memory.content) == wanted), None)
+    wanted = gist(content)
+    return next((memory for memory in bank if gist(memory.content) == wanted), None)
 
 
 def _digest(text: str, length: int) -> str:

@@ -59,7 +59,8 @@ class ApiClient:
         Raises:
             ClientError: no answer, or an error answer.
         """
-        return self._answer(method, path, **options).json()
+        response = self._answer(method, path, **options)
+        return response.json() if response.content else None
 
     def text(self, path: str, **options: Any) -> str:
         """GET a text; raises as `request` does."""

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from shim.cli import research, runs
+from shim.cli import history, memories, research, runs
 from shim.cli.client import ClientError
 from shim.cli.demo import demo
 from shim.cli.doctor import doctor
@@ -33,6 +33,7 @@ for command in (
     research.plan,
     research.report,
     research.results,
+    history.show,
     runs.runs,
     runs.logs,
     runs.rerun,
@@ -40,6 +41,7 @@ for command in (
     doctor,
 ):
     app.command()(command)
+app.add_typer(memories.app)
 
 
 @app.command(context_settings=PASS_ON)

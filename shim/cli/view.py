@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blocks.agents.prices import Usage
-from flows.models.session import Session
+from flows.models.session import Session, TaskProgress
 from shim.cli.client import ApiClient
 
 LOOK_SECONDS = 1.0
@@ -31,6 +31,7 @@ def summary_lines(session: Session) -> list[str]:
         f"  status    {session.status.value} ({session.phase.value}), agent {session.agent}",
         f"  iteration {session.iteration} of at most {session.max_iterations}, "
         f"tasks {tasks.done + tasks.cancelled}/{tasks.total} closed",
+        *phase_lines(tasks),
         f"  runs      {runs.total}: {runs.running + runs.launching} running, {runs.queued} queued, "
         f"{runs.ready} ready, {runs.completed} finished, {runs.failed} failed, "
         f"{runs.canceled} stopped",
@@ -70,6 +71,14 @@ def budget_text(session: Session) -> str:
     used = session.spent.model_dump()
     bounds = session.budget.model_dump(exclude_none=True)
     return ", ".join(f"{name} {used[name]:.3g} of {bound:g}" for name, bound in bounds.items())
+
+
+def phase_lines(tasks: TaskProgress) -> list[str]:
+    """The plan's progress, a line for each phase."""
+    return [
+        f"    phase {one.number} {one.bar} {one.closed}/{one.total} {one.title[:60]}".rstrip()
+        for one in tasks.phases
+    ]
 
 
 def best_text(session: Session) -> str:

@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi import Path as PathParameter
 
+from flows.errors import NotFound
+from flows.history import difference
+from flows.models.history import IterationView
 from flows.models.keep import ResultsView
 from flows.models.session import (
     ResolveEvents,
@@ -16,6 +20,7 @@ from flows.models.session import (
     SteerCommand,
 )
 from flows.paths import SessionPaths
+from flows.session import entry_markdown
 from flows.store.results import read_results
 from shim.deps import ClusterAccess, Runs, Sessions
 from shim.errors import RESPONSES
@@ -113,6 +118,39 @@ async def get_results(session_id: str, sessions: Sessions) -> ResultsView:
     """The rows of results.tsv; none unless the session was started with `keep: better`."""
     found = await sessions.find(session_id)
     return await read_results(sessions, found.session_id)
+
+
+@router.get("/iterations/{session_id}/{index}", summary="What one iteration did")
+async def get_iteration(
+    session_id: str,
+    index: Annotated[int, PathParameter(ge=0, le=100_000)],
+    sessions: Sessions,
+    runs: Runs,
+) -> IterationView:
+    """Its calls (reflections after it among them), the runs it created, and what it changed.
+
+    Iteration 0 is planning.
+    """
+    session = await sessions.find(session_id)
+    calls = [it for it in session.history if it.index == index]
+    if not calls:
+        raise NotFound(
+            f"iteration of session '{session.session_id}' (it has begun {session.iteration} "
+            "iterations)",
+            str(index),
+        )
+    ids = {id for it in calls for id in it.run_ids}
+    own = await runs.all(chat_session_id=session.session_id) if ids else []
+    work = [it for it in calls if it.kind != "reflection"] or calls
+    return IterationView(
+        session_id=session.session_id,
+        index=index,
+        calls=calls,
+        log="\n".join(entry_markdown(it) for it in calls),
+        tags=[it.tag for it in calls if it.tag],
+        difference=await difference(Path(session.workdir), work),
+        runs=[run for run in own if run.id in ids],
+    )
 
 
 @router.get("/events/{session_id}", summary="What has happened in a session")

@@ -148,6 +148,7 @@ def test_a_queued_run_executes_the_code_of_its_creation(
     body = json.dumps(
         {
             "name": "old code",
+            "workdir": str(project),
             "command": "touch left.ckpt; cat data/numbers.csv; bash train.sh --seed=1",
             "auto_start": True,
             "chat_session_id": "SESSION",

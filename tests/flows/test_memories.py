@@ -14,7 +14,9 @@ from flows.models.memory import (
     MemorySource,
     MemoryTag,
     MemoryUpdate,
+    gist,
     normalised,
+    weight,
 )
 from flows.protocol import tags
 from flows.settings import Settings
@@ -89,6 +91,20 @@ async def test_prompt_stays_short(store: MemoryStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.server
+async def test_a_lesson_that_other_sessions_find_again_comes_first(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    await store.add([lesson("Dropout above 0.5 hurts")], tmp_path, "s-1")
+    await store.add([lesson(f"newer {n}") for n in range(3)], tmp_path, "s-1")
+    await store.add([lesson("The dropout above 0.5 hurts.")], tmp_path, "s-1")
+    assert (await store.recent(tmp_path))[0].content == "newer 2"
+    await store.add([lesson("Dropouts above 0.5 hurt")] * 2, tmp_path, "s-2")
+    first = (await store.recent(tmp_path))[0]
+    assert (first.content, first.confirmations) == ("Dropout above 0.5 hurts", 1)
+    assert len(await store.select(MemoryFilter(project=str(tmp_path)))) == 4
+
+
+@pytest.mark.server
 async def test_record_of_an_earlier_version_is_still_read(
     store: MemoryStore, tmp_path: Path
 ) -> None:
@@ -114,6 +130,56 @@ def test_texts_that_say_the_same(one: str, other: str) -> None:
 @pytest.mark.parametrize(("one", "other"), [("lr 0.1", "lr 01"), ("a b", "ab"), ("not a", "a")])
 def test_texts_that_differ(one: str, other: str) -> None:
     assert normalised(one) != normalised(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The learning rate is best at 0.1", "Learning rate best at 0.1."),
+        ("Rates above 0.5 diverge", "rate above 0.5 diverges"),
+        ("`train.py` ignores --epochs", "train.py ignores --epochs"),
+    ],
+)
+def test_near_duplicates_have_one_gist(one: str, other: str) -> None:
+    assert gist(one) == gist(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Dropout helps", "Dropout does not help"),
+        ("lr 0.1 is best", "lr 0.01 is best"),
+        ("adam beats sgd", "sgd beats adam"),
+        ("not a", "a"),
+        ("the", "a"),
+    ],
+)
+def test_lessons_that_differ_keep_their_gist(one: str, other: str) -> None:
+    assert gist(one) != gist(other)
+
+
+def aged(
+    days: float, confirmations: int = 0, uses: int = 0, confirmed: float | None = None
+) -> float:
+    memory = Memory(
+        id="i",
+        content="c",
+        project="/p",
+        created_at=1e9 - 86_400 * days,
+        confirmations=confirmations,
+        uses=uses,
+        confirmed_at=None if confirmed is None else 1e9 - 86_400 * confirmed,
+    )
+    return weight(memory, 1e9)
+
+
+def test_weight_falls_with_age_and_rises_with_use() -> None:
+    assert aged(0) == 1.0
+    assert aged(30) == pytest.approx(0.5)
+    assert aged(60, confirmations=3) > aged(30)
+    assert aged(300, confirmations=1, confirmed=1) > aged(0)
+    assert aged(0) > aged(20, uses=30)
+    assert aged(1, uses=30) > aged(1)
 
 
 @pytest.mark.parametrize("project", ["", "a/b", "./a", "~", "/a\x00"])

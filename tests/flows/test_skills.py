@@ -7,13 +7,10 @@ from pathlib import Path
 import pytest
 
 from flows.errors import InvalidRequest, NotFound
-from flows.models.run import Run, RunStatus
 from flows.models.session import Budget
 from flows.prompts import (
-    RESULTS_LIMIT,
     PromptContext,
     budget_section,
-    experiment_results,
     render_prompt,
     steer_section,
 )
@@ -194,32 +191,6 @@ def test_bash_blocks_of_skills_parse(id: str, library: SkillLibrary) -> None:
     script = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
     assert "curl" in script
     assert subprocess.run(["bash", "-n", "-c", script], check=False).returncode == 0
-
-
-def run(status: RunStatus, number: int = 0) -> Run:
-    return Run(
-        id=f"id-{number}",
-        name=f"run-{number}",
-        command="c",
-        workdir="w",
-        status=status,
-        created_at=0,
-        started_at=1,
-        finished_at=3,
-        exit_code=1,
-        error="exit code 1",
-        run_dir="d",
-        metrics={"loss": 0.5},
-    )
-
-
-def test_results_show_the_end_of_a_failed_log_and_stay_short() -> None:
-    log = "\n".join(f"line {n}" for n in range(1000)) + "\nboom"
-    text = experiment_results([run(RunStatus.FAILED)], {"id-0": log})
-    assert "boom" in text
-    assert "line 5\n" not in text
-    many = [run(RunStatus.FINISHED, n) for n in range(1000)]
-    assert len(experiment_results(many, {})) < RESULTS_LIMIT + 200
 
 
 def test_sections_are_empty_without_content() -> None:

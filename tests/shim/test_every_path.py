@@ -109,6 +109,7 @@ ROWS = [
     Row("GET /wild/v2/report/{session_id}/runs.csv"),
     Row("GET /wild/v2/activity/{session_id}", query="?offset=-2000"),
     Row("GET /wild/v2/results/{session_id}"),
+    Row("GET /wild/v2/iterations/{session_id}/{index}", None, 404),
     Row("GET /wild/v2/events/{session_id}"),
     Row("GET /wild/v2/evo-sweep/{session_id}", None, 404),
     Row("POST /wild/v2/evo-sweep/{session_id}/stop", None, 404, {"runs": "some"}),
@@ -161,6 +162,7 @@ class Things:
             "skill_id": "row_skill",
             "path": "notes.md",
             "file": "run.log",
+            "index": "0",
         }
         wait_for(
             lambda: server.session(self.ids["session_id"])["phase"] == "planning",

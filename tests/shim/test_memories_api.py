@@ -1,5 +1,7 @@
 """The memory bank over HTTP, on a real server; each test in a project of its own."""
 
+import json
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -254,3 +256,34 @@ def test_every_path_needs_the_token(server: Server, method: str, path: str) -> N
         response = bare.request(method, f"/memories{path}", json={"content": "c"})
     assert response.status_code == 401
     assert server.token not in response.text
+
+
+def memories(server: Server, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["wildloop", "memories", *arguments],
+        env=server.env | {"COLUMNS": "250"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_memories_by_command_line(server: Server, bank: str) -> None:
+    Path(bank).mkdir()
+    made = json.loads(
+        memories(server, "add", LESSON, "--tag", "gotcha", "--workdir", bank, "--json").stdout
+    )
+    assert (made["project"], made["tag"], made["confirmations"]) == (bank, "gotcha", 0)
+    assert f"[gotcha] {LESSON}" in memories(server, "list", "--workdir", bank).stdout
+    edited = memories(server, "edit", made["id"], "Rates above 0.6 diverge.", "--off")
+    assert edited.stdout == f"{made['id']}\n  [gotcha] Rates above 0.6 diverge.\n"
+    (found,) = json.loads(memories(server, "list", "--workdir", bank, "--json").stdout)
+    assert (found["content"], found["is_active"]) == ("Rates above 0.6 diverge.", False)
+    refused = memories(server, "edit", made["id"])
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert memories(server, "rm", made["id"]).stdout == f"deleted {made['id']}\n"
+    gone = memories(server, "rm", made["id"])
+    assert (gone.returncode, gone.stderr) == (
+        1,
+        f"wildloop: no memory with id '{made['id']}'\n",
+    )

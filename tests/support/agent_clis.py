@@ -23,21 +23,25 @@ PLUGIN = "@opencode-ai/plugin"
 STUB_PRICE = {"input": 1.0, "output": 10.0, "cache_read": 0.1}
 
 
-def block_fields(name: str, url: str, home: Path, key: str) -> dict[str, Any]:
+def block_fields(
+    name: str, url: str, home: Path, key: str, tries_again: bool = False
+) -> dict[str, Any]:
     """Fields of an agent's block: the tool with a home of its own and a stub model at `url`.
 
-    Retries of the tool's own are none. OpenCode is told `STUB_PRICE`.
+    Claude Code and Codex do not ask the model again by themselves, unless `tries_again`. OpenCode,
+    which always does, is told `STUB_PRICE`.
     """
     environment = private_home(home)
     fields: dict[str, Any] = {"executable": str(agent_cli(name)), "retries": 0}
     match name:
         case "claude":
-            environment |= {"ANTHROPIC_API_KEY": key, "CLAUDE_CODE_MAX_RETRIES": "0"}
+            environment |= {"ANTHROPIC_API_KEY": key}
+            environment |= {} if tries_again else {"CLAUDE_CODE_MAX_RETRIES": "0"}
             fields |= {"base_url": url}
         case "codex":
             environment |= {"OPENAI_API_KEY": key}
             retries = [f"model_providers.wildloop.{kind}_max_retries=0" for kind in CODEX_RETRIES]
-            arguments = [word for retry in retries for word in ("-c", retry)]
+            arguments = [word for retry in retries for word in ("-c", retry) if not tries_again]
             fields |= {"base_url": f"{url}/v1", "model": "gpt-5.5", "extra_arguments": arguments}
         case "opencode":
             environment |= {"STUB_KEY": key, "OPENCODE_DISABLE_MODELS_FETCH": "1"}

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.agent_cli
 DEADLINE_S = 120.0
 KEY = "key-0123456789"
 TOKEN = "token-0123456789"
+SLEEPS_S = {"claude": 15.0, "codex": 10.0, "opencode": 25.0}
 TEXT = "All good.\n<summary>it works: ü €</summary>\n<promise>DONE</promise>"
 
 
@@ -51,9 +52,9 @@ class Desk:
         self.workdir.mkdir()
         self.home.mkdir()
 
-    def agent(self, model: StubModel, **fields: Any) -> Agent:
-        """The block, set up for the stub; retries of the tool's own are few."""
-        values = block_fields(self.name, model.url, self.home, KEY)
+    def agent(self, model: StubModel, tries_again: bool = False, **fields: Any) -> Agent:
+        """The block, set up for the stub; see `block_fields`."""
+        values = block_fields(self.name, model.url, self.home, KEY, tries_again)
         return TOOLS[self.name].model_validate(values | fields)
 
     def request(self, **changes: Any) -> AgentRequest:
@@ -72,6 +73,18 @@ class Desk:
     def processes(self) -> list[psutil.Process]:
         """What runs in the project's folder."""
         return [process for process in psutil.process_iter() if self._is_here(process)]
+
+    def talking_to(self, model: StubModel) -> list[psutil.Process]:
+        """The processes that are connected to the model: the tool itself."""
+        address = model.url.rpartition(":")[2]
+        return [
+            process
+            for process in self.processes()
+            if any(
+                link.raddr and link.raddr.port == int(address)
+                for link in process.net_connections("tcp")
+            )
+        ]
 
     def _is_here(self, process: psutil.Process) -> bool:
         try:
@@ -114,6 +127,7 @@ async def test_plain_reply_with_tokens_and_cost(desk: Desk) -> None:
 
 async def test_tool_runs_commands_in_the_workdir_with_the_call_s_variables(desk: Desk) -> None:
     command = 'printf "%s" "$PWD|$WILDLOOP_AUTH_TOKEN|$PATH" > made.txt'
+    command += "; setsid sleep 600 < /dev/null > /dev/null 2>&1 &"
     env = {"WILDLOOP_AUTH_TOKEN": TOKEN, "PATH": f"/opt/mine:{os.environ['PATH']}"}
     reply, model = await desk.call(Shell(command), Say(TEXT), env=env)
     assert (reply.exit_reason, reply.text) == ("finished", TEXT)
@@ -150,6 +164,18 @@ async def test_refusal_is_told_apart(desk: Desk, step: Step, reason: str) -> Non
     assert reply.error
 
 
+async def test_tool_that_sleeps_over_a_refusal_is_no_slow_one(desk: Desk) -> None:
+    """Claude Code and OpenCode try again for long, Codex and OpenCode wait as long as told to."""
+    step, reason = Refuse(429, "rate limit: slow down", retry_after=3600), "rate_limited"
+    if desk.name == "claude":
+        step, reason = Refuse(529, "overloaded"), "unreachable"
+    with StubModel(step) as model:
+        agent = desk.agent(model, tries_again=True, timeout_seconds=SLEEPS_S[desk.name])
+        reply = await agent.run(desk.request())
+    assert (reply.exit_reason, reply.text) == (reason, "")
+    assert "was ended" in (reply.error or "")
+
+
 async def test_rate_limit_that_passes_is_waited_for(desk: Desk) -> None:
     with StubModel(Refuse(429, "slow down", retry_after=1), Say(TEXT)) as model:
         agent = desk.agent(model, retries=2, backoff_seconds=0.1)
@@ -164,6 +190,17 @@ async def test_broken_answers_of_the_api_are_worth_another_try(desk: Desk, step:
     assert reply.error
 
 
+async def test_crash_of_the_tool_fails_the_call_and_leaves_no_process(desk: Desk) -> None:
+    with StubModel(Shell("setsid sleep 600 > /dev/null 2>&1 &"), Hang()) as model:
+        running = asyncio.create_task(desk.agent(model).run(desk.request()))
+        await until(lambda: len(model.main) == 2, "the model is asked a second time")
+        for process in desk.talking_to(model):
+            process.kill()
+        reply = await running
+    assert reply.exit_reason in ("failed", "interrupted")
+    assert reply.exit_code != 0 and reply.error
+
+
 async def test_huge_reply_is_neither_lost_nor_fills_memory(desk: Desk) -> None:
     # Codex takes minutes for more: its time grows with the square of an answer's size.
     size = (6 if desk.name == "codex" else 50) * 2**20
@@ -176,7 +213,7 @@ async def test_huge_reply_is_neither_lost_nor_fills_memory(desk: Desk) -> None:
 
 
 async def test_stop_in_mid_call_leaves_no_process_and_no_secret(desk: Desk) -> None:
-    with StubModel(Shell("echo $WILDLOOP_AUTH_TOKEN"), Hang()) as model:
+    with StubModel(Shell("env"), Hang()) as model:
         agent = desk.agent(model)
         request = desk.request(env={"WILDLOOP_AUTH_TOKEN": TOKEN})
         running = asyncio.create_task(agent.run(request))
@@ -186,7 +223,7 @@ async def test_stop_in_mid_call_leaves_no_process_and_no_secret(desk: Desk) -> N
         reply = await running
     assert reply.exit_reason == "interrupted"
     assert lines
-    stored = [path.read_bytes() for path in desk.record.rglob("*") if path.is_file()]
+    stored = [path.read_bytes() for path in desk.root.rglob("*") if path.is_file()]
     for secret in (TOKEN, KEY):
         assert not any(secret in line for line in lines)
         assert not any(secret.encode() in content for content in stored)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from blocks.agents.base import Agent
 from blocks.agents.claude_code import ClaudeCode
 from blocks.agents.codex import Codex
 from blocks.agents.opencode import OpenCode
@@ -42,6 +41,7 @@ def test_codex_is_given_the_server_and_the_names_of_its_variables() -> None:
     assert (server["command"], server["args"]) == (sys.executable, ARGUMENTS)
     wanted = {"WILDLOOP_AUTH_TOKEN", "WILDLOOP_SERVER_URL", "WILDLOOP_SESSION_ID"}
     assert wanted <= set(server["env_vars"])
+    assert server["required"] is True
 
 
 def test_codex_reads_any_path_of_the_python(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,13 +72,6 @@ def tool_desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     assert desk.processes() == []
 
 
-def patient(desk: Desk, model: StubModel) -> Agent:
-    """The agent; Codex, which begins before its servers are there, is made to wait for ours."""
-    if desk.name != "codex":
-        return desk.agent(model)
-    return desk.agent(model, extra_arguments=["-c", "mcp_servers.wildloop.required=true"])
-
-
 def steps(desk: Desk, *uses: Step) -> list[Step]:
     """Codex shows the tools of a server only to a model that searches for them."""
     search = [Use("tool_search", {"query": "create a run"})] if desk.name == "codex" else []
@@ -97,7 +90,7 @@ async def test_agent_creates_a_run_by_a_tool_in_its_own_session(
         "WILDLOOP_SESSION_ID": session_id,
     }
     with StubModel(*steps(tool_desk, Use("create_run", arguments))) as model:
-        reply = await patient(tool_desk, model).run(tool_desk.request(env=env))
+        reply = await tool_desk.agent(model).run(tool_desk.request(env=env))
     assert (reply.exit_reason, reply.error) == ("finished", None)
     runs = server.get("/runs", chat_session_id=session_id)
     (run,) = [run for run in runs if run["name"] == arguments["name"]]
@@ -112,6 +105,6 @@ async def test_agent_hears_that_the_server_is_away_and_goes_on(tool_desk: Desk) 
     env = {"WILDLOOP_SERVER_URL": "http://127.0.0.1:1", "WILDLOOP_AUTH_TOKEN": "x" * 16}
     arguments = {"name": "a", "command": "true"}
     with StubModel(*steps(tool_desk, Use("create_run", arguments))) as model:
-        reply = await patient(tool_desk, model).run(tool_desk.request(env=env))
+        reply = await tool_desk.agent(model).run(tool_desk.request(env=env))
     assert (reply.exit_reason, reply.error) == ("finished", None)
     assert "start one with `wildloop up`" in json.dumps(model.main[-1].body)

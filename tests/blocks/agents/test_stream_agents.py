@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from blocks.agents import command, version
+from blocks.agents import command, stream_agent, version
 from blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
 from blocks.agents.claude_code import ClaudeCode
 from blocks.agents.codex import Codex
@@ -272,6 +272,34 @@ async def test_silent_call_is_ended(bench: Bench, monkeypatch: pytest.MonkeyPatc
     reply = await bench.call(body, silence_seconds=0.5)
     assert (reply.exit_reason, reply.text) == ("timeout", "one word")
     assert reply.error is not None and "said nothing" in reply.error
+
+
+async def test_tool_asleep_over_a_fault_is_ended_and_the_call_made_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(stream_agent, "LEAST_PATIENCE_SECONDS", 0.3)
+    retry = {"type": "system", "subtype": "api_retry", "error_status": 529, "error": "overloaded"}
+    asleep = says(claude_text("half"), retry).replace("sys.exit(0)", "time.sleep(600)")
+    first = bench.agent(asleep, retries=0, longest_pause_seconds=0)
+    reply = await first.run(bench.request())
+    assert (reply.exit_reason, reply.text) == ("unreachable", "half")
+    assert reply.error is not None and "529" in reply.error and "said nothing" in reply.error
+    again = bench.agent(asleep, says(claude_result("whole")), longest_pause_seconds=0.01)
+    bench.program.with_name("calls").unlink()
+    reply = await again.run(bench.request(record=bench.record.with_name("second")))
+    assert (reply.exit_reason, reply.text) == ("finished", "whole")
+
+
+async def test_fault_that_was_mended_does_not_end_a_quiet_call(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(stream_agent, "LEAST_PATIENCE_SECONDS", 0.1)
+    retry = {"type": "system", "subtype": "api_retry", "error_status": 529, "error": "overloaded"}
+    quiet = says(retry, claude_text("now")).replace("sys.exit(0)", "time.sleep(600)")
+    reply = await bench.call(quiet, longest_pause_seconds=0, timeout_seconds=1.5)
+    assert (reply.exit_reason, reply.text) == ("timeout", "now")
 
 
 async def test_call_that_goes_on_speaking_is_not_silent(

@@ -22,6 +22,8 @@ HOUR = 3600.0
         ("Claude AI usage limit reached|1700000000", None, Trouble.RATE_LIMIT),
         ("You exceeded your current quota, check your plan", 429, Trouble.OTHER),
         ("Your credit balance is too low", 400, Trouble.OTHER),
+        ("AI_APICallError: Rate limit reached", None, Trouble.RATE_LIMIT),
+        ("AI_APICallError: Bad gateway", None, Trouble.NETWORK),
         ("overloaded", 529, Trouble.NETWORK),
         ("Internal server error", 500, Trouble.NETWORK),
         ("Unable to connect to API (ECONNRESET)", None, Trouble.NETWORK),

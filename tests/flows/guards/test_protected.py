@@ -163,6 +163,15 @@ def test_added_file_is_moved_aside_and_caches_may_stay(desk: Desk) -> None:
     assert desk.kept() == [b"easy"]
 
 
+def test_flood_of_added_files_is_told_and_left(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.guards.patterns.MAX_FILES", 3)
+    for number in range(5):
+        desk.write(f"data/test/{number}", b"")
+    bad = desk.guard.enforce()[0]
+    assert bad.what == "added"
+    assert bad.fault is not None and "remove the new ones" in bad.fault
+
+
 def test_link_in_place_of_a_folder_leads_nothing_astray(desk: Desk, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -157,6 +157,19 @@ def test_busy_runs_are_not_compared_without_a_warning() -> None:
     assert any("shared their machine" in warning for warning in found.warnings)
 
 
+def test_a_session_of_changes_without_effect_keeps_few_of_them() -> None:
+    chance = np.random.default_rng(6)
+    kept = 0
+    for _ in range(40):
+        best, spread = None, None
+        for number in range(21):
+            values = group(*chance.normal(size=3), name=str(number))
+            found = decide([values], best, "max", code_changed=True, spread=spread)
+            kept += number > 0 and found.status is KeepStatus.KEEP
+            best, spread = found.best, found.spread
+    assert kept / 800 < 0.06
+
+
 @pytest.mark.parametrize("tried", [1, 8])
 def test_noise_is_rarely_progress_however_many_configurations_are_tried(tried: int) -> None:
     chance = np.random.default_rng(5)

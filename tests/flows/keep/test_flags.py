@@ -38,6 +38,7 @@ def diff(path: str, *lines: str) -> str:
         ("model.py", "-class Encoder(nn.Module):", []),
         ("README.md", "+The seed is 3 and the test split is new.", []),
         (".wild/sessions/x/tasks.md", "+seed = 1", []),
+        ("exp/p2/results.csv", "+1,2", []),
         ("database.py", "+x = 1", []),
         ("medieval.py", "+x = 1", []),
     ],

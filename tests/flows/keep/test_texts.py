@@ -1,8 +1,9 @@
 """Keep or discard in words."""
 
-from flows.keep.texts import isolation_section, keep_section, log_entry, report_section
+from flows.keep.texts import isolation_section, keep_section, log_entry
 from flows.models.keep import Comparison, Evidence, KeepState, KeepStatus, Verdict
 from flows.models.session import IterationRecord
+from flows.report.kept import kept
 
 BEST = Evidence(
     configuration="python train.py",
@@ -55,11 +56,12 @@ def test_the_agent_is_told_the_rule_the_best_and_the_last_decision() -> None:
 
 def test_log_and_report_have_the_numbers_and_stay_tables() -> None:
     assert log_entry(DISCARDED).startswith("## iteration-02: discard\n")
-    report = report_section(STATE, 0.05)
+    report = kept(STATE, 0.05)
     (row,) = [line for line in report.splitlines() if line.startswith("| 2 ")]
     assert row.count("|") - row.count("\\|") == 10
     assert "0 keep, 1 discard, 0 crash" in report
-    assert "No change was measured" in report_section(KeepState(), 0.05)
+    assert "- iteration-02: seed edited" in report
+    assert "No change was measured" in kept(KeepState(), 0.05)
 
 
 def test_where_runs_execute_is_told_only_of_snapshots() -> None:

@@ -16,6 +16,7 @@ from flows.protocol.plan import (
     parse_plan,
     plan_faults,
     progress,
+    progress_table,
     set_task_status,
 )
 
@@ -153,6 +154,8 @@ def test_a_plan_in_a_code_block_as_a_whole_is_read() -> None:
     [
         ("## Phase 4 - Title 4", "Nothing", "3 phases"),
         ("[P1-T2]", "[P1-T1]", "stand twice: P1-T1"),
+        ("[P1-T2]", "[P2-T9]", "another phase than the one they stand in: P2-T9"),
+        ("## Phase 3", "## Phase 2", "Phase numbers that stand twice: 2"),
         ("[P1-T2]", "[1.2]", "without an id of the form [P2-T3]: '[1.2] Do it'"),
         (" | deliverable: P1-T1.md", "", "without '| deliverable: ...': P1-T1"),
         ("| done-when: it is there", "", "without '| done-when: ...': P1-T1"),
@@ -202,10 +205,23 @@ def test_progress_and_open_tasks() -> None:
         "\n".join(line(f"P1-T{n}", box=box) for n, box in enumerate([" ", "/", "x", "X", "-"], 1))
     )
     assert progress(plan) == TaskProgress(total=5, open=1, in_progress=1, done=2, cancelled=1)
+    assert progress_table(progress(plan)) == ""
     assert [task.id for task in open_tasks(plan)] == ["P1-T1", "P1-T2"]
 
 
-def test_closed_gates_are_done_reflection_gates() -> None:
+def test_progress_by_phase() -> None:
+    text = plan_text().replace("- [ ] [P2-T1]", "- [x] [P2-T1]").replace("Title 2", "A | B")
+    found = progress(parse_plan(text))
+    assert [(one.number, one.closed, one.total) for one in found.phases] == [
+        (1, 0, 3),
+        (2, 1, 3),
+        (3, 0, 3),
+        (4, 0, 3),
+    ]
+    assert "| 2 | A / B | 1/3 | 0 | ###....... |" in progress_table(found)
+
+
+def test_closed_gates_are_done_or_cancelled_reflection_gates() -> None:
     plan = parse_plan(
         "\n".join(
             [
@@ -216,7 +232,7 @@ def test_closed_gates_are_done_reflection_gates() -> None:
             ]
         )
     )
-    assert closed_gates(plan) == ["P1-T1"]
+    assert closed_gates(plan) == ["P1-T1", "P1-T3"]
 
 
 @pytest.mark.parametrize("status", list(TaskStatus))

@@ -304,3 +304,29 @@ def test_no_mixture_of_tags_raises(text: str) -> None:
 def test_no_string_raises(text: str) -> None:
     for reply in (text, f"<plan>{text}</plan>", f"<memories>{text}</memories>"):
         parse_reply(reply).model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ('<change kind="architecture">wider</change>', "architecture", "wider"),
+        ("<change kind='hyper parameters' >lr\n to 0.3</change>", "hyper-parameter", "lr to 0.3"),
+        ("<Change Kind=Optimizer>sgd: momentum</Change>", "optimiser", "sgd: momentum"),
+        ("<change>data: flips</change>", "data", "flips"),
+        ("<change>none</change>", "none", ""),
+        ('<change kind="none"/>', "none", ""),
+    ],
+)
+def test_change_is_read_in_its_spellings(text: str, kind: str, said: str) -> None:
+    tags = parse_reply(f"<summary>s</summary>{text}")
+    assert tags.change is not None
+    assert (tags.change.kind.value, tags.change.text, tags.faults) == (kind, said, [])
+
+
+@pytest.mark.parametrize(
+    "text", ['<change kind="fun">x</change>', "<change>x</change>", "<change></change>"]
+)
+def test_an_unknown_kind_of_change_is_told(text: str) -> None:
+    tags = parse_reply(f"<summary>s</summary>{text}")
+    assert tags.change is None
+    assert "takes one of hyper-parameter, architecture" in tags.faults[0]

@@ -10,7 +10,14 @@ import pytest
 from rich.console import Console
 
 from flows.models.run import RunCounts
-from flows.models.session import BestResult, Phase, Session, SessionStatus
+from flows.models.session import (
+    BestResult,
+    Phase,
+    PhaseProgress,
+    Session,
+    SessionStatus,
+    TaskProgress,
+)
 from shim.cli.demo import verdict
 from shim.cli.view import best_text, change_line, panel, summary_lines
 from shim.net import free_ports
@@ -159,6 +166,9 @@ def test_verdict_of_the_demo(changes: dict[str, object], fault: str | None) -> N
 
 def test_views_show_what_matters() -> None:
     text = "\n".join(summary_lines(session(error="it broke")))
+    phases = [PhaseProgress(number=2, title="Search", total=4, done=2, cancelled=1, open=1)]
+    shown = summary_lines(session(tasks=TaskProgress(total=4, done=2, phases=phases)))
+    assert "    phase 2 #######... 3/4 Search" in shown
     for part in ("0.97", "0.9", "+0.07", "13 finished", "1 failed", "it broke", "3 of at most 9"):
         assert part in text
     assert "best 0.97" in change_line(session())

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ KEY = "key-of-the-user-123456"
 
 
 def doctor(
-    root: Path, *arguments: str, programs: Path | None = None, **extra: str
+    root: Path, *arguments: str, programs: Path | str | None = None, **extra: str
 ) -> tuple[int, dict[str, dict[str, Any]], str]:
     """(exit code, findings by check, all that was printed)."""
     env = command_environment(root / "home") | {"HOME": str(root / "user")} | extra
@@ -131,10 +133,13 @@ def test_sandbox_that_a_project_insists_on_must_work(
 
 
 @pytest.mark.agent_cli
-@pytest.mark.parametrize("name", ["claude", "codex", "opencode"])
-def test_real_tools_tell_their_versions(tmp_path: Path, name: str) -> None:
-    program = agent_cli(name)
-    node = Path(os.path.realpath("/usr/bin/node")).parent
-    programs = Path(f"{program.parent}{os.pathsep}{node}")
-    _, found, _ = doctor(tmp_path, "--agent", name, programs=programs)
-    assert found[f"agent {name}"]["ok"], found[f"agent {name}"]["text"]
+def test_real_tools_tell_their_versions(tmp_path: Path) -> None:
+    folders = [agent_cli(name).parent for name in ACCESS]
+    node = shutil.which("node")
+    assert node is not None
+    programs = os.pathsep.join(map(str, [*folders, Path(node).parent]))
+    _, found, _ = doctor(tmp_path, programs=programs)
+    for name in ACCESS:
+        assert found[f"agent {name}"]["ok"], found[f"agent {name}"]["text"]
+        assert re.search(r"\d+\.\d+\.\d+", found[f"agent {name}"]["text"])
+        assert not found[f"agent {name} access"]["ok"]

@@ -49,18 +49,18 @@ class Researcher:
         steps = self._steps(json.dumps(request.body, ensure_ascii=False))
         step = steps[min(request.outputs, len(steps) - 1)]
         if isinstance(step, Use) and not request.offers(step.tool):
-            return self._search()
+            return self._search(step.tool)
         self._searches = 0
         return step
 
-    def _search(self) -> Step:
+    def _search(self, tool: str) -> Step:
         """Ask for the tool, which a client may have only when its server has started."""
         self._searches += 1
         if self._searches > MOST_SEARCHES:
             return Say("<summary>Wildloop's tools never came.</summary>")
         if self._searches > 1:
             time.sleep(SEARCH_PAUSE_S)
-        return Use("tool_search", {"query": "wildloop run"})
+        return Use("tool_search", {"query": tool.replace("_", " ")})
 
     def _steps(self, body: str) -> Sequence[Step]:
         heading = _HEADING.search(body)

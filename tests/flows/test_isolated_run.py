@@ -1,0 +1,97 @@
+"""A run with a snapshot, from its creation to its end, without a server."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.exceptions import ObjectNotFound
+
+from flows import checkout
+from flows.control import RunControl
+from flows.errors import InvalidRequest
+from flows.execution import Execution
+from flows.manifest import write_manifest
+from flows.models.run import RunCreate, RunSpec
+from flows.settings import Settings
+from flows.store.runs import RunStore
+from tests.support.project import git, make_project
+
+
+class Prefect:
+    """Knows sessions by their isolation."""
+
+    def __init__(self, **sessions: str) -> None:
+        self.sessions = sessions
+        self.asked = 0
+
+    async def read_flow_run(self, id: object) -> Any:
+        self.asked += 1
+        if str(id) not in self.sessions:
+            raise ObjectNotFound(ValueError("no such flow run"))
+        return SimpleNamespace(parameters={"isolation": self.sessions[str(id)]})
+
+
+ISOLATED, SHARED = str(uuid4()), str(uuid4())
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = make_project(tmp_path / "my projekt ü")
+    (folder / "train.sh").write_text("echo score=1\n")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "train")
+    return folder
+
+
+def store(project: Path) -> RunStore:
+    settings = Settings(home=project, server_url="http://x", token=None, workdir=project)
+    return RunStore(Prefect(**{ISOLATED: "snapshot", SHARED: "none"}), settings)  # type: ignore[arg-type]
+
+
+def body(session: str | None, **fields: Any) -> RunCreate:
+    return RunCreate(name="r", command="bash train.sh", chat_session_id=session, **fields)
+
+
+async def test_only_runs_of_isolated_sessions_get_a_snapshot_and_share_it(project: Path) -> None:
+    runs = store(project)
+    ids = [ISOLATED, SHARED, None, "another front end's", str(uuid4()), ISOLATED]
+    placed = await runs._placed([body(id) for id in ids])
+    assert [one.checkout is not None for one in placed] == [True, *[False] * 4, True]
+    assert placed[0].checkout == placed[5].checkout
+    assert {one.workdir for one in placed} == {str(project)}
+    given = placed[0].model_copy(update={"workdir": None})
+    (project / "train.sh").write_text("echo score=2\n")
+    (again,) = await runs._placed([given])
+    assert again.checkout == placed[0].checkout
+
+
+async def test_code_that_cannot_be_put_into_a_snapshot_is_refused(
+    project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(InvalidRequest, match=r"workdir: the code in .*plain' cannot be put"):
+        await store(project)._placed([body(ISOLATED, workdir=str(tmp_path / "plain"))])
+
+
+async def test_it_executes_the_code_of_its_creation(project: Path) -> None:
+    (project / "train.sh").write_text("echo score=2; echo x > left.ckpt\n")
+    (placed,) = await store(project)._placed([body(ISOLATED)])
+    (project / "train.sh").write_text("echo score=3\n")
+    run_id = str(uuid4())
+    spec = RunSpec.model_validate(placed.model_dump(exclude={"auto_start"}))
+    execution = Execution(spec, run_id, project, RunControl())
+    status = await execution.begin()
+    manifest = await write_manifest(execution, status)
+    outcome = await execution.follow(status)
+    assert (outcome.status, execution.paths.log.read_text()) == ("finished", "score=2\n")
+    assert manifest.git_commit == git(project, "rev-parse", "HEAD").strip()
+    assert manifest.snapshot is not None and placed.checkout is not None
+    assert manifest.snapshot == placed.checkout.snapshot
+    assert manifest.dirty and "+echo score=2" in execution.paths.patch.read_text()
+    worktree = Path(manifest.worktree or "")
+    assert worktree.parent == project / ".wild/worktrees"
+    await checkout.release(project, run_id)
+    assert [path.name for path in worktree.iterdir()] == ["left.ckpt"]
+    assert git(project, "status", "--porcelain") == " M train.sh\n"
