@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from flows.keep.decide import describe, few_seeds
-from flows.keep.ledger import plain, row_of
-from flows.models.keep import KeepState, KeepStatus, Verdict
-from flows.models.session import IterationRecord, KeepMode
-from flows.tables import row
+from flows.keep.ledger import plain
+from flows.models.keep import KeepState, Verdict
+from flows.models.session import IterationRecord
 
 MANY_SEEDS = 3
 SHOWN_VERDICTS = 5
@@ -117,54 +116,3 @@ def log_entry(verdict: Verdict) -> str:
         lines.append(f"- taken back by commit {verdict.reverted_by[:12]}")
     lines += [f"- note: {warning}" for warning in verdict.warnings]
     return "\n".join(lines) + "\n"
-
-
-def kept_section(mode: KeepMode, alpha: float, state: KeepState) -> str:
-    """The report's section on changes; empty where every change stays."""
-    return "" if mode == "all" else report_section(state, alpha)
-
-
-def report_section(state: KeepState, alpha: float) -> str:
-    """Kept and discarded changes, with their numbers, for the report."""
-    if not state.verdicts:
-        return "No change was measured."
-    header = ["iteration", "status", "mean", "sd", "n", "best before", "p", "test", "change"]
-    lines = [row(header), "|" + " --- |" * len(header)]
-    for verdict in state.verdicts:
-        cells = row_of(verdict)
-        lines.append(
-            row(
-                [
-                    str(cells.iteration),
-                    cells.status.value,
-                    _number(cells.metric),
-                    _number(cells.sd),
-                    str(cells.n),
-                    _number(cells.best_mean),
-                    _number(cells.p),
-                    cells.test or cells.why,
-                    f"{cells.description[:100]} (`{cells.tag}`)",
-                ]
-            )
-        )
-    counts = {
-        status: sum(1 for one in state.verdicts if one.status is status) for status in KeepStatus
-    }
-    lines += [
-        "",
-        ", ".join(f"{count} {status.value}" for status, count in counts.items())
-        + f". Tests are one-sided with alpha = {alpha:g} for each iteration, so of a hundred "
-        f"changes without effect about {100 * alpha:g} are kept.",
-    ]
-    if state.best is not None:
-        best = state.best
-        lines.append(
-            f"Best: {describe(best)}, iteration {best.iteration}, commit "
-            f"`{(best.commit or '')[:12]}`, runs {', '.join(best.run_ids)}."
-        )
-    lines += [f"- {one.label}: {warning}" for one in state.verdicts for warning in one.warnings]
-    return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

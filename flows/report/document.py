@@ -23,7 +23,6 @@ def document(
         "Result": findings.result(facts),
         "Plots": "\n\n".join(_image(path) for path in pictures) or "There is nothing to draw yet.",
         "Ablation": findings.ablation(facts),
-        **({"Kept and discarded": facts.session.kept} if facts.session.kept else {}),
         "Evolutionary sweeps": findings.evo_sweeps(
             facts, [_image(path) for path in sweep_pictures]
         ),

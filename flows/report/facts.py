@@ -22,10 +22,7 @@ CAUSE_LENGTH = 200
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """The session itself. Times are Unix seconds; `ended` is empty while it goes on.
-
-    `kept` tells which changes were kept and discarded; empty where every change stays.
-    """
+    """The session itself. Times are Unix seconds; `ended` is empty while it goes on."""
 
     id: str
     goal: str
@@ -40,7 +37,9 @@ class SessionFacts:
     base_commit: str | None = None
     ui_url: str | None = None
     setup: Sequence[str] = ()
-    kept: str = ""
+    keeps: bool = False
+    keep_alpha: float = 0.05
+    kept: KeepState = field(default_factory=KeepState)
 
 
 @dataclass

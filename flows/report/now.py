@@ -7,7 +7,6 @@ from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient
 
-from flows.keep.texts import kept_section
 from flows.models.session import Session, SessionRecord
 from flows.project import load_project
 from flows.report.build import Report, build
@@ -33,7 +32,9 @@ async def report_now(
         branch=record.branch,
         base_commit=record.base_commit,
         ui_url=session.ui_url,
-        kept=kept_section(session.keep, session.keep_alpha, record.keep),
+        keeps=session.keep == "better",
+        keep_alpha=session.keep_alpha,
+        kept=record.keep,
     )
     project = await asyncio.to_thread(load_project, Path(session.workdir))
     gathered = await gather(client, settings, facts, project, session.is_active)

@@ -7,7 +7,6 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from flows import git
-from flows.keep.texts import kept_section
 from flows.report.build import build
 from flows.report.facts import SessionFacts
 from flows.report.gather import gather
@@ -36,7 +35,9 @@ async def write_report(session: ResearchSession) -> Path:
         branch=record.branch,
         base_commit=record.base_commit,
         ui_url=flow_run_url(session.id),
-        kept=kept_section(session.spec.keep, session.spec.keep_alpha, record.keep),
+        keeps=session.spec.keep == "better",
+        keep_alpha=session.spec.keep_alpha,
+        kept=record.keep,
     )
     gathered = await gather(session.client, session.settings, facts, session.project, False)
     record.best_run_id = gathered.best.run_id if gathered.best else None
