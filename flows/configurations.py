@@ -138,5 +138,6 @@ def _code_of(run: Run, records: Sequence[IterationRecord]) -> str:
         and it.change.kind not in _SAME_CODE
         and it.files_changed
         and it.started_at <= run.created_at
+        and (it.taken_back_at is None or run.created_at < it.taken_back_at)
     ]
     return changed[-1] if changed else ""

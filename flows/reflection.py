@@ -86,6 +86,8 @@ async def reflection(session_id: str, index: int, label: str, why: str) -> State
 
 def _settle_decision(session: ResearchSession, call: Turn) -> None:
     """Tell of a reply without a decision, and of going on with nothing to go on with."""
+    if session.record.closing is not None:
+        return
     if call.record.continue_session is None and not call.record.failed:
         call.record.faults.append(
             "The reflection had no <continue>yes</continue> or <continue>no</continue>: "

@@ -255,6 +255,9 @@ async def _carry_out(session: ResearchSession, verdict: Verdict) -> None:
             await git_restore.tag(session.workdir, verdict.tag, verdict.commit)
         if verdict.status is not KeepStatus.KEEP and verdict.base and verdict.commit:
             verdict.reverted_by = await _take_back(session, verdict)
+            for call in session.record.iterations:
+                if call.index == verdict.iteration and verdict.reverted_by:
+                    call.taken_back_at = verdict.decided_at
     except git.GitError as error:
         verdict.warnings.append(refused(error))
         logger.error("%s: %s", verdict.label, refused(error))

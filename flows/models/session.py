@@ -257,6 +257,9 @@ class IterationRecord(BaseModel):
     )
     active_runs: int = Field(default=0, description="Runs that waited or ran at its end.")
     change: Change | None = Field(default=None, description="What its agent says it changed.")
+    taken_back_at: float | None = Field(
+        default=None, description="When keep or discard took its change back."
+    )
     signs: list[str] = Field(
         default_factory=list, description="Signs of struggle at its end that count."
     )

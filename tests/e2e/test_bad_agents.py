@@ -109,7 +109,7 @@ def test_agent_that_breaks_the_plan_has_it_mended(
     )
     session = server.session_ended(server.start(project, script.agent, max_iterations=2))
     kinds = [step["kind"] for step in session["history"]]
-    assert kinds == ["planning", "iteration", "reflection", "iteration"]
+    assert kinds == ["planning", "iteration", "reflection", "iteration", "reflection"]
     assert "Open tasks were taken out of tasks.md and have been put back: P3-T2" in script.prompt(3)
     assert "Reflection gates are not cancelled: P2-T3" in script.prompt(3)
     assert "<experiments> in a reflection reply starts nothing" in script.prompt(4)

@@ -61,6 +61,13 @@ def test_a_declared_change_of_code_begins_another_configuration() -> None:
     ]
 
 
+def test_code_that_was_taken_back_counts_until_then() -> None:
+    runs = [made_run(n, 0.5, parameters={"lr": 0.1}) for n in (1, 7, 9)]
+    records = [made_record(6, "architecture", taken_back_at=8.0)]
+    found = configurations(runs, "score", records)
+    assert [(one.code, one.n) for one in found] == [("", 2), ("iteration-06", 1)]
+
+
 def test_nan_is_no_value() -> None:
     runs = [made_run(1, float("nan")), made_run(2, float("inf")), made_run(3, 0.2)]
     assert configurations(runs, "score")[0].values == [0.2]
