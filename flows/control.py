@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from blocks.launchers.choice import Launchers
 from flows.environment import EnvironmentRecorder
+from flows.guards.book import GuardBook
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class RunControl:
         environments: records what their Python has installed.
         after: set when the run before this one has been launched, so that runs claimed together
             still start in their order.
+        guards: what the sessions protect.
     """
 
     def __init__(
@@ -67,10 +69,12 @@ class RunControl:
         launchers: Launchers | None = None,
         environments: EnvironmentRecorder | None = None,
         after: asyncio.Event | None = None,
+        guards: GuardBook | None = None,
     ) -> None:
         self.devices = devices
         self.launchers = launchers or Launchers()
         self.environments = environments or EnvironmentRecorder()
+        self.guards = guards or GuardBook()
         self.launched = asyncio.Event()
         self.activity = Activity()
         self._after = after

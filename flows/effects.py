@@ -7,11 +7,14 @@ from prefect.logging import get_run_logger
 
 from flows import git
 from flows.errors import InvalidRequest
+from flows.guards.turns import inspect_call
+from flows.keep.settle import flag_edits
 from flows.models.run import Run, RunCreate
 from flows.models.session import IterationRecord
 from flows.models.sweep import WildSweepCreate
 from flows.protocol.experiments import parse_experiments
 from flows.session import ResearchSession, entry_markdown
+from flows.spending import spending, spent_bound
 from flows.turn import Turn
 
 SUBJECT_LENGTH = 72
@@ -34,7 +37,7 @@ async def create_experiments(session: ResearchSession, turn: Turn) -> list[str]:
         return []
     requests, faults = parse_experiments(turn.tags.experiments_raw)
     turn.record.faults += faults
-    requests = requests[: _runs_left(session, turn, len(requests))]
+    requests = requests[: await _runs_left(session, turn, len(requests))]
     if not requests:
         return []
     sweep = await session.sweeps.create_wild(
@@ -65,16 +68,17 @@ async def create_experiments(session: ResearchSession, turn: Turn) -> list[str]:
     return ids
 
 
-def _runs_left(session: ResearchSession, turn: Turn, wanted: int) -> int:
+async def _runs_left(session: ResearchSession, turn: Turn, wanted: int) -> int:
     """How many of `wanted` runs the budget still allows; the agent is told of a cut."""
-    budget = session.spec.budget.runs
-    if budget is None:
-        return wanted
-    used = len({id for it in session.record.iterations for id in it.run_ids})
-    left = max(0, budget - used)
+    budget, runs = session.spec.budget, await session.all_runs()
+    used = spending(session.record, runs, under_way=turn.record)
+    if (limit := spent_bound(budget, used)) is not None:
+        turn.record.faults.append(f"{limit.text}: no experiment was started")
+        return 0
+    left = wanted if budget.runs is None else max(0, budget.runs - used.runs)
     if wanted > left:
         turn.record.faults.append(
-            f"the budget of {budget} runs leaves {left}: {wanted - left} experiments were not "
+            f"the budget of {budget.runs} runs leaves {left}: {wanted - left} experiments were not "
             "started"
         )
     return min(wanted, left)
@@ -90,6 +94,7 @@ async def close_turn(session: ResearchSession, turn: Turn, known_runs: set[str])
     """
     record = turn.record
     runs = await session.all_runs()
+    await inspect_call(session, turn, [run.command for run in runs])
     # Trials that a sweep has created meanwhile belong to the call that asked for the sweep.
     trials = session.sweeping.sweep_id if session.sweeping else None
     record.run_ids = [
@@ -99,6 +104,7 @@ async def close_turn(session: ResearchSession, turn: Turn, known_runs: set[str])
     ]
     append_log(session, record)
     await commit(session, record)
+    await flag_edits(session, record)
     session.record.iterations.append(record)
     session.record.in_progress = None
     session.record.attempt = 1

@@ -37,6 +37,12 @@ class Conflict(WildloopError):
     status_code = 409
 
 
+class BudgetSpent(WildloopError):
+    """A session may start no further run; the text names the bound, and what is used of it."""
+
+    status_code = 409
+
+
 class InvalidRequest(WildloopError):
     """A value is not usable; the text names the field and the mend."""
 

@@ -19,8 +19,8 @@ from flows.models.evo_sweep import EvoSweepRecord, EvoSweepStatus, EvoSweepStop
 from flows.models.run import MetricPoint, Run, RunCreate, RunSpec, RunStatus
 from flows.protocol.experiments import ExperimentRequest
 from flows.session import ResearchSession, current_session
+from flows.spending import refusal, spending
 from flows.sweeping import SweepLeft
-from flows.turn import budget_used
 
 if TYPE_CHECKING:
     from flows.search.study import Study
@@ -172,16 +172,11 @@ class Sweeper:
         enough = min(max(MIN_ALL_FAILED, self.spec.population_size), self.spec.budget)
         if len(ended) >= enough and all(one.status is TrialStatus.FAILED for one in ended):
             return f"All of the first {len(ended)} trials failed; the last: {ended[-1].error}"
-        budget, used = self.session.spec.budget, budget_used(self.session, runs)
-        bounds = {
-            "runs": (budget.runs, used["runs_used"]),
-            "hours": (budget.hours, used["hours_used"]),
-            "gpu_hours": (budget.gpu_hours, used["gpu_hours_used"]),
-        }
-        for name, (bound, value) in bounds.items():
-            if bound is not None and value >= bound and len(self.study.trials) < self.spec.budget:
-                return f"The session's budget is used up: {name} {value:.3g} of {bound:g}."
-        return None
+        if len(self.study.trials) >= self.spec.budget:
+            return None
+        used = spending(self.session.record, runs)
+        limit = refusal(self.session.spec.budget, used, new_runs=1)
+        return f"The session's {limit.text}." if limit is not None else None
 
     async def _ask(self, runs: list[Run]) -> list[Trial]:
         """New trials: as many as keep all slots at work and one run waiting."""

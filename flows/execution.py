@@ -18,6 +18,7 @@ from flows import checkout
 from flows.attempts import Attempt, Retry, current_attempt, log_tail, retry_after
 from flows.control import RunControl, StopReason
 from flows.errors import WildloopError
+from flows.guards.runs import RunGuard
 from flows.metrics import claim_sources
 from flows.metrics.owner import RUN_TAG
 from flows.models.run import RunSpec
@@ -52,6 +53,7 @@ class Execution:
     run_id: str
     workdir: Path
     control: RunControl
+    guard: RunGuard = field(default_factory=lambda: RunGuard(None))
     paths: RunPaths = field(init=False)
     attempt: Attempt = field(init=False)
     launcher: Launcher = field(init=False)
@@ -76,10 +78,10 @@ class Execution:
         self.paths.root.mkdir(exist_ok=True)
         cwd = self.workdir
         if self.spec.checkout is not None:
-            folder = self.workdir / ".wild" / "worktrees" / self.run_id
-            cwd = await checkout.prepare(self.workdir, self.spec.checkout, folder)
+            cwd = await checkout.prepare(self.workdir, self.spec.checkout, self.run_id)
         write_reservation(self.paths, self.control.devices)
         await self.control.turn()
+        await self.guard.before_launch(cwd, self.spec.checkout is not None)
         return await self.launcher.launch(
             LaunchSpec(
                 folder=self.paths.root,

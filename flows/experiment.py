@@ -12,15 +12,19 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 
 from blocks.launchers.base import LaunchFailed, ProcessState, ProcessStatus
+from flows import checkout, git
 from flows.alerts.watch import watch_run
 from flows.attempts import begin_next
 from flows.control import current_control
 from flows.errors import WildloopError
 from flows.execution import Execution, Outcome, launch_fault
+from flows.guards.leaks import mask_token
+from flows.guards.runs import RunGuard, verdict
 from flows.manifest import Manifest, finish_manifest, write_manifest
 from flows.metrics import run_metrics
 from flows.models.run import RunFacts, RunSpec
@@ -38,6 +42,8 @@ async def experiment(spec: RunSpec) -> State[Any]:
         spec: what to run: command, working directory, parameters, GPUs, time-out.
     """
     outcome = await execute(spec, str(runtime.id))
+    if spec.checkout is not None and outcome.status not in ("detached", "requeued"):
+        await _release(spec, str(runtime.id))
     match outcome.status:
         case "finished":
             return Completed(message=outcome.message)
@@ -57,6 +63,10 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
     execution = Execution(spec, run_id, Path(spec.workdir or settings.workdir), control)
     async with get_client() as client:
         store = RunStore(client, settings)
+        if spec.chat_session_id is not None:
+            execution.guard = RunGuard(
+                await control.guards.find(client, settings.home, spec.chat_session_id)
+            )
         try:
             status = await execution.begin()
         except (LaunchFailed, OSError, WildloopError) as error:
@@ -66,7 +76,7 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
         recording = asyncio.create_task(_record_launch(store, execution, status))
         try:
             async with watch_run(execution, status, AlertStore(client, settings)) as watch:
-                outcome = await execution.follow(status)
+                outcome = await _believed(execution, await execution.follow(status))
         finally:
             await _finish(recording, cut_short=control.reason is not None)
         await watch.ended(outcome)
@@ -76,6 +86,26 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
             return await _requeue(store, execution, outcome)
         await _record_end(store, execution, outcome)
         return outcome
+
+
+async def _believed(execution: Execution, outcome: Outcome) -> Outcome:
+    """The outcome, or a failure where protected files were written to meanwhile."""
+    if outcome.status != "finished":
+        return outcome
+    status = await execution.launcher.status(execution.paths.root)
+    violations = await execution.guard.changed_since(status.started_at)
+    if not violations:
+        return outcome
+    return Outcome(status="failed", message=verdict(violations), exit_code=outcome.exit_code)
+
+
+async def _release(spec: RunSpec, run_id: str) -> None:
+    workdir = Path(spec.workdir or Settings.from_environment().workdir)
+    try:
+        await checkout.release(workdir, run_id)
+    except (git.GitError, OSError) as error:
+        # The run has its outcome; what is left is taken away when its session ends.
+        get_run_logger().warning("the worktree of the run was not tidied: %s", error)
 
 
 async def _record_launch(store: RunStore, execution: Execution, status: ProcessStatus) -> None:
@@ -138,6 +168,13 @@ async def _requeue(store: RunStore, execution: Execution, outcome: Outcome) -> O
 async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -> None:
     if not execution.paths.manifest.exists():
         return
+    token = store.settings.token
+    await asyncio.to_thread(
+        mask_token,
+        execution.paths.root,
+        [execution.paths.log.name, execution.paths.metrics.name],
+        token.get_secret_value() if token else None,
+    )
     finished = await asyncio.to_thread(_finish_files, execution.paths, outcome)
     await store.write_facts(UUID(execution.run_id), finished)
 

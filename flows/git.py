@@ -1,23 +1,14 @@
 """Git, by its own command line: branches, commits that leave out what does not belong."""
 
-import asyncio
 import os
 import re
-import shutil
-import stat
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel, Field
 
 from flows.errors import Conflict, InvalidRequest
+from flows.git_index import feed, index_copy, read_changes, shown
 from flows.git_process import (
-    LOCK_PAUSE_S,
-    LOCK_TRIES,
     GitError,
     git_answer,
     git_line,
@@ -25,7 +16,7 @@ from flows.git_process import (
     run_git,
     run_git_locking,
 )
-from flows.git_rules import SIZE_LIMIT_BYTES, refusal_reason, refused_part
+from flows.git_rules import SIZE_LIMIT_BYTES, refusal_reason
 
 PATCH_LIMIT_BYTES = 20 * 1024 * 1024
 UNDER_WAY = {
@@ -153,7 +144,7 @@ async def diff_patch(path: Path) -> str:
     options = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--submodule=short")
     prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
     out = await run_git(root, "diff", *options, *prefixes, "HEAD", "--", ".", *left_out)
-    note = "".join(f"# capped: the changes of {_shown(name)} are left out\n" for name in large)
+    note = "".join(f"# capped: the changes of {shown(name)} are left out\n" for name in large)
     if len(out) > PATCH_LIMIT_BYTES:
         whole = out.rfind(b"\ndiff --git ", 0, PATCH_LIMIT_BYTES) + 1
         note += f"# capped: {len(out) - whole} of {len(out)} bytes of changes are left out\n"
@@ -186,7 +177,7 @@ async def log_for_branch(path: Path, branch: str = "HEAD", limit: int = 100) -> 
     entries = await git_names(path, "log", "-z", *options, await _commit_of(path, branch))
     fields = (entry.split("\x1f", 3) for entry in entries)
     return [
-        LogEntry(commit=id, time=float(time), author=_shown(author), subject=_shown(subject))
+        LogEntry(commit=id, time=float(time), author=shown(author), subject=shown(subject))
         for id, time, author, subject in fields
     ]
 
@@ -214,14 +205,14 @@ async def commit_all(
     if doing := await under_way(root):
         raise GitError(f"a {doing} is under way in '{root}': finish or abort it, then commit")
     before = await head_commit(root)
-    async with _index_copy(root) as env:
-        changes = await _changes(root, path, env)
-        await _feed(root, env, ["reset", "-q", *_FROM_STDIN], changes.refused)
+    async with index_copy(root) as env:
+        changes = await read_changes(root, path, env)
+        await feed(root, env, ["reset", "-q", *_FROM_STDIN], changes.refused)
         if changes.partly_staged:
             await _commit(root, f"As staged before: {message}", author, env)
         update = ("update-index", "-z", "--add", "--remove", "--replace")
-        await _feed(root, env, [*update, "--force-remove", "--stdin"], changes.gone)
-        await _feed(root, env, [*update, "--stdin"], changes.wanted)
+        await feed(root, env, [*update, "--force-remove", "--stdin"], changes.gone)
+        await feed(root, env, [*update, "--stdin"], changes.wanted)
         if allow_empty or before is None or await _staged(root, env):
             await _commit(root, message, author, env)
     commit = await head_commit(root)
@@ -230,19 +221,8 @@ async def commit_all(
     files = await _committed(root, before, commit)
     await _sync_index(root, {*files, *changes.wanted, *changes.gone})
     return CommitResult(
-        commit=commit, files=[_shown(name) for name in files], skipped=changes.skipped
+        commit=commit, files=[shown(name) for name in files], skipped=changes.skipped
     )
-
-
-@dataclass(frozen=True)
-class _Changes:
-    """What has changed since HEAD: paths to add, to remove, and staged ones to leave out."""
-
-    wanted: list[str]
-    gone: list[str]
-    refused: list[str]
-    partly_staged: bool
-    skipped: list[str]
 
 
 async def _staged(root: Path, env: dict[str, str]) -> bool:
@@ -255,98 +235,6 @@ async def _committed(root: Path, before: str | None, commit: str) -> list[str]:
     since = before or await git_line(root, "hash-object", "-t", "tree", "--stdin")
     options = ("-r", "-z", "--name-only", "--no-renames")
     return await git_names(root, "diff-tree", *options, since, commit)
-
-
-@asynccontextmanager
-async def _index_copy(root: Path) -> AsyncIterator[dict[str, str]]:
-    """The environment that makes git work on a copy of the index.
-
-    Raises:
-        GitError: another process keeps the index locked.
-    """
-    index = root / await git_line(root, "rev-parse", "--git-path", "index")
-    lock = index.with_name(index.name + ".lock")
-    for _ in range(LOCK_TRIES):
-        if not lock.exists():
-            break
-        await asyncio.sleep(LOCK_PAUSE_S)
-    else:
-        raise GitError(
-            f"the index of '{root}' is locked ({lock}): wait for the other git to end, or remove "
-            "the file if none runs"
-        )
-    try:
-        temporary = TemporaryDirectory(prefix="wildloop-", dir=index.parent)
-    except OSError as error:
-        raise GitError(f"cannot write to '{index.parent}': {error.strerror}") from error
-    with temporary as folder:
-        copy = Path(folder) / "index"
-        if index.exists():
-            shutil.copy2(index, copy)
-        yield {"GIT_INDEX_FILE": str(copy)}
-
-
-async def _changes(root: Path, path: Path, env: dict[str, str]) -> _Changes:
-    """Sort what has changed into what belongs in git and what does not."""
-    status = ("status", "--porcelain=v1", "-z", "-uall", "--no-renames", "--ignore-submodules=none")
-    entries = {name[3:]: name[:2] for name in await git_names(root, *status, env=env)}
-    if conflicts := [name for name, code in entries.items() if "U" in code or code in ("AA", "DD")]:
-        raise GitError(f"unmerged files: {', '.join(conflicts[:10])}: resolve and `git add` them")
-    sessions = os.path.relpath(path.resolve() / ".wild" / "sessions", root.resolve())
-    ignored = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--")
-    for name in await git_names(root, "--literal-pathspecs", *ignored, sessions, env=env):
-        entries.setdefault(name, "!!")
-    # A deletion brings nothing in, so it is committed whatever the file was.
-    gone = [name for name, code in entries.items() if "D" in code]
-    reasons = {name: _refusal(root, name) for name, code in entries.items() if "D" not in code}
-    counts = Counter(reason for reason in reasons.values() if reason is not None)
-    wanted = [name for name, reason in reasons.items() if reason is None]
-    return _Changes(
-        wanted=wanted,
-        gone=gone,
-        refused=[name for name, reason in reasons.items() if reason and entries[name][0] in "AMT"],
-        partly_staged=any(
-            entries[name][0] in "AMT" and entries[name][1] in "MDT" for name in (*wanted, *gone)
-        ),
-        skipped=[
-            f"{_shown(what)}: {why}" + (f" ({count} files)" if count > 1 else "")
-            for (what, why), count in counts.items()
-            if why != "run folder"
-        ],
-    )
-
-
-def _refusal(root: Path, name: str) -> tuple[str, str] | None:
-    """(what is left out, why) of a new or changed path; None if it belongs in git."""
-    if refused := refused_part(name):
-        return refused
-    if name.endswith("/"):
-        return name, "a git repository of its own"
-    try:
-        found = (root / name).lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        # Gone since git has looked: the next step leaves it out by itself.
-        return None
-    except OSError as error:
-        return name, f"cannot be read ({error.strerror})"
-    if stat.S_ISREG(found.st_mode):
-        if not os.access(root / name, os.R_OK):
-            return name, "cannot be read"
-        reason = refusal_reason(name, found.st_size)
-        return (name, reason) if reason else None
-    # A folder that git names without a slash is a submodule, recorded by its commit.
-    if stat.S_ISLNK(found.st_mode) or stat.S_ISDIR(found.st_mode):
-        return None
-    return name, "no regular file"
-
-
-async def _feed(
-    root: Path, env: dict[str, str], arguments: Sequence[str], names: Iterable[str]
-) -> None:
-    """Run a command on names given by stdin, taken literally; nothing where there are none."""
-    listed = b"\0".join(os.fsencode(name) for name in names)
-    if listed:
-        await run_git(root, "--literal-pathspecs", *arguments, stdin=listed + b"\0", env=env)
 
 
 async def _commit(root: Path, message: str, author: str | None, env: dict[str, str]) -> None:
@@ -384,11 +272,6 @@ async def _sync_index(root: Path, names: set[str]) -> None:
         listed = b"\0".join(os.fsencode(name) for name in names)
         reset = ("reset", "-q", *_FROM_STDIN)
         await run_git_locking(root, "--literal-pathspecs", *reset, stdin=listed)
-
-
-def _shown(name: str) -> str:
-    """A name as text: bytes that are no UTF-8 become question marks."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 __all__ = [

@@ -21,6 +21,9 @@ _CACHE_DIRS = frozenset(
     }
 )
 _OUTPUT_DIRS = frozenset({"build", "dist"})
+# Left out as a matter of course: nobody needs to be told.
+UNTOLD = frozenset({"run folder", "stream of events"})
+_EVENTS = re.compile(r"(.*/)?\.wild/sessions/[^/]+/transcripts/[^/]+\.jsonl")
 _ENV_FILE = re.compile(r"\.env(\..+)?", re.IGNORECASE)
 _ENV_SAMPLES = frozenset({".env.example", ".env.sample", ".env.template"})
 
@@ -54,6 +57,8 @@ def refused_part(path: str) -> tuple[str, str] | None:
             return f"{whole}/", "build output"
         if _ENV_FILE.fullmatch(part) and part.lower() not in _ENV_SAMPLES:
             return whole, "may hold secrets"
+    if _EVENTS.fullmatch(path):
+        return path, "stream of events"
     if parts[-1].endswith((".pyc", ".pyo")):
         return path, "build output"
     return None

@@ -8,6 +8,8 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.control import StopRequested
 from flows.effects import close_turn, create_experiments, write_plan
+from flows.guards.direct import watched
+from flows.keep.settle import begin_change
 from flows.models.session import IterationRecord, Phase
 from flows.protocol.plan import open_tasks
 from flows.session import ResearchSession, current_session
@@ -48,8 +50,10 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     session = current_session()
     known = {run.id for run in await session.all_runs()}
     before = session.plan_text()
+    await begin_change(session, index)
     try:
-        call = await take_turn(session, "iteration", index, turn)
+        async with watched(session):
+            call = await take_turn(session, "iteration", index, turn)
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     write_plan(session, call, before)

@@ -98,6 +98,21 @@ class SessionPaths:
         return self.root / "report.md"
 
     @property
+    def results(self) -> Path:
+        """The ledger of kept and discarded changes."""
+        return self.root / "results.tsv"
+
+    @property
+    def page(self) -> Path:
+        """The final report as a page of its own."""
+        return self.root / "report.html"
+
+    @property
+    def runs_table(self) -> Path:
+        """All runs of the report."""
+        return self.root / "runs.csv"
+
+    @property
     def plots(self) -> Path:
         """Folder of the report's pictures."""
         return self.root / "plots"
@@ -111,3 +126,8 @@ class SessionPaths:
     def processes(self) -> Path:
         """Folder of the agents' process records, git-ignored."""
         return self.workdir / ".wild" / "runs" / f"agents-{self.root.name}"
+
+    @property
+    def activity(self) -> Path:
+        """What the agent does, in short lines, as it does it."""
+        return self.processes / "activity.log"

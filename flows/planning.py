@@ -9,9 +9,11 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.control import StopRequested
 from flows.effects import close_turn, write_plan
 from flows.errors import PreflightFailed
+from flows.guards.direct import watched
 from flows.models.session import Phase
 from flows.protocol.plan import has_abort_sentinel, plan_faults
 from flows.session import ResearchSession, current_session
+from flows.spending import spending, spent_bound
 from flows.turn import Turn, take_turn
 
 ATTEMPTS = 3
@@ -33,9 +35,12 @@ async def plan_session(session: ResearchSession) -> None:
         last = await session.step(label, planning(session.id, label, faults, return_state=True))
         if has_abort_sentinel(session.plan_text()):
             raise PreflightFailed(f"the agent aborted in planning: {last.summary}")
-        faults = last.faults
+        # A breach is told with the next prompt; the plan need not be written anew for it.
+        faults = [fault for fault in last.faults if fault not in last.breaches]
         if session.plan().tasks and (not faults or attempt >= 2):
             return
+        if (limit := spent_bound(session.spec.budget, spending(session.record, []))) is not None:
+            raise PlanningFailed(f"{limit.text}, and there is no usable plan")
     raise PlanningFailed(
         f"the agent wrote no usable plan in {ATTEMPTS} calls: "
         + (session.record.iterations[-1].error or "; ".join(faults) or "no tasks")
@@ -59,7 +64,8 @@ async def planning(session_id: str, label: str, faults: list[str]) -> State[Any]
     number = 1 + sum(1 for it in session.record.iterations if it.kind == "planning")
     before = session.plan_text()
     try:
-        turn = await take_turn(session, "planning", 0, number, faults)
+        async with watched(session):
+            turn = await take_turn(session, "planning", 0, number, faults)
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     _take_plan(session, turn, before)

@@ -9,9 +9,13 @@ from prefect.logging import get_run_logger
 from prefect_shell import ShellOperation
 
 from blocks.agents.base import AgentUnavailable
+from blocks.agents.command import ProcessAgent
 from blocks.agents.registry import load_agent
 from flows import git
 from flows.errors import PreflightFailed, WildloopError
+from flows.guards.isolation import isolated
+from flows.guards.patterns import TooManyFiles
+from flows.guards.turns import begin_guards
 from flows.models.session import Phase
 from flows.protocol.plan import abort_checklist
 from flows.session import ResearchSession
@@ -97,8 +101,12 @@ async def _get(session: ResearchSession, path: str) -> None:
 
 async def _agent(session: ResearchSession) -> str:
     try:
-        session.agent = await load_agent(session.spec.agent)
-        return await session.agent.check(session.workdir)
+        agent = await load_agent(session.spec.agent)
+        session.agent = isolated(agent, session.workdir, session.project)
+        said = await session.agent.check(session.workdir)
+        if isinstance(session.agent, ProcessAgent):
+            said += f"; {await session.agent.check_isolation(session.workdir)}"
+        return said
     except AgentUnavailable as error:
         raise CheckFailed(str(error)) from error
 
@@ -110,6 +118,13 @@ async def _compute(session: ResearchSession) -> str:
     except WildloopError as error:
         raise CheckFailed(str(error)) from error
     return f"{cluster.label}: {capacity.g} slots"
+
+
+async def _protected(session: ResearchSession) -> str:
+    try:
+        return await begin_guards(session)
+    except (OSError, TooManyFiles) as error:
+        raise CheckFailed(f"the protected files cannot be recorded: {error}") from error
 
 
 async def _project(session: ResearchSession) -> str:
@@ -138,4 +153,5 @@ CHECKS: dict[str, Check] = {
     "agent": _agent,
     "compute": _compute,
     "project": _project,
+    "protected files": _protected,
 }

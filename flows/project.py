@@ -13,6 +13,8 @@ from flows.models.alert import AlertKind
 
 FILE = "wildloop.toml"
 SHOWN_ERRORS = 10
+# What most projects keep out of git and need to run.
+LINKED = (".venv", "venv", "data", "datasets")
 
 
 def _text(value: str) -> str:
@@ -92,6 +94,41 @@ class AlertsConfig(BaseModel):
     )
 
 
+class AgentConfig(BaseModel):
+    """[agent]: what an agent may touch in this project; see the sandbox of the agent blocks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sandbox: bool | Literal["auto"] | None = Field(
+        default=None, description="true: bubblewrap or no session; auto: where it works."
+    )
+    sandbox_network: bool = Field(default=True, description="false: it reaches nothing at all.")
+    sandbox_writable: list[Text] = Field(default_factory=list)
+    sandbox_hidden: list[Text] = Field(default_factory=list)
+
+
+class KeepConfig(BaseModel):
+    """[keep]: of sessions that keep only what is shown to be better."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    spare: list[ProjectPath] = Field(
+        default_factory=list,
+        description="Files and folders that stay when a change is taken back, as 'exp' or 'notes'.",
+    )
+
+
+class IsolationConfig(BaseModel):
+    """[isolation]: of runs that execute a snapshot of the code."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    link: list[ProjectPath] = Field(
+        default_factory=lambda: list(LINKED),
+        description="Files and folders outside git that a snapshot gets as symbolic links.",
+    )
+
+
 class ProjectConfig(BaseModel):
     """wildloop.toml. The tables of the built-in agent are its own business."""
 
@@ -104,6 +141,17 @@ class ProjectConfig(BaseModel):
     baseline: dict[str, Any] = Field(default_factory=dict)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
+    agent: AgentConfig = Field(default_factory=AgentConfig)
+    keep: KeepConfig = Field(default_factory=KeepConfig)
+    isolation: IsolationConfig = Field(default_factory=IsolationConfig)
+    protected: list[ProjectPath] = Field(
+        default_factory=list, description="The same as [project] protected, above all tables."
+    )
+
+    @property
+    def protected_patterns(self) -> list[str]:
+        """What an agent must not edit, wherever the file says so."""
+        return list(dict.fromkeys([*self.protected, *self.project.protected]))
 
 
 _TABLES: dict[str, type[BaseModel]] = {
@@ -111,6 +159,9 @@ _TABLES: dict[str, type[BaseModel]] = {
     "project": ProjectSection,
     "metric": MetricConfig,
     "alerts": AlertsConfig,
+    "agent": AgentConfig,
+    "keep": KeepConfig,
+    "isolation": IsolationConfig,
 }
 
 

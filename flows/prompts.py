@@ -36,6 +36,7 @@ class PromptContext(BaseModel):
     experiment_results: str = ""
     evo_sweep_section: str = ""
     evo_sweep_enabled: bool = False
+    keep_section: str = ""
     plan: str = ""
     summary_of_work: str = ""
     user_availability: str = ""

@@ -8,6 +8,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.control import StopRequested
 from flows.effects import close_turn, write_plan
+from flows.guards.direct import watched
 from flows.models.session import Phase
 from flows.protocol.plan import closed_gates
 from flows.session import ResearchSession, current_session
@@ -56,7 +57,8 @@ async def reflection(session_id: str, index: int, label: str, why: str) -> State
         1 for it in session.record.iterations if it.kind == "reflection" and it.index == index
     )
     try:
-        call = await take_turn(session, "reflection", index, number)
+        async with watched(session):
+            call = await take_turn(session, "reflection", index, number)
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     write_plan(session, call, before)

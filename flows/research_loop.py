@@ -1,5 +1,6 @@
 """The research loop: a session from preflight to report. Read `research_loop` top to bottom."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic.fields import FieldInfo
 
 from blocks.agents.registry import load_agent
-from flows import git
+from flows import checkout, git
+from flows.closing import close_session
 from flows.control import StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
 from flows.errors import PreflightFailed, WildloopError
+from flows.guards.isolation import isolated
 from flows.iteration import next_iteration, rest
+from flows.keep.settle import settle
 from flows.models.session import (
     AgentName,
     AutonomyLevel,
@@ -27,7 +31,10 @@ from flows.models.session import (
     ChatSession,
     EvoSweep,
     Goal,
+    Isolation,
     IterationTimeout,
+    KeepAlpha,
+    KeepMode,
     MaxIterations,
     Phase,
     SessionSpec,
@@ -39,13 +46,14 @@ from flows.planning import PlanningFailed, plan_session
 from flows.preflight import preflight
 from flows.project import load_project
 from flows.reflection import due_gates, reflect
-from flows.report import write_report
+from flows.report.write import write_report
 from flows.session import ResearchSession, enter_session
 from flows.settings import Settings
 from flows.skills import SkillLibrary, shipped_skills_path
+from flows.spending import Limit, reached_limit, spending
 from flows.store.sessions import SessionStore, stop_runs
 from flows.sweeping import end_sweep, leave_sweep
-from flows.turn import budget_used
+from flows.transcripts import NOT_COMMITTED
 
 FAILURES_IN_A_ROW = 3
 
@@ -68,6 +76,9 @@ async def research_loop(
     branch: BranchMode = described("branch"),
     budget: Budget | None = described("budget"),
     chat_session_id: ChatSession = described("chat_session_id"),
+    keep: KeepMode = described("keep"),
+    keep_alpha: KeepAlpha = described("keep_alpha"),
+    isolation: Isolation = described("isolation"),
 ) -> State[Any]:
     """Carry out a research session: plan, experiment, wait, reflect, report."""
     given = {
@@ -83,6 +94,9 @@ async def research_loop(
         "branch": branch,
         "budget": budget,
         "chat_session_id": chat_session_id,
+        "keep": keep,
+        "keep_alpha": keep_alpha,
+        "isolation": isolation,
     }
     spec = SessionSpec.model_validate(
         # What was not given arrives as the description itself, or as None.
@@ -101,13 +115,15 @@ async def research_loop(
 
 async def carry_out(session: ResearchSession) -> State[Any]:
     """The steps of a session, each durable before the next; a resumed one goes on where it was."""
+    await begin_clock(session)
     try:
         if not session.record.planned:
             await preflight(session)
             await prepare_branch(session)
             await plan_session(session)
         else:
-            session.agent = await load_agent(session.spec.agent)
+            agent = await load_agent(session.spec.agent)
+            session.agent = isolated(agent, session.workdir, session.project)
         reason = await iterate(session)
     except PreflightFailed as error:
         await finish(session, f"preflight failed: {error}", report=False)
@@ -122,41 +138,32 @@ async def carry_out(session: ResearchSession) -> State[Any]:
 async def iterate(session: ResearchSession) -> str:
     """Iterate until the goal is done, a limit is reached or a reflection says stop; say which."""
     last = session.record.iterations[-1]
-    while True:
+    while session.record.closing is None:
         if (woken := await rest(session, last)) is not None:
             get_run_logger().info("woken: %s", woken)
-        if reason := limit_reached(session, await spent(session)):
-            return reason
+        await settle(session)
+        if (limit := await limit_reached(session)) is not None:
+            return await close_session(session, limit)
         if not session.record.done and not due_gates(session):
             last = await next_iteration(session)
             check_failures(session)
+            if session.record.done or due_gates(session):
+                await settle(session)
         if session.record.done and not await reflect(session, "DONE"):
             return "done: every task is closed"
         if due_gates(session) and not await reflect(session, "reflection gate"):
             return "a reflection decided to stop"
+    return await close_session(session, None)
 
 
-def limit_reached(session: ResearchSession, used: dict[str, float]) -> str | None:
+async def limit_reached(session: ResearchSession) -> Limit | None:
     """Why no further iteration may begin; None if one may."""
-    spec, budget = session.spec, session.spec.budget
-    if session.record.last_index >= spec.max_iterations and not session.record.awaiting_turn:
-        if session.record.done or due_gates(session):
-            return None
-        return f"max_iterations: {spec.max_iterations} iterations are used up"
-    bounds = {
-        "hours": (budget.hours, used["hours_used"]),
-        "cost_usd": (budget.cost_usd, used["cost_used"]),
-        "gpu_hours": (budget.gpu_hours, used["gpu_hours_used"]),
-    }
-    for name, (bound, value) in bounds.items():
-        if bound is not None and value >= bound:
-            return f"budget: {name} {value:.3g} of {bound:g} is used up"
-    return None
-
-
-async def spent(session: ResearchSession) -> dict[str, float]:
-    """What the session has used of its budget."""
-    return budget_used(session, await session.all_runs())
+    runs = await session.all_runs()
+    limit = reached_limit(session.spec, session.record, runs, spending(session.record, runs))
+    if limit is None or limit.name != "max_iterations":
+        return limit
+    # What the last iteration has closed is still reflected upon as it calls for.
+    return None if session.record.done or due_gates(session) else limit
 
 
 def check_failures(session: ResearchSession) -> None:
@@ -166,6 +173,17 @@ def check_failures(session: ResearchSession) -> None:
         raise SessionFailed(
             f"{FAILURES_IN_A_ROW} iterations in a row failed; the last: {last[-1].error}"
         )
+
+
+async def begin_clock(session: ResearchSession) -> None:
+    """Note when the session has begun; the time that it was paused does not count."""
+    record, now = session.record, datetime.now(UTC).timestamp()
+    if record.started_at is None:
+        record.started_at = record.iterations[0].started_at if record.iterations else now
+    if record.paused_at is not None:
+        record.paused_seconds += max(0.0, now - record.paused_at)
+        record.paused_at = None
+        await session.save()
 
 
 async def open_session(spec: SessionSpec, client: Any) -> ResearchSession:
@@ -196,6 +214,7 @@ async def prepare_branch(session: ResearchSession) -> None:
         return
     session.record.base_commit = await git.head_commit(session.workdir)
     await git.ensure_ignored(session.workdir, ".wild/runs/")
+    await git.ensure_ignored(session.workdir, NOT_COMMITTED)
     if session.spec.branch == "new":
         session.record.branch = f"wild/{session.id}"
         await git.start_branch(session.workdir, session.record.branch)
@@ -206,17 +225,28 @@ async def prepare_branch(session: ResearchSession) -> None:
 
 async def finish(session: ResearchSession, reason: str, report: bool = True) -> None:
     """End the session: its waiting runs are stopped, its report written."""
-    session.record.ended_reason = reason
+    session.record.ended_reason, session.record.note = reason, ""
     await end_sweep(session, reason)
     stopped = await stop_runs(session.runs, session.id, running=False)
     if stopped:
         get_run_logger().warning("stopped %d runs that still waited", len(stopped))
+    await tidy_worktrees(session)
     if report:
         await session.enter(Phase.REPORT)
         since = session.record.iterations[-1].started_at if session.record.iterations else 0.0
         await refresh_sweeps(session, await session.all_runs(), since)
         await write_report(session)
     await session.enter(Phase.ENDED)
+
+
+async def tidy_worktrees(session: ResearchSession) -> None:
+    """Take away the worktrees that no run uses any more; a fault of git is only told."""
+    try:
+        ended = [run for run in await session.all_runs() if run.status.is_terminal]
+        for workdir in {str(session.workdir), *(run.workdir for run in ended)}:
+            await checkout.clean(Path(workdir), {run.id for run in ended})
+    except (git.GitError, OSError) as error:
+        get_run_logger().warning("worktrees were not tidied: %s", error)
 
 
 async def leave(session: ResearchSession, reason: StopReason) -> State[Any]:
@@ -227,6 +257,7 @@ async def leave(session: ResearchSession, reason: StopReason) -> State[Any]:
     if reason is StopReason.PAUSE:
         # The agent was ended: its half-done call is not to be taken for a reply.
         session.record.attempt += 1
+        session.record.paused_at = datetime.now(UTC).timestamp()
         await session.save()
         raise Pause("paused by the user")
     raise Abort("the worker stops; the next one takes the session up again")

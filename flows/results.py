@@ -1,19 +1,29 @@
 """Which run is best, and which is the baseline it is measured against."""
 
+import math
 from collections.abc import Sequence
 
 from flows.models.run import Run, RunStatus
 from flows.models.session import BestResult
-from flows.project import ProjectConfig
+from flows.project import MetricConfig, ProjectConfig
+
+
+def value_of(run: Run, metric: str) -> float | None:
+    """The last value of `metric`; None unless the run has finished with a finite one."""
+    value = run.metrics.get(metric)
+    if run.status is not RunStatus.FINISHED or value is None or not math.isfinite(value):
+        return None
+    return value
 
 
 def scored(runs: Sequence[Run], metric: str) -> list[tuple[float, Run]]:
     """The finished runs that have `metric`, with its last value, in order of creation."""
-    return [
-        (run.metrics[metric], run)
-        for run in sorted(runs, key=lambda run: run.created_at)
-        if run.status is RunStatus.FINISHED and metric in run.metrics
-    ]
+    found = []
+    for run in sorted(runs, key=lambda run: run.created_at):
+        value = value_of(run, metric)
+        if value is not None:
+            found.append((value, run))
+    return found
 
 
 def best_of(runs: Sequence[Run], metric: str, direction: str) -> tuple[float, Run] | None:
@@ -28,14 +38,20 @@ def best_of(runs: Sequence[Run], metric: str, direction: str) -> tuple[float, Ru
 def best_result(
     runs: Sequence[Run], project: ProjectConfig | None
 ) -> tuple[BestResult | None, BestResult | None]:
-    """(best, baseline) by the project's primary metric; None where it is unknown.
+    """(best, baseline) by the project's primary metric; None where it is unknown."""
+    return best_by(runs, project.metric if project is not None else None)
+
+
+def best_by(
+    runs: Sequence[Run], metric: MetricConfig | None
+) -> tuple[BestResult | None, BestResult | None]:
+    """(best, baseline) by a metric; None where there is none, or no finished run has it.
 
     The baseline is the first finished run with `baseline` in its name, else the first finished.
     """
-    if project is None or project.metric is None:
+    if metric is None:
         return None, None
-    metric, direction = project.metric.name, project.metric.direction
-    found, best = scored(runs, metric), best_of(runs, metric, direction)
+    found, best = scored(runs, metric.name), best_of(runs, metric.name, metric.direction)
     if best is None:
         return None, None
     named = [pair for pair in found if "baseline" in pair[1].name.lower()]
@@ -43,7 +59,11 @@ def best_result(
     def result(pair: tuple[float, Run]) -> BestResult:
         value, run = pair
         return BestResult(
-            run_id=run.id, run_name=run.name, metric=metric, value=value, direction=direction
+            run_id=run.id,
+            run_name=run.name,
+            metric=metric.name,
+            value=value,
+            direction=metric.direction,
         )
 
     return result(best), result((named or found)[0])

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 from blocks.agents.base import Agent
 from flows.control import RunControl
 from flows.errors import WildloopError
+from flows.keep.texts import log_entry
 from flows.models.run import Run
 from flows.models.session import IterationRecord, Phase, SessionRecord, SessionSpec
 from flows.paths import SessionPaths
@@ -58,6 +59,7 @@ class ResearchSession:
     agent: Agent | None = None
     resumed: bool = False
     sweeping: Sweeping | None = None
+    agent_processes: set[tuple[str, ...]] = field(default_factory=set)
     paths: SessionPaths = field(init=False)
     runs: RunStore = field(init=False)
     sweeps: SweepStore = field(init=False)
@@ -189,6 +191,7 @@ def log_markdown(spec: SessionSpec, record: SessionRecord) -> str:
     """The iteration log as a person reads it."""
     parts = [f"# Iteration log\n\n**Goal**: {spec.goal}\n"]
     parts += [entry_markdown(iteration) for iteration in record.iterations]
+    parts += [log_entry(verdict) for verdict in record.keep.verdicts]
     return "\n".join(parts)
 
 
@@ -201,6 +204,12 @@ def entry_markdown(iteration: IterationRecord) -> str:
         "",
         f"- started: {started} UTC, took {seconds:.1f} s, agent {iteration.exit_reason or 'ran'}",
     ]
+    if spent := usage_text(iteration):
+        lines.append(f"- agent: {spent}")
+    if iteration.held_seconds:
+        lines.append(
+            f"- held up before it for {iteration.held_seconds:.0f} s (rate limit or network)"
+        )
     if iteration.promise:
         lines.append(f"- promise: {iteration.promise}")
     if iteration.continue_session is not None:
@@ -211,8 +220,22 @@ def entry_markdown(iteration: IterationRecord) -> str:
         lines.append(f"- runs created: {', '.join(iteration.run_ids)}")
     lines += [f"- steered: {text}" for text in iteration.steered]
     lines += [f"- fault: {fault}" for fault in iteration.faults]
+    lines += [f"- flagged: {flag}" for flag in iteration.flags]
     if iteration.error:
         lines.append(f"- error: {iteration.error}")
     if iteration.summary:
         lines += ["", iteration.summary]
     return "\n".join(lines) + "\n"
+
+
+def usage_text(iteration: IterationRecord) -> str:
+    """Tokens and cost of a call in a line; empty where the agent tells neither."""
+    parts = []
+    if (usage := iteration.usage) is not None:
+        taken_in = usage.input + usage.cache_read + usage.cache_write
+        parts.append(
+            f"{taken_in:,} tokens in ({usage.cache_read:,} from the cache), {usage.output:,} out"
+        )
+    if iteration.cost_usd is not None:
+        parts.append(f"${iteration.cost_usd:.4f}" + " (estimate)" * iteration.cost_is_estimate)
+    return ", ".join(parts)

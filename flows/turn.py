@@ -10,10 +10,13 @@ import httpx
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
-from blocks.agents.base import AgentReply, AgentRequest
+from blocks.agents.base import AgentReply
+from blocks.agents.prices import Usage
 from flows.attempts import log_tail
+from flows.calls import CallEnd, call_agent
 from flows.catalog import api_catalog
 from flows.errors import Unavailable
+from flows.keep.texts import isolation_section, keep_section
 from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.run import Run, RunStatus
 from flows.models.session import IterationRecord
@@ -34,7 +37,9 @@ from flows.protocol.tags import AgentReplyTags, parse_reply
 from flows.results import scored
 from flows.search.summary import evo_sweep_section, sweep_results, told_by
 from flows.session import ResearchSession
+from flows.spending import spending
 from flows.struggle import struggle_signs
+from flows.transcripts import keep_events, write_transcript
 
 AUTH_HEADER = '-H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN"'
 SKILLS = {
@@ -65,60 +70,45 @@ async def take_turn(
 ) -> Turn:
     """Call the agent once; its process is adopted if it was begun before a restart."""
     assert session.agent is not None
-    record = IterationRecord(
-        index=index, turn=turn, kind=kind, started_at=datetime.now(UTC).timestamp()
-    )
-    interrupted = session.record.in_progress == record.label
-    if not interrupted:
-        session.record.in_progress = record.label
-        session.record.attempt = 1
-        await session.save()
-    while True:
-        folder = session.paths.processes / f"{record.label}.{session.record.attempt}"
-        steers = await session.sessions.steers(session.id)
+    record = IterationRecord(index=index, turn=turn, kind=kind, started_at=0.0)
+    steers: list[tuple[str, str, float]] = []
+
+    async def write_prompt(interrupted: bool) -> str:
+        steers[:] = await session.sessions.steers(session.id)
         context = await prompt_context(session, kind, index, [text for _, text, _ in steers])
         context.faults_section = faults_section([*faults, *_last_faults(session)])
         context.interrupted_section = INTERRUPTED if interrupted else ""
-        prompt = render_prompt(session.library, SKILLS[kind], context)
-        reply = await session.control.guard(
-            session.agent.run(
-                AgentRequest(
-                    prompt=prompt,
-                    workdir=session.workdir,
-                    env=session.agent_environment(kind, index),
-                    timeout_seconds=session.spec.iteration_timeout_seconds,
-                    record=folder,
-                )
-            )
-        )
-        if reply.exit_reason != "interrupted":
-            break
-        interrupted = True
-        session.record.attempt += 1
-        await session.save()
-    reply = _masked(session, reply)
+        return render_prompt(session.library, SKILLS[kind], context)
+
+    end = await call_agent(session, record, write_prompt)
+    reply = _masked(session, end.reply)
     tags = parse_reply(reply.text)
     record.steered = [text for _, text, _ in steers]
-    _fill(session, record, reply, tags, prompt)
+    await _fill(session, record, reply, tags, end)
     get_run_logger().info("%s: agent %s, %s", record.label, reply.exit_reason, record.summary[:300])
     return Turn(record=record, reply=reply, tags=tags, steer_keys=[key for key, _, _ in steers])
 
 
-def _fill(
+async def _fill(
     session: ResearchSession,
     record: IterationRecord,
     reply: AgentReply,
     tags: AgentReplyTags,
-    prompt: str,
+    end: CallEnd,
 ) -> None:
-    record.finished_at = datetime.now(UTC).timestamp()
+    record.started_at, record.finished_at = end.began_at, datetime.now(UTC).timestamp()
     record.exit_reason = reply.exit_reason
-    record.cost_usd = reply.cost_usd
+    record.usage = Usage.model_validate(reply.usage) if reply.usage else None
+    record.cost_usd, record.cost_is_estimate = reply.cost_usd, reply.cost_is_estimate
+    record.num_turns, record.held_seconds = reply.num_turns, end.held_seconds
     record.summary = tags.summary or ""
     record.promise = tags.promise
     record.continue_session = tags.continue_session
     record.faults = list(tags.faults)
-    if reply.exit_reason != "finished":
+    if end.was_cut:
+        # Its time was up by the budget: that is the session's end, not the agent's failure.
+        record.error = f"the session's time was used up: {reply.error or reply.exit_reason}"
+    elif reply.exit_reason != "finished":
         record.failed = True
         record.error = reply.error or f"the agent's call ended: {reply.exit_reason}"
     elif not reply.text.strip():
@@ -127,7 +117,9 @@ def _fill(
     elif tags.is_empty:
         record.failed = True
         record.error = "the reply has no tags"
-    record.transcript = str(write_transcript(session, record, prompt, reply))
+    record.transcript = str(write_transcript(session, record, end.prompt, reply))
+    events = await asyncio.to_thread(keep_events, session, record.label, end.folders, reply)
+    record.events = str(events) if events is not None else None
 
 
 def _masked(session: ResearchSession, reply: AgentReply) -> AgentReply:
@@ -137,19 +129,6 @@ def _masked(session: ResearchSession, reply: AgentReply) -> AgentReply:
     token = session.settings.token.get_secret_value()
     error = reply.error.replace(token, "[token]") if reply.error else None
     return reply.model_copy(update={"text": reply.text.replace(token, "[token]"), "error": error})
-
-
-def write_transcript(
-    session: ResearchSession, record: IterationRecord, prompt: str, reply: AgentReply
-) -> Path:
-    """Keep prompt and reply of a call."""
-    session.paths.transcripts.mkdir(parents=True, exist_ok=True)
-    path = session.paths.transcripts / f"{record.label}.md"
-    text = f"# {record.label}\n\n## Prompt\n\n{prompt}\n\n## Reply\n\n{reply.text}\n"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8", errors="replace")
-    temporary.replace(path)
-    return path
 
 
 def _last_faults(session: ResearchSession) -> list[str]:
@@ -189,6 +168,13 @@ async def prompt_context(
         experiment_results=_results(session, runs, sweep),
         evo_sweep_section=evo_sweep_section(session.spec.evo_sweep_enabled, sweep),
         evo_sweep_enabled=session.spec.evo_sweep_enabled,
+        keep_section=isolation_section(session.spec.isolation == "snapshot")
+        + keep_section(
+            session.record.keep,
+            session.spec.keep_alpha,
+            session.spec.keep == "better",
+            session.record.iterations[-1] if session.record.iterations else None,
+        ),
         plan=session.plan_text(),
         summary_of_work="\n".join(
             f"- {it.label}: {it.summary}" for it in session.record.iterations if it.summary
@@ -204,25 +190,26 @@ async def prompt_context(
             max_new_runs=capacity.max_new_runs,
             label=cluster.label,
         ),
-        budget_section=budget_section(session.spec.budget, **budget_used(session, runs)),
+        budget_section=budget_text(session, runs),
     )
 
 
-def budget_used(session: ResearchSession, runs: Sequence[Run]) -> dict[str, float]:
-    """What the session has spent so far, by the names of its budget."""
-    now = datetime.now(UTC).timestamp()
-    iterations = session.record.iterations
-    gpu_seconds = sum(
-        run.gpus_requested * ((run.finished_at or now) - run.started_at)
-        for run in runs
-        if run.started_at is not None
+def budget_text(session: ResearchSession, runs: Sequence[Run]) -> str:
+    """What is used of the budget, and that the session is at its end, if it is."""
+    used = spending(session.record, runs)
+    text = budget_section(
+        session.spec.budget,
+        hours_used=used.hours,
+        cost_used=used.cost_usd,
+        gpu_hours_used=used.gpu_hours,
+        runs_used=used.runs,
     )
-    return {
-        "hours_used": (now - iterations[0].started_at) / 3600 if iterations else 0.0,
-        "cost_used": sum(iteration.cost_usd or 0.0 for iteration in iterations),
-        "gpu_hours_used": gpu_seconds / 3600,
-        "runs_used": len(runs),
-    }
+    if session.record.closing is None:
+        return text
+    return (
+        f"{text}\n\nThis session is at its end ({session.record.closing.reason}). This is its last "
+        "call: create no run, plan nothing new, weigh what there is and keep the lessons."
+    )
 
 
 def _steer_text(session: ResearchSession, steers: list[str]) -> str:

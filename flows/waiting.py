@@ -5,12 +5,15 @@ from datetime import UTC, datetime
 
 from flows.models.alert import AlertStatus
 from flows.session import ResearchSession
+from flows.spending import hours_end_at
 from flows.store.alerts import AlertStore
+from flows.upkeep import keep_gpu_budget
 
 CHECK_SECONDS = 15.0
 STEERED = "a steer arrived"
 ALERTED = "an alert was raised"
 SWEPT = "the evolutionary sweep ended"
+SPENT = "the budget of %s is used up"
 
 
 async def wait_for_change(session: ResearchSession, seconds: float) -> str:
@@ -66,12 +69,19 @@ async def _wait(
     session: ResearchSession, changed: Callable[[], Awaitable[str | None]], seconds: float | None
 ) -> str:
     deadline = None if seconds is None else datetime.now(UTC).timestamp() + seconds
+    hours_end = hours_end_at(session.spec.budget, session.record)
     while True:
         # Cleared before the look: what happens from now on ends the sleep after it.
         session.control.activity.clear()
         if (found := await changed()) is not None:
             return found
-        left = CHECK_SECONDS
+        left = min(CHECK_SECONDS, await keep_gpu_budget(session))
+        if left <= 0:
+            return SPENT % "GPU-hours"
+        if hours_end is not None:
+            left = min(left, hours_end - datetime.now(UTC).timestamp())
+        if left <= 0:
+            return SPENT % "hours"
         if deadline is not None:
             left = min(left, deadline - datetime.now(UTC).timestamp())
         if left <= 0:

@@ -1,5 +1,6 @@
 """The shim: the HTTP API that agents and people use, translated to Prefect."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,21 +9,26 @@ from fastapi import Depends, FastAPI
 from prefect.client.orchestration import PrefectClient, get_client
 from starlette.middleware.cors import CORSMiddleware
 
+from blocks.agents.masking import SHORTEST
 from flows.redaction import Redactor
 from flows.settings import Settings
 from flows.store.run_index import RunIndex
 from shim import errors, openapi
 from shim.auth import HEADER, TokenCheck
+from shim.budgets import BudgetGate, keep_budgets
+from shim.leaks import TokenLeaks
 from shim.limits import BodyLimit, CreationGate, Limits, limit_creations
 from shim.metrics import MetricsReader
 from shim.monitoring import RequestMetrics, RequestMonitor
 from shim.routers import (
+    activity,
     alerts,
     cluster,
     evo,
     health,
     memories,
     monitoring,
+    report,
     run_data,
     runs,
     skills,
@@ -44,6 +50,8 @@ ROUTERS = (
     sweeps,
     cluster,
     wild,
+    report,
+    activity,
     evo,
     skills,
     memories,
@@ -70,7 +78,13 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with client_factory() as client:
             app.state.client = client
-            yield
+            index: RunIndex = app.state.run_index
+            warming = asyncio.create_task(index.warm(client))
+            try:
+                yield
+            finally:
+                warming.cancel()
+                index.close()
 
     app = openapi.Api(
         title="Wildloop",
@@ -78,7 +92,7 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         openapi_tags=openapi.TAGS,
-        dependencies=[Depends(check_texts), Depends(limit_creations)],
+        dependencies=[Depends(check_texts), Depends(limit_creations), Depends(keep_budgets)],
         redoc_url=None,
     )
     limits = limits or Limits()
@@ -90,6 +104,7 @@ def create_app(
     app.state.run_watch = RunWatch()
     app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
+    app.state.budgets = BudgetGate()
     guard(app, settings, rules or AccessRules(), limits)
     errors.install(app)
     for module in ROUTERS:
@@ -101,6 +116,8 @@ def guard(app: FastAPI, settings: Settings, rules: AccessRules, limits: Limits) 
     """Put what checks requests around the app; the last one added is the first to see them."""
     token = settings.token.get_secret_value() if settings.token else None
     app.state.redactor = Redactor.of(os.environ, token)
+    if token is not None and len(token) >= SHORTEST:
+        app.add_middleware(TokenLeaks, token=token)
     app.add_middleware(BodyLimit, limit_bytes=limits.max_body_bytes)
     app.add_middleware(TokenCheck, token=token)
     if rules.origins:

@@ -220,6 +220,6 @@ async def _body_of(request: Request) -> dict[str, Any]:
     """The body, if it is an object. Whether it is right is for the route to say."""
     try:
         body: Any = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.cluster.models import ClusterType
+from flows.models.body import Body, Word
 from flows.models.metrics import MetricSource
 from flows.models.run import MetricPoint, RunStatus
 from flows.models.session import TaskProgress
@@ -30,10 +31,10 @@ class SystemHealth(BaseModel):
     max_new_runs: int
 
 
-class DetectRequest(BaseModel):
+class DetectRequest(Body):
     """Body of `POST /cluster/detect`; may be left out."""
 
-    preferred_type: ClusterType | None = None
+    preferred_type: Word[ClusterType] | None = None
 
 
 class BestMetric(BaseModel):
@@ -58,12 +59,12 @@ class RunMetricsView(BaseModel):
     notes: list[str] = Field(description="What was left out, why, and what to do about it.")
 
 
-class StatusReport(BaseModel):
+class StatusReport(Body):
     """Body of `POST /runs/{id}/status`: what a process beside a run has seen of it."""
 
     model_config = ConfigDict(extra="allow")
 
-    status: RunStatus
+    status: Word[RunStatus]
     exit_code: int | None = Field(default=None, ge=-255, le=255)
     error: Annotated[str, Field(max_length=10_000)] | None = None
 
@@ -86,10 +87,10 @@ class RunArtifacts(BaseModel):
     notes: list[str] = Field(default_factory=list, description="What was left out, and why.")
 
 
-class MetricEntry(BaseModel):
+class MetricEntry(Body):
     """Metrics of one step, as `{"step": 1, "loss": 0.3}` or `{"name": .., "value": ..}`."""
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     step: float | None = None
     time: float | None = None
@@ -123,8 +124,11 @@ class ReportView(BaseModel):
     """Answer of `GET /wild/v2/report/{id}`."""
 
     session_id: str
-    report: str
-    report_path: str
+    report: str = Field(description="Markdown.")
+    report_path: str | None = Field(
+        default=None, description="Its file; null for a report made for this answer."
+    )
+    page_path: str | None = Field(default=None, description="The same as a page (HTML).")
 
 
 class ErrorBody(BaseModel):

@@ -5,9 +5,9 @@ import re
 from fastapi import Request
 
 from flows.errors import InvalidRequest
-from flows.texts import UNSTORABLE, unstorable
+from flows.texts import DEPTH_LIMIT, UNSTORABLE, unstorable
 
-_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\d{19}|\d[eE]\+?\d\d")
+_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\d{19}|\d[eE]\+?\d|NaN|Infinity")
 
 
 async def check_texts(request: Request) -> None:
@@ -20,14 +20,19 @@ async def check_texts(request: Request) -> None:
         raise InvalidRequest("path: it has a NUL character: leave it out")
     if b"%00" in request.scope["query_string"]:
         raise InvalidRequest("query: it has a NUL character: leave it out")
-    if request.method in ("GET", "HEAD") or not _SUSPECT.search(await request.body()):
+    if request.method in ("GET", "HEAD") or not _is_suspect(await request.body()):
         return
     try:
         value = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         # Whether this path wants JSON at all is for the route to say.
         return
-    # Metric values go to a file, which takes any number.
-    place = unstorable(value, numbers=not request.url.path.endswith("/metrics"))
+    # Metric values go to a file, which takes any number, and a loss of NaN is to be told.
+    stored = not request.url.path.endswith("/metrics")
+    place = unstorable(value, numbers=stored, finite=stored)
     if place is not None:
         raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
+
+
+def _is_suspect(body: bytes) -> bool:
+    return body.count(b"[") + body.count(b"{") > DEPTH_LIMIT or bool(_SUSPECT.search(body))

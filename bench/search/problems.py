@@ -3,7 +3,7 @@
 import math
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -30,6 +30,19 @@ class Problem:
     direction: Literal["max", "min"]
     space: dict[str, Any]
     evaluate: Callable[[Values], float | None]
+
+
+def remembered(problem: Problem) -> Problem:
+    """The problem, with a configuration that is tried again not trained again."""
+    known: dict[str, float | None] = {}
+
+    def evaluate(values: Values) -> float | None:
+        key = repr(sorted(values.items()))
+        if key not in known:
+            known[key] = problem.evaluate(values)
+        return known[key]
+
+    return replace(problem, evaluate=evaluate)
 
 
 @cache

@@ -3,18 +3,26 @@
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import optuna
 
 from bench.search.problems import Problem
 from blocks.agents.baseline.config import Metric, ProjectFile, Train
-from blocks.agents.baseline.search import random_configurations, tpe_configurations
+from blocks.agents.baseline.search import (
+    Configuration,
+    narrowed,
+    near_configurations,
+    random_configurations,
+)
+from blocks.agents.baseline.stages import search_shares
 from flows.models.evo import EvoSweepSpec, Failure, SamplerKind
 from flows.search.space import Space
 from flows.search.study import Study
 
 POPULATION = 4
 Strategy = Callable[[Problem, int, int], float]
+Tried = list[tuple[Configuration, float | None]]
 
 
 def random_search(problem: Problem, runs: int, seed: int) -> float:
@@ -53,8 +61,48 @@ def evo_cmaes_parallel(problem: Problem, runs: int, seed: int) -> float:
 
 
 def baseline_agent(problem: Problem, runs: int, seed: int) -> float:
-    """The Baseline agent's search: 40 % by Latin hypercube, then TPE in two batches."""
-    project = ProjectFile(
+    """The Baseline agent's search, four runs at a time: a Latin hypercube, then narrower ones."""
+    broad, _, _ = search_shares(runs)
+    return _best(problem, [value for _, value in _narrowing(problem, broad, runs, seed)])
+
+
+def baseline_agent_evo(problem: Problem, runs: int, seed: int) -> float:
+    """The same where the session takes an `evo_sweep`, which then does the last part."""
+    broad, near, evolved = search_shares(runs)
+    tried = _narrowing(problem, broad, broad + near, seed)
+    ranked = _ranked(problem, tried)
+    space = {
+        name: one.values or {"low": one.low, "high": one.high, "log": one.log, "int": one.int}
+        for name, one in narrowed(_project(problem), ranked).search.items()
+    }
+    last = _sweep(replace(problem, space=space), evolved, seed, SamplerKind.EVO, 4)
+    values = [value for _, value in tried]
+    return _best(problem, [*values, None if math.isnan(last) else last])
+
+
+def _narrowing(problem: Problem, broad: int, runs: int, seed: int) -> Tried:
+    """`broad` configurations by a Latin hypercube, and batches near the best up to `runs`."""
+    project = _project(problem)
+    tried = [
+        (one, problem.evaluate(one)) for one in random_configurations(project, [], broad, seed)
+    ]
+    while len(tried) < runs:
+        count, seen = min(POPULATION, runs - len(tried)), [one for one, _ in tried]
+        # Another seed for each batch, and none that another search's broad part has.
+        draw = seed * 1000 + len(tried)
+        found = near_configurations(project, _ranked(problem, tried), seen, count, draw)
+        tried += [(one, problem.evaluate(one)) for one in found]
+    return tried
+
+
+def _ranked(problem: Problem, tried: Tried) -> list[Configuration]:
+    sign = -1 if problem.direction == "max" else 1
+    known = [(sign * value, number) for number, (_, value) in enumerate(tried) if value is not None]
+    return [tried[number][0] for _, number in sorted(known)]
+
+
+def _project(problem: Problem) -> ProjectFile:
+    return ProjectFile(
         train=Train(command="python train.py"),
         metric=Metric(name=problem.metric, direction=problem.direction),
         search={
@@ -63,13 +111,6 @@ def baseline_agent(problem: Problem, runs: int, seed: int) -> float:
         },
         baseline=dict.fromkeys(problem.space, 0),
     )
-    broad = max(2, runs * 4 // 10)
-    first = (runs - broad + 1) // 2
-    tried = [(one, problem.evaluate(one)) for one in random_configurations(project, broad, seed)]
-    for stage, count in enumerate((first, runs - broad - first), start=1):
-        asked = tpe_configurations(project, tried, count, seed * 2 + stage)
-        tried += [(one, problem.evaluate(one)) for one in asked]
-    return _best(problem, [value for _, value in tried])
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -80,7 +121,8 @@ STRATEGIES: dict[str, Strategy] = {
     "evo_sweep, 4 at a time": evo_parallel,
     "evo_sweep tpe, 4 at a time": evo_tpe_parallel,
     "evo_sweep cmaes, 4 at a time": evo_cmaes_parallel,
-    "Baseline agent": baseline_agent,
+    "Baseline agent, 4 at a time": baseline_agent,
+    "Baseline agent with evo_sweep": baseline_agent_evo,
 }
 
 

@@ -18,7 +18,7 @@ class BaselineAgent(ProcessAgent):
     _block_type_slug = "wildloop-baseline-agent"
     _description = (
         "Wildloop's built-in agent, without an LLM: it plans, searches the space declared in the "
-        "project's wildloop.toml with Optuna, analyses and reflects."
+        "project's wildloop.toml, analyses and reflects."
     )
 
     def command_line(self) -> str:

@@ -21,6 +21,8 @@ from blocks.agents.base import (
     agent_environment,
 )
 from blocks.agents.live import Shortener, read_piece
+from blocks.agents.masking import mask_file, secret_values
+from blocks.agents.sandbox import Sandbox, enclosed, is_used, own_places
 from blocks.launchers.base import LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
 from blocks.launchers.local import LocalLauncher
 
@@ -56,6 +58,13 @@ class ProcessAgent(Agent):
     """Shared by the agents that run as one process per call."""
 
     output_name: ClassVar[str] = REPLY
+    needs_network: ClassVar[bool] = True
+
+    isolation: Sandbox = Field(
+        default_factory=Sandbox,
+        title="Isolation",
+        description="What the process may touch. [agent] of a project's wildloop.toml prevails.",
+    )
 
     @abstractmethod
     def command_line(self) -> str:
@@ -75,7 +84,7 @@ class ProcessAgent(Agent):
         try:
             status = await self._begin(launcher, request)
             status = await self._end(launcher, request, status)
-        except (LaunchFailed, OSError) as fault:
+        except (LaunchFailed, OSError, AgentUnavailable) as fault:
             return AgentReply(text="", exit_reason="failed", error=f"agent not started: {fault}")
         except asyncio.CancelledError:
             await _finish(end_call(record, "interrupted"))
@@ -111,9 +120,15 @@ class ProcessAgent(Agent):
         return Watch()
 
     def reply(self, status: ProcessStatus, request: AgentRequest) -> AgentReply:
-        """The reply of a call that has ended, from the files in its record. Blocks."""
-        reason, error = outcome(status, request)
+        """The reply of a call that has ended, from the files in its record. Blocks.
+
+        Secrets that the process was given are taken out of what it has printed.
+        """
         output = request.record / self.output_name
+        secrets = secret_values(self._environment(request))
+        for path in (output, request.record / ERRORS):
+            mask_file(path, secrets)
+        reason, error = outcome(status, request)
         return AgentReply(
             text=read_reply(output),
             exit_reason=reason,
@@ -130,19 +145,46 @@ class ProcessAgent(Agent):
         request.record.mkdir(parents=True, exist_ok=True)
         prompt = request.record / PROMPT
         prompt.write_text(request.prompt, encoding="utf-8", errors="replace")
+        env = self._environment(request)
         return await launcher.launch(
             LaunchSpec(
                 folder=request.record,
-                command=self.command_line(),
+                command=await asyncio.to_thread(self._enclosed, request, env),
                 cwd=request.workdir,
-                env=agent_environment(
-                    os.environ, {**self.variables(), **request.env}, self.kept_variables()
-                ),
+                env=env,
                 log=request.record / self.output_name,
                 stderr=request.record / ERRORS,
                 stdin=prompt,
             )
         )
+
+    def _environment(self, request: AgentRequest) -> dict[str, str]:
+        own = {**self.variables(), **request.env}
+        return agent_environment(os.environ, own, self.kept_variables())
+
+    def _enclosed(self, request: AgentRequest, env: dict[str, str]) -> str:
+        """The command, in its sandbox if there is one."""
+        if self.isolation.mode == "off":
+            return self.command_line()
+        own = own_places(self.get_block_type_slug(), env)
+        workdir, record = request.workdir, request.record
+        return enclosed(self.isolation, self.command_line(), workdir, record, env, own)
+
+    async def check_isolation(self, workdir: Path) -> str:
+        """One line on the sandbox.
+
+        Raises:
+            AgentUnavailable: it is asked for and does not work, or cuts the agent off.
+        """
+        env = agent_environment(os.environ, self.variables(), self.kept_variables())
+        if not await asyncio.to_thread(is_used, self.isolation, workdir, env):
+            return "no sandbox"
+        if not self.isolation.network and self.needs_network:
+            raise AgentUnavailable(
+                "sandbox_network = false cuts this agent off from its model and from Wildloop's "
+                "API: set it to true; only a command agent can do without"
+            )
+        return f"in a sandbox, {'with' if self.isolation.network else 'without'} network"
 
     async def _end(
         self, launcher: LocalLauncher, request: AgentRequest, status: ProcessStatus
@@ -173,6 +215,8 @@ class CommandAgent(ProcessAgent):
         "Any command-line coding agent for Wildloop's research loop: it gets the prompt on "
         "stdin, works in the project's folder, and prints its reply on stdout."
     )
+
+    needs_network: ClassVar[bool] = False
 
     command: str = Field(
         min_length=1,

@@ -146,6 +146,14 @@ class OpenAICompatible(StreamAgent):
         "the server does not say how long to wait.",
     )
 
+    longest_pause_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        title="Longest pause (seconds)",
+        description="A rate limit that asks for a longer pause ends the call, and the session "
+        "waits. Up to that the call waits by itself, which keeps the conversation.",
+    )
+
     @field_validator("base_url")
     @classmethod
     def _without_password(cls, url: str) -> str:

@@ -38,14 +38,13 @@ from blocks.agents.base import (
     agent_environment,
 )
 from blocks.agents.command import (
-    ERRORS,
     FOLLOW_SECONDS,
     ProcessAgent,
     Watch,
     end_call,
 )
 from blocks.agents.live import EventShortener
-from blocks.agents.masking import mask, mask_file, secret_values
+from blocks.agents.masking import mask, secret_values
 from blocks.agents.prices import Price, Usage, estimate_cost, price_of
 from blocks.agents.streams import Reading, clean, read_stream
 from blocks.agents.version import tool_version
@@ -129,12 +128,12 @@ class StreamAgent(ProcessAgent):
         "how long to wait.",
     )
     longest_pause_seconds: float = Field(
-        default=600.0,
+        default=60.0,
         ge=0,
         title="Longest pause (seconds)",
-        description="A rate limit that asks for a longer pause is reported instead of waited for, "
-        "and a tool that sleeps over a fault of the API for longer is ended (after a minute at "
-        "least).",
+        description="A rate limit that asks for a longer pause is reported instead of waited for: "
+        "the session then waits, and says so. A tool that sleeps over a fault of the API for "
+        "longer (a minute at least) is ended, with the same effect.",
     )
     max_concurrent: int | None = Field(
         default=None,
@@ -246,8 +245,6 @@ class StreamAgent(ProcessAgent):
     def reply(self, status: ProcessStatus, request: AgentRequest) -> AgentReply:
         """See `ProcessAgent.reply`. Secrets are taken out of what is stored."""
         secrets = secret_values(self._environment(request))
-        for name in (EVENTS, ERRORS):
-            mask_file(request.record / name, secrets)
         plain = super().reply(status, request)
         reading = read_stream(request.record / EVENTS, self.reading())
         if plain.exit_reason == "timeout" and reading.error is None:
@@ -266,10 +263,6 @@ class StreamAgent(ProcessAgent):
                 "retry_after_seconds": pause,
             }
         )
-
-    def _environment(self, request: AgentRequest) -> dict[str, str]:
-        own = {**self.variables(), **request.env}
-        return agent_environment(os.environ, own, self.kept_variables())
 
     def _cost(self, reading: Reading) -> tuple[float | None, bool]:
         price = self.price or price_of(reading.model or self.model)

@@ -2,9 +2,9 @@
 
 import math
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 GPUS = "{gpus}"
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.,:@+-]*$"
@@ -82,11 +82,17 @@ class SlurmOverride(BaseModel):
     qos: Name | None = None
     gpu_type: Name | None = None
     gres: Gres | None = None
-    cpus_per_task: int | None = Field(default=None, gt=0)
+    cpus_per_task: int | None = Field(default=None, gt=0, strict=True)
     memory: Memory | None = None
     time_limit: TimeLimit | None = None
     extra_arguments: list[SbatchArgument] | None = None
     setup_lines: list[SetupLine] | None = None
+
+    @field_validator("cpus_per_task", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        # In JSON 4.0 is a whole number.
+        return int(value) if type(value) is float and value.is_integer() else value
 
 
 def limit_minutes(text: str) -> float:

@@ -1,10 +1,13 @@
 """What a run has written: in its own folder, and in the directory that it worked in."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.manifest import read_manifest
 from flows.metrics.owner import Owners, Term, note_claims, rivals, term_of
 from flows.metrics.walk import PROJECT_FOLDER, Located, walk
 from flows.paths import RunPaths
@@ -29,6 +32,7 @@ def find_sources(run: Term, workdir: Path | None) -> Sources:
     """
     inside = walk(run.folder)
     notes = [] if inside.is_complete else [_cut_short(run.folder)]
+    workdir = _worked_in(run.folder, workdir)
     if workdir is None:
         return Sources(located=inside.located, notes=notes)
     outside = walk(workdir)
@@ -59,8 +63,21 @@ def claim_sources(run_dir: Path, workdir: Path) -> list[str]:
     Worth calling now and then while several runs share a working directory: once a run has ended,
     a file that names none of them can no longer be assigned. Reading the metrics does it too.
     """
-    term = term_of(run_dir)
+    term, workdir = term_of(run_dir), _worked_in(run_dir, workdir)
     return sorted(note_claims(term, walk(workdir).located)) if term is not None else []
+
+
+@overload
+def _worked_in(run_dir: Path, workdir: Path) -> Path: ...
+@overload
+def _worked_in(run_dir: Path, workdir: Path | None) -> Path | None: ...
+def _worked_in(run_dir: Path, workdir: Path | None) -> Path | None:
+    """`workdir`, or the git worktree that stood for it."""
+    with suppress(OSError, ValueError):
+        worktree = read_manifest(RunPaths(run_dir)).worktree
+        if workdir is not None and worktree is not None and Path(worktree).is_dir():
+            return Path(worktree)
+    return workdir
 
 
 def _run_folders(run: Term, workdir: Path, inner: Sequence[Path]) -> list[Path]:

@@ -5,6 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from flows.models.body import NOT_BLANK, Body, Word
+
 MESSAGE_LENGTH = 2000
 CHOICE_LENGTH = 40
 CONTINUE = "continue"
@@ -54,16 +56,20 @@ def _word(value: str) -> str:
     return value
 
 
-Message = Annotated[str, Field(min_length=1, max_length=MESSAGE_LENGTH), AfterValidator(_plain)]
+Message = Annotated[
+    str,
+    Field(min_length=1, max_length=MESSAGE_LENGTH, json_schema_extra=NOT_BLANK),
+    AfterValidator(_plain),
+]
 Choice = Annotated[
     str,
-    Field(min_length=1, max_length=CHOICE_LENGTH),
+    Field(min_length=1, max_length=CHOICE_LENGTH, json_schema_extra=NOT_BLANK),
     AfterValidator(_plain),
     AfterValidator(_word),
 ]
 
 
-class AlertCreate(BaseModel):
+class AlertCreate(Body):
     """Body of `POST /runs/{id}/alerts`."""
 
     message: Message = Field(description="What has happened, for whoever decides.")
@@ -71,10 +77,11 @@ class AlertCreate(BaseModel):
         default_factory=lambda: [CONTINUE, STOP],
         min_length=2,
         max_length=10,
+        json_schema_extra={"uniqueItems": True},
         description="Short words. `stop` stops the run, `rerun` repeats it (and stops it first if "
         "it runs), `continue` leaves it alone; any other word is only recorded.",
     )
-    severity: Severity = Severity.WARNING
+    severity: Word[Severity] = Severity.WARNING
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -83,7 +90,7 @@ class AlertCreate(BaseModel):
         return self
 
 
-class AlertReply(BaseModel):
+class AlertReply(Body):
     """Body of `POST /alerts/{id}/respond`."""
 
     choice: Choice = Field(description="One of the alert's `choices`.")

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from blocks.cluster.models import Cluster, ClusterDetails, ClusterType
 from flows.capacity import slots
+from flows.models.body import Body, Word
 
 _NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
 
@@ -33,10 +34,10 @@ class HostRecord(BaseModel):
         return self.slots
 
 
-class ManualCluster(BaseModel):
+class ManualCluster(Body):
     """Body of `POST /cluster`: the compute as the user knows it, instead of what was detected."""
 
-    type: ClusterType
+    type: Word[ClusterType]
     gpu_count: int | None = Field(default=None, ge=0, le=100_000)
     node_count: int = Field(default=1, ge=1, le=100_000)
     label: str | None = Field(default=None, max_length=200)

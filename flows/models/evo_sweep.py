@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from flows.models.body import Body
 from flows.models.evo import EvoSweepState
 
 
@@ -48,7 +49,7 @@ class EvoSweepRecord(BaseModel):
         return self.model_copy(update=gone)
 
 
-class EvoSweepStop(BaseModel):
+class EvoSweepStop(Body):
     """Body of `POST /wild/v2/evo-sweep/{session_id}/stop`; may be left out."""
 
     runs: Literal["keep", "stop"] = Field(

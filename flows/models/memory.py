@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
+from flows.models.body import NOT_BLANK, Body, Word
+
 CONTENT_LIMIT = 4_000
 TITLE_LIMIT = 200
 
@@ -47,10 +49,15 @@ Content = Annotated[
         max_length=CONTENT_LIMIT,
         description="The lesson (`text` is taken as well).",
         validation_alias=AliasChoices("content", "text"),
+        json_schema_extra=NOT_BLANK,
     ),
     AfterValidator(_content),
 ]
-Title = Annotated[str, Field(min_length=1, max_length=TITLE_LIMIT), AfterValidator(_title)]
+Title = Annotated[
+    str,
+    Field(min_length=1, max_length=TITLE_LIMIT, json_schema_extra=NOT_BLANK),
+    AfterValidator(_title),
+]
 
 
 class Memory(BaseModel):
@@ -75,15 +82,15 @@ class Memory(BaseModel):
         return f"[{self.tag.value}] {head}{' '.join(self.content.split())}"
 
 
-class MemoryCreate(BaseModel):
+class MemoryCreate(Body):
     """Body of `POST /memories`."""
 
     model_config = ConfigDict(extra="forbid")
 
     content: Content
     title: Title | None = None
-    tag: MemoryTag = MemoryTag.LESSON
-    source: MemorySource = MemorySource.USER
+    tag: Word[MemoryTag] = MemoryTag.LESSON
+    source: Word[MemorySource] = MemorySource.USER
     session_id: str | None = Field(default=None, min_length=1, max_length=200)
     project: str | None = Field(
         default=None,
@@ -93,14 +100,14 @@ class MemoryCreate(BaseModel):
     )
 
 
-class MemoryUpdate(BaseModel):
+class MemoryUpdate(Body):
     """Body of `PATCH /memories/{id}`; what is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 
     content: Content = ""
     title: Title | None = Field(default=None, description="null takes the title away.")
-    tag: MemoryTag = MemoryTag.LESSON
+    tag: Word[MemoryTag] = MemoryTag.LESSON
     is_active: bool = True
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blocks.launchers.slurm_options import SlurmOverride
+from flows.models.body import NOT_BLANK, Body
 
 
 class RunStatus(StrEnum):
@@ -46,7 +47,7 @@ _TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
 }
 
 
-class GpuWrapConfig(BaseModel):
+class GpuWrapConfig(Body):
     """How a run behaves beside GPU users outside Wildloop.
 
     `enabled` true leaves alone every device that outside processes use, false none; by default
@@ -61,19 +62,31 @@ class GpuWrapConfig(BaseModel):
     retry_delay_seconds: float | None = Field(default=None, ge=0)
 
 
-class Checkout(BaseModel):
+class Checkout(Body):
     """The exact code of a run: a commit of its repository, and changes on top of it."""
 
     git_commit: str = Field(pattern=r"^[0-9a-fA-F]{7,64}$")
     patch: str | None = Field(default=None, description="File with the changes, for `git apply`.")
+    snapshot: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-fA-F]{7,64}$",
+        description="The commit with the changes, as a commit that no branch knows.",
+    )
 
 
-class RunSpec(BaseModel):
+class RunSpec(Body):
     """What to run: the body of `POST /runs` and the parameter of the `experiment` flow."""
 
-    name: str = Field(min_length=1, max_length=200, description="Short name, unique by habit.")
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        description="Short name, unique by habit.",
+        json_schema_extra=NOT_BLANK,
+    )
     command: str = Field(
-        min_length=1, description="Shell command, run by bash in `workdir`; one configuration."
+        min_length=1,
+        description="Shell command, run by bash in `workdir`; one configuration.",
+        json_schema_extra=NOT_BLANK,
     )
     workdir: str | None = Field(
         default=None, description="Folder to run in (default: the server's --workdir)."
@@ -127,7 +140,7 @@ class RunCreate(RunSpec):
     )
 
 
-class RunRerun(BaseModel):
+class RunRerun(Body):
     """Body of `POST /runs/{id}/rerun`."""
 
     exact: bool = Field(
@@ -145,7 +158,7 @@ class RunRerun(BaseModel):
     origin_alert_id: str | None = Field(default=None, description="Alert that led to this run.")
 
 
-class RunUpdate(BaseModel):
+class RunUpdate(Body):
     """Body of `PUT /runs/{id}`: what may be changed of a run that was not yet launched."""
 
     model_config = ConfigDict(extra="forbid")

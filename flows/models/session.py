@@ -5,7 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from blocks.agents.prices import Usage
+from flows.models.body import Body
+from flows.models.keep import KeepState
 from flows.models.run import RunCounts
+from flows.models.spending import CallSoFar, Closing, Spending
 
 
 class SessionStatus(StrEnum):
@@ -37,10 +41,17 @@ class Phase(StrEnum):
     ENDED = "ended"
 
 
-class Budget(BaseModel):
-    """Upper bounds of a session; None means no bound."""
+class Budget(Body):
+    """Upper bounds of a session; None means no bound. At the first the session comes to its end:
+    no further run starts, the agent reflects a last time, the report is written.
+    """
 
-    hours: float | None = Field(default=None, gt=0, title="Hours", description="Wall-clock hours.")
+    hours: float | None = Field(
+        default=None,
+        gt=0,
+        title="Hours",
+        description="Wall-clock hours, pauses not counted. An agent's call ends with them.",
+    )
     cost_usd: float | None = Field(
         default=None, gt=0, title="Cost (US dollars)", description="What the agent may spend."
     )
@@ -76,9 +87,10 @@ AgentName = Annotated[
     Field(
         min_length=1,
         title="Agent",
-        description="`baseline` (built in, no LLM), `command:<shell command>`, or the name of an "
-        "agent block, as `block-type/name`.",
-        examples=["baseline", "wildloop-command-agent/my-agent"],
+        description="`baseline` (built in, no LLM), `claude`, `codex` or `opencode` (with a model: "
+        "`claude:<model>`), `openai:<model>@<API URL>`, `command:<shell command>`, or the name of "
+        "a saved agent block, as `block-type/name`.",
+        examples=["baseline", "claude", "openai:qwen3@http://127.0.0.1:8000/v1"],
     ),
 ]
 MaxIterations = Annotated[
@@ -143,7 +155,35 @@ ChatSession = Annotated[
 ]
 
 
-class SessionOptions(BaseModel):
+KeepMode = Annotated[
+    Literal["all", "better"],
+    Field(
+        title="Keep",
+        description="`better`: a change stays only if its runs show that it beats the best so far; "
+        "else git takes it back. `all`: every change stays.",
+    ),
+]
+KeepAlpha = Annotated[
+    float,
+    Field(
+        gt=0,
+        lt=0.5,
+        title="Alpha",
+        description="With `keep: better`: the probability of taking noise for a gain, for each "
+        "iteration.",
+    ),
+]
+Isolation = Annotated[
+    Literal["none", "snapshot"],
+    Field(
+        title="Code isolation",
+        description="`snapshot`: a run executes the code as it was when the run was created, in a "
+        "git worktree; `none`: in the project's folder, as it is when the run starts.",
+    ),
+]
+
+
+class SessionOptions(Body):
     """What a session is to do, wherever its project lies."""
 
     goal: Goal
@@ -157,6 +197,9 @@ class SessionOptions(BaseModel):
     branch: BranchMode = "new"
     budget: SessionBudget = Field(default_factory=Budget)
     chat_session_id: ChatSession = None
+    keep: KeepMode = "all"
+    keep_alpha: KeepAlpha = 0.05
+    isolation: Isolation = "none"
 
 
 class SessionSpec(SessionOptions):
@@ -195,16 +238,29 @@ class IterationRecord(BaseModel):
     summary: str = ""
     promise: Literal["DONE", "WAITING"] | None = None
     faults: list[str] = Field(default_factory=list, description="Told to the agent next time.")
+    breaches: list[str] = Field(
+        default_factory=list, description="Of the faults, those against the rules of the house."
+    )
     failed: bool = Field(default=False, description="Counts towards three failures in a row.")
     error: str | None = None
     exit_reason: str = ""
     run_ids: list[str] = Field(default_factory=list, description="Runs created meanwhile.")
     files_changed: int = 0
     commit: str | None = None
+    flags: list[str] = Field(
+        default_factory=list, description="Edits of seeds, evaluation or data in its commit."
+    )
     continue_session: bool | None = Field(default=None, description="A reflection's decision.")
     steered: list[str] = Field(default_factory=list)
+    usage: Usage | None = Field(default=None, description="Tokens, where the agent tells them.")
     cost_usd: float | None = None
+    cost_is_estimate: bool = Field(default=False, description="By list prices.")
+    num_turns: int | None = Field(default=None, description="Answers of the model.")
+    held_seconds: float = Field(
+        default=0.0, description="Waited before it for a rate limit or the network."
+    )
     transcript: str | None = None
+    events: str | None = Field(default=None, description="File of the agent's events, JSON Lines.")
     flow_run_id: str | None = None
 
     @property
@@ -232,6 +288,13 @@ class SessionRecord(BaseModel):
     reflected_gates: list[str] = Field(default_factory=list)
     in_progress: str | None = Field(default=None, description="Label of the call under way.")
     attempt: int = Field(default=1, description="Of the call under way, after interruptions.")
+    call: CallSoFar | None = None
+    note: str = Field(default="", description="What the session waits for, for people.")
+    started_at: float | None = None
+    paused_at: float | None = None
+    paused_seconds: float = 0.0
+    closing: Closing | None = None
+    keep: KeepState = Field(default_factory=KeepState)
     ended_reason: str | None = None
     best_run_id: str | None = None
     report_path: str | None = None
@@ -245,6 +308,22 @@ class SessionRecord(BaseModel):
     def planned(self) -> bool:
         """Whether planning has succeeded."""
         return any(it.kind == "planning" and not it.failed for it in self.iterations)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all calls."""
+        return sum((it.usage for it in self.iterations if it.usage), Usage())
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Cost of all calls; None if no call has told one."""
+        costs = [it.cost_usd for it in self.iterations if it.cost_usd is not None]
+        return sum(costs) if costs else None
+
+    @property
+    def cost_is_estimate(self) -> bool:
+        """Whether any part of the cost is by list prices."""
+        return any(it.cost_is_estimate for it in self.iterations)
 
 
 class BestResult(BaseModel):
@@ -277,6 +356,7 @@ class Session(BaseModel):
     agent: str
     status: SessionStatus
     phase: Phase
+    note: str = Field(default="", description="What it waits for, such as a rate limit.")
     is_active: bool
     iteration: int
     max_iterations: int
@@ -290,11 +370,28 @@ class Session(BaseModel):
     best: BestResult | None = None
     baseline: BestResult | None = None
     history: list[IterationRecord] = Field(default_factory=list)
+    budget: Budget = Field(default_factory=Budget)
+    spent: Spending = Field(default_factory=Spending)
+    usage: Usage = Field(default_factory=Usage, description="Tokens of all agent calls.")
     report_path: str | None = None
     ui_url: str | None = None
+    keep: KeepMode = "all"
+    keep_alpha: KeepAlpha = 0.05
+    isolation: Isolation = "none"
 
 
-class SessionCommand(BaseModel):
+class SessionActivity(BaseModel):
+    """A part of what a session's agent has done, one short line each."""
+
+    session_id: str
+    content: str
+    offset: int = Field(description="Byte at which `content` begins.")
+    next_offset: int = Field(description="Byte to go on from.")
+    size: int
+    eof: bool = Field(description="The session has ended, and this is all.")
+
+
+class SessionCommand(Body):
     """Body of `POST /wild/v2/stop|pause|resume`. Without an id: the one active session."""
 
     chat_session_id: str | None = None
@@ -305,7 +402,7 @@ class SessionCommand(BaseModel):
     )
 
 
-class SteerCommand(BaseModel):
+class SteerCommand(Body):
     """Body of `POST /wild/v2/steer`."""
 
     context: str = Field(min_length=1, pattern=r"\S", description="What the agent is to know.")
@@ -325,7 +422,7 @@ class SessionEvent(BaseModel):
     resolved: bool = False
 
 
-class ResolveEvents(BaseModel):
+class ResolveEvents(Body):
     """Body of `POST /wild/v2/events/{session_id}/resolve`."""
 
     event_ids: list[str] = Field(min_length=1)

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from flows.models.body import NOT_BLANK, Body
+
 MAX_FILE_BYTES = 1_000_000
 MAX_FILES = 100
 RESERVED_IDS = frozenset({"search", "reload", "install"})
@@ -24,7 +26,11 @@ def _storable(value: str) -> str:
     return value.replace("\r\n", "\n")
 
 
-OneLine = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_one_line)]
+OneLine = Annotated[
+    str,
+    Field(min_length=1, max_length=1000, json_schema_extra=NOT_BLANK),
+    AfterValidator(_one_line),
+]
 Template = Annotated[
     str,
     Field(max_length=MAX_FILE_BYTES, description="The body: Markdown with Jinja2 variables."),
@@ -55,7 +61,7 @@ class Skill(SkillSummary):
     template: str = Field(description="The body: Markdown with Jinja2 variables.")
 
 
-class SkillUpdate(BaseModel):
+class SkillUpdate(Body):
     """Body of `PUT /prompt-skills/{id}`; what is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
@@ -92,7 +98,7 @@ class SkillsReloaded(BaseModel):
     broken: list[SkillSummary] = Field(description="Skills that cannot be read, and why.")
 
 
-class SkillRender(BaseModel):
+class SkillRender(Body):
     """Body of `POST /prompt-skills/{id}/render`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -124,7 +130,7 @@ class SkillFileContent(SkillFile):
     )
 
 
-class SkillFileWrite(BaseModel):
+class SkillFileWrite(Body):
     """Body of `PUT /prompt-skills/{id}/files/{path}`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -133,7 +139,7 @@ class SkillFileWrite(BaseModel):
     encoding: Literal["utf-8", "base64"] = "utf-8"
 
 
-class SkillInstall(BaseModel):
+class SkillInstall(Body):
     """Body of `POST /prompt-skills/install`."""
 
     model_config = ConfigDict(extra="forbid")

@@ -5,7 +5,9 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic.config import JsonDict
 
+from flows.models.body import NOT_BLANK, Body, Word
 from flows.models.run import RunCounts, RunCreate
 from flows.texts import UNUSABLE
 
@@ -35,9 +37,13 @@ class SweepStatus(StrEnum):
 
 
 BEGINNINGS = (SweepStatus.DRAFT, SweepStatus.PENDING, SweepStatus.RUNNING)
+_TWO_BEGINNINGS: JsonDict = {
+    "properties": {"auto_start": {"const": True}, "status": {"enum": ["draft", "pending"]}},
+    "required": ["auto_start", "status"],
+}
 
 
-class WildSweepCreate(BaseModel):
+class WildSweepCreate(Body):
     """Body of `POST /sweeps/wild`: a sweep that an agent fills run by run."""
 
     name: Name
@@ -56,14 +62,14 @@ def _finite(values: list[JsonValue]) -> list[JsonValue]:
 Values = Annotated[list[JsonValue], Field(min_length=1, max_length=10_000), AfterValidator(_finite)]
 
 
-class SweepCreate(BaseModel):
+class SweepCreate(Body):
     """Body of `POST /sweeps`: a grid, of which every combination becomes a run.
 
     A sweep is `pending` by default: its runs are made and wait (`ready`) for its start. With
     `auto_start` or status `running` they are queued at once; a `draft` has none until its start.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"not": _TWO_BEGINNINGS})
 
     name: Name
     base_command: Text = Field(
@@ -82,10 +88,14 @@ class SweepCreate(BaseModel):
     workdir: Storable | None = Field(
         default=None, description="Folder to run in (default: the server's --workdir)."
     )
-    status: SweepStatus | None = Field(default=None, description="draft, pending or running.")
+    status: Word[SweepStatus] | None = Field(
+        default=None,
+        description="draft, pending or running.",
+        json_schema_extra={"enum": [*BEGINNINGS, None]},
+    )
     chat_session_id: Storable | None = None
     gpus: int = Field(default=1, ge=0, le=1024, description="Slots that each run takes.")
-    timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    timeout_seconds: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _has_one_beginning(self) -> "SweepCreate":
@@ -107,7 +117,7 @@ class SweepCreate(BaseModel):
         return self.status or SweepStatus.PENDING
 
 
-class SweepUpdate(BaseModel):
+class SweepUpdate(Body):
     """Body of `PUT /sweeps/{id}`: what is left out stays.
 
     The grid can be changed while the sweep is a draft. `status`: `pending` makes a draft's runs,
@@ -118,7 +128,7 @@ class SweepUpdate(BaseModel):
 
     name: Name | None = None
     goal: Storable | None = None
-    status: SweepStatus | None = None
+    status: Word[SweepStatus] | None = None
     base_command: Text | None = None
     parameters: Annotated[dict[Storable, Values], Field(max_length=100)] | None = None
     max_runs: int | None = Field(default=None, ge=1, le=MOST_RUNS)
@@ -137,11 +147,20 @@ class SweepRunCreate(RunCreate):
     Without a command of its own the run has the sweep's, with `parameters` appended to it.
     """
 
-    name: str = Field(default="", max_length=200, description="Default: from the parameters.")
-    command: str = Field(default="", description="Default: base_command and the parameters.")
+    name: str = Field(
+        default="",
+        max_length=200,
+        description="Default: from the parameters.",
+        json_schema_extra=NOT_BLANK,
+    )
+    command: str = Field(
+        default="",
+        description="Default: base_command and the parameters.",
+        json_schema_extra=NOT_BLANK,
+    )
 
 
-class AddToSweep(BaseModel):
+class AddToSweep(Body):
     """Body of `POST /runs/{id}/add-to-sweep`."""
 
     model_config = ConfigDict(extra="forbid")

@@ -32,7 +32,7 @@ def draw_sweep_plots(folder: Path, spec: EvoSweepSpec, trials: Sequence[Trial]) 
     if not finished:
         return []
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [_history(folder, spec, trials), _parallel(folder, spec, finished)]
+    drawn = [_history(folder, spec, trials), draw_parallel(folder, spec, finished)]
     weights = importances(spec, trials)
     return drawn + ([_importance(folder, spec, weights)] if weights else [])
 
@@ -93,7 +93,9 @@ def _history(folder: Path, spec: EvoSweepSpec, trials: Sequence[Trial]) -> Path:
     return _save(figure, folder / "history.png")
 
 
-def _parallel(folder: Path, spec: EvoSweepSpec, finished: Sequence[tuple[Trial, float]]) -> Path:
+def draw_parallel(
+    folder: Path, spec: EvoSweepSpec, finished: Sequence[tuple[Trial, float]]
+) -> Path:
     """A line for each finished trial across all dimensions, coloured by its fitness."""
     space = Space(spec.search_space)
     count = len(space.dimensions)

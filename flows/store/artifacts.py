@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import (
     ArtifactCollectionFilterFlowRunId,
     ArtifactCollectionFilterKey,
 )
-from prefect.client.schemas.objects import ArtifactCollection
+from prefect.client.schemas.objects import Artifact, ArtifactCollection
 from prefect.client.schemas.sorting import ArtifactCollectionSort
 
 from flows.redaction import redact
@@ -89,7 +89,7 @@ async def latest_by_prefix(
     return await _read(client, key, limit, flow_run_ids)
 
 
-def record_of(artifact: ArtifactCollection) -> str:
+def record_of(artifact: ArtifactCollection | Artifact) -> str:
     """The JSON document of an artifact.
 
     Raises:

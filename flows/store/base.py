@@ -1,12 +1,15 @@
 """What all stores share: the Prefect client, ids, links."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentFlowRunCreate
 from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
+from prefect.states import to_state_create
 
 from flows.errors import NotFound, Unavailable
 from flows.settings import Settings
@@ -15,6 +18,10 @@ EXPERIMENT = "experiment"
 RESEARCH_LOOP = "research-loop"
 DEPLOYMENT = "wildloop"
 NIGHTLY = "nightly"
+# Of a server that can make several flow runs by one request; the client has no method for it.
+BULK_PATH = "/deployments/{id}/create_flow_run/bulk"
+# One transaction makes so many, and others who write wait for its end.
+BULK_SIZE = 25
 
 
 class Store:
@@ -70,6 +77,37 @@ class Store:
                 self.deployment_ids.clear()
         raise Unavailable(f"deployment '{flow_name}' is being replaced: try again")
 
+    async def create_flow_runs(self, flow_name: str, drafts: Sequence[dict[str, Any]]) -> None:
+        """Create flow runs of `flow_name/wildloop` in their order, several by each request.
+
+        Each draft holds the fields of `create_flow_run`, an idempotency key among them. Those that
+        the server does not make so are made one by one.
+
+        Raises:
+            Unavailable: as `deployment_id`.
+        """
+        for first in range(0, len(drafts), BULK_SIZE):
+            batch = drafts[first : first + BULK_SIZE]
+            for draft, is_made in zip(batch, await self._bulk(flow_name, batch), strict=True):
+                if not is_made:
+                    await self.create_flow_run(flow_name, **draft)
+
+    async def _bulk(self, flow_name: str, drafts: Sequence[dict[str, Any]]) -> list[bool]:
+        """Which of them were made (or were there already) by one request."""
+        try:
+            answer = await self.client.request(
+                "POST",
+                cast(Any, BULK_PATH),
+                path_params={"id": await self.deployment_id(flow_name)},
+                json=[_creation(draft) for draft in drafts],
+            )
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code >= 500:
+                raise
+            # An older server, or the deployment was replaced since it was looked up.
+            return [False] * len(drafts)
+        return [result["status"] == "CREATED" for result in answer.json()["results"]]
+
     async def read_flow_run(self, kind: str, id: str, deployment: str) -> FlowRun:
         """Read flow run `id` of flow `deployment`; NotFound if it is no such thing."""
         try:
@@ -80,6 +118,12 @@ class Store:
         if tag not in flow_run.tags:
             raise NotFound(kind, id)
         return flow_run
+
+
+def _creation(draft: dict[str, Any]) -> dict[str, Any]:
+    """What Prefect's client sends for these fields of `create_flow_run`."""
+    body = DeploymentFlowRunCreate(**draft | {"state": to_state_create(draft["state"])})
+    return body.model_dump(mode="json", exclude_unset=True)
 
 
 def parse_id(kind: str, id: str) -> UUID:

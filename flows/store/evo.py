@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.events import emit_event
 
 from flows.errors import InvalidTransition, NotFound
@@ -19,6 +21,7 @@ from flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
 
 PREFIX = "evo-"
 STOP_KEY = "evo-stop-"
+PAGE = 50
 
 
 class EvoSweepStore(Store):
@@ -34,6 +37,23 @@ class EvoSweepStore(Store):
         if not found:
             return None
         return EvoSweepRecord.model_validate_json(artifacts.record_of(found[PREFIX + session_id]))
+
+    async def of_session(self, session_id: str) -> list[EvoSweepRecord]:
+        """All sweeps that the session has had, oldest first."""
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[PREFIX + session_id]))
+        found: dict[str, EvoSweepRecord] = {}
+        offset = 0
+        while True:
+            page = await self.client.read_artifacts(
+                artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=PAGE, offset=offset
+            )
+            for version in page:
+                record = EvoSweepRecord.model_validate_json(artifacts.record_of(version))
+                # The newest version of each comes first.
+                found.setdefault(record.label, record)
+            offset += len(page)
+            if len(page) < PAGE:
+                return sorted(found.values(), key=lambda record: record.created_at)
 
     async def get(self, session_id: str) -> EvoSweepRecord:
         """The session's sweep.

@@ -1,11 +1,13 @@
 """The runs of sweeps and sessions, kept in step by asking only for what has changed."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -24,15 +26,18 @@ OPEN = (*ACTIVE, StateType.PAUSED)
 # Hosts put their own time on the end of a run: their clocks may differ by so much.
 CLOCK_SLACK = timedelta(minutes=5)
 WHOLE_SECONDS = 900.0
+WARM_AFTER_SECONDS = 2.0
 AT_ONCE = 3
+
+logger = logging.getLogger("wildloop.runs")
 
 
 class RunIndex:
     """A copy of the runs of sweeps and sessions; all of it can be read again at any time.
 
     Ten thousand ended runs are read once, then only those that are open or have just ended. What
-    other processes change of ended runs (name, sweep) is seen when all is read again, after
-    15 minutes; what this one changes is told to `note`.
+    other processes change of ended runs (name, sweep) is seen when all is read again, every
+    15 minutes and behind the answers; what this one changes is told to `note`.
     """
 
     def __init__(self) -> None:
@@ -40,7 +45,26 @@ class RunIndex:
         self._noted: dict[str, Run] = {}
         self._read_at: datetime | None = None
         self._whole_at = 0.0
+        self._noted_since_whole: dict[str, Run] = {}
+        self._rereading: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+
+    async def warm(self, client: PrefectClient) -> None:
+        """Read all that there is, before somebody waits for it; again until the server answers."""
+        while True:
+            await asyncio.sleep(WARM_AFTER_SECONDS)
+            try:
+                async with self._lock:
+                    if self._read_at is None:
+                        await self._refresh(client)
+                return
+            except httpx.HTTPError as error:
+                logger.warning("runs not read ahead (%r): trying again", error)
+
+    def close(self) -> None:
+        """End what is read behind the answers."""
+        if self._rereading is not None:
+            self._rereading.cancel()
 
     async def by_sweep(self, client: PrefectClient) -> dict[str, list[Run]]:
         """The runs of each sweep as they stand, oldest first."""
@@ -65,15 +89,18 @@ class RunIndex:
         """Take in a run that this process has changed."""
         self._take([run])
         self._noted[run.id] = run
+        self._noted_since_whole[run.id] = run
 
     async def _refresh(self, client: PrefectClient) -> None:
         now = datetime.now(UTC)
         self._noted = {}
-        if self._read_at is None or time.monotonic() - self._whole_at > WHOLE_SECONDS:
+        if self._read_at is None:
             runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS))
-            self._runs = {}
             self._whole_at = time.monotonic()
         else:
+            if time.monotonic() - self._whole_at > WHOLE_SECONDS:
+                self._whole_at = time.monotonic()
+                self._rereading = asyncio.create_task(self._reread(client))
             open_runs, ended = await asyncio.gather(
                 _read(client, FlowRunFilter(tags=_EXPERIMENTS, state=_in(OPEN))),
                 _read(
@@ -91,6 +118,21 @@ class RunIndex:
         # What was changed meanwhile may have been read before the change.
         self._take(self._noted.values())
         self._read_at = now
+
+    async def _reread(self, client: PrefectClient) -> None:
+        """Replace the copy by a new one, while others are answered from the old one."""
+        began, self._noted_since_whole = datetime.now(UTC), {}
+        try:
+            runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS))
+        except httpx.HTTPError as error:
+            logger.warning("runs not read anew (%r): the copy stays as it is", error)
+            return
+        async with self._lock:
+            self._runs = {}
+            self._take(runs)
+            self._take(self._noted_since_whole.values())
+            # Those that ended meanwhile are asked for at the next look.
+            self._read_at = began
 
     def _take(self, runs: Iterable[Run]) -> None:
         for run in runs:

@@ -3,14 +3,15 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -37,6 +38,7 @@ from flows.paths import RunPaths
 from flows.settings import CPU_QUEUE, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
 from flows.store.hosts import live_hosts
+from flows.store.isolation import session_snapshot
 from flows.store.states import cancel, prefect_types, ready_state, run_status
 from flows.texts import UNSTORABLE, unstorable
 
@@ -57,6 +59,7 @@ class RunFilter(BaseModel):
     sweep_id: str | None = None
     chat_session_id: str | None = None
     archived: bool | None = None
+    before: float | None = Field(default=None, description="Created before; Unix seconds.")
 
     @property
     def is_exact(self) -> bool:
@@ -81,22 +84,34 @@ class RunStore(Store):
             InvalidRequest: it asks for more slots than there are.
         """
         await self._check_slots(body.gpus)
+        spec = self._spec(body)
+        spec.checkout = spec.checkout or await session_snapshot(self.client, spec)
+        draft = _draft(body, spec, idempotency_key)
+        return to_run(await self.create_flow_run(EXPERIMENT, **draft))
+
+    async def create_many(self, bodies: Mapping[str, RunCreate]) -> None:
+        """Create runs in their order, by idempotency key: those that are there are not made twice.
+
+        Raises:
+            Unavailable, InvalidRequest: as `create`.
+        """
+        await self._check_slots(max((body.gpus for body in bodies.values()), default=0))
+        drafts = []
+        snapshots: dict[tuple[str | None, str | None], Checkout | None] = {}
+        for key, body in bodies.items():
+            spec = self._spec(body)
+            place = (spec.workdir, spec.chat_session_id)
+            # One look at the code for all of them: they are made at one time.
+            if place not in snapshots:
+                snapshots[place] = await session_snapshot(self.client, spec)
+            spec.checkout = spec.checkout or snapshots[place]
+            drafts.append(_draft(body, spec, key))
+        await self.create_flow_runs(EXPERIMENT, drafts)
+
+    def _spec(self, body: RunCreate) -> RunSpec:
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
-        if spec.workdir is None:
-            spec.workdir = str(self.settings.workdir)
-        stored = spec.model_dump(mode="json", exclude_defaults=True)
-        if (place := unstorable(stored, "run")) is not None:
-            raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
-        flow_run = await self.create_flow_run(
-            EXPERIMENT,
-            parameters={"spec": stored},
-            name=spec.name,
-            tags=run_tags(spec),
-            state=Scheduled() if body.auto_start else ready_state(),
-            work_queue_name=RUNS_QUEUE if spec.gpus else CPU_QUEUE,
-            idempotency_key=idempotency_key,
-        )
-        return to_run(flow_run)
+        spec.workdir = spec.workdir or str(self.settings.workdir)
+        return spec
 
     async def _check_slots(self, gpus: int) -> None:
         if gpus <= 1:
@@ -238,6 +253,8 @@ class RunStore(Store):
             changed["command"] = body.command
         if body.exact and spec.checkout is None:
             changed["checkout"] = exact_checkout(run)
+        elif not body.exact and spec.checkout is not None and spec.checkout.snapshot is not None:
+            changed["checkout"] = None
         copy = spec.model_copy(update=changed)
         return await self.create(
             RunCreate.model_validate(copy.model_dump() | {"auto_start": body.auto_start}),
@@ -300,6 +317,7 @@ class RunStore(Store):
         return FlowRunFilter(
             tags=FlowRunFilterTags(all_=tags),
             state=_state_filter(list(types)) if types is not None else None,
+            expected_start_time=_before(wanted.before) if wanted.before is not None else None,
         )
 
 
@@ -316,6 +334,21 @@ def exact_checkout(run: Run) -> Checkout:
         )
     patch = RunPaths(Path(run.run_dir)).patch
     return Checkout(git_commit=run.git_commit, patch=str(patch) if patch.exists() else None)
+
+
+def _draft(body: RunCreate, spec: RunSpec, idempotency_key: str | None) -> dict[str, Any]:
+    """The fields of a run's flow run."""
+    stored = spec.model_dump(mode="json", exclude_defaults=True)
+    if (place := unstorable(stored, "run")) is not None:
+        raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
+    return {
+        "parameters": {"spec": stored},
+        "name": spec.name,
+        "tags": run_tags(spec),
+        "state": Scheduled() if body.auto_start else ready_state(),
+        "work_queue_name": RUNS_QUEUE if spec.gpus else CPU_QUEUE,
+        "idempotency_key": idempotency_key,
+    }
 
 
 def run_tags(spec: RunSpec) -> list[str]:
@@ -415,6 +448,12 @@ def _matches(run: Run, wanted: RunFilter) -> bool:
 
 def _state_filter(types: list[StateType]) -> FlowRunFilterState:
     return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
+
+
+def _before(seconds: float) -> FlowRunFilterExpectedStartTime:
+    # Prefect's bound counts in, and its times have microseconds.
+    last = datetime.fromtimestamp(seconds, UTC) - timedelta(microseconds=1)
+    return FlowRunFilterExpectedStartTime(before_=last)
 
 
 def _tagged(tags: Iterable[str], prefix: str) -> str | None:

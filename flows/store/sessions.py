@@ -40,6 +40,7 @@ from flows.project import load_project
 from flows.protocol.plan import parse_plan, progress
 from flows.results import best_result
 from flows.settings import Settings
+from flows.spending import spending
 from flows.store import artifacts
 from flows.store.alerts import AlertStore
 from flows.store.base import RESEARCH_LOOP, Store, flow_run_url
@@ -173,10 +174,10 @@ class SessionStore(Store):
             return SessionRecord(session_id=session_id)
         return SessionRecord.model_validate_json(artifacts.record_of(found[key]))
 
-    async def pause(self, session_id: str) -> Session:
+    async def pause(self, session_id: str, message: str = "Paused by request.") -> Session:
         """Pause a running session: its agent is ended, its runs go on."""
         flow_run = await self._in(session_id, {SessionStatus.RUNNING}, SessionStatus.PAUSED)
-        await self.client.set_flow_run_state(flow_run.id, suspended_state("Paused by request."))
+        await self.client.set_flow_run_state(flow_run.id, suspended_state(message))
         return await self.get(session_id)
 
     async def resume(self, session_id: str) -> Session:
@@ -311,6 +312,7 @@ class SessionStore(Store):
         paths = SessionPaths.of(spec.workdir, str(flow_run.id))
         best, baseline = best_result(runs, load_project(Path(spec.workdir)))
         failed = status is SessionStatus.FAILED
+        ended_at = state.timestamp.timestamp() if state and status.is_terminal else None
         return Session(
             session_id=str(flow_run.id),
             chat_session_id=spec.chat_session_id,
@@ -319,11 +321,12 @@ class SessionStore(Store):
             agent=spec.agent,
             status=status,
             phase=Phase.ENDED if status.is_terminal else record.phase,
+            note="" if status.is_terminal else record.note,
             is_active=not status.is_terminal,
             iteration=record.last_index,
             max_iterations=spec.max_iterations,
             started_at=flow_run.start_time.timestamp() if flow_run.start_time else None,
-            finished_at=state.timestamp.timestamp() if state and status.is_terminal else None,
+            finished_at=ended_at,
             error=(state.message if state else None) if failed else None,
             branch=record.branch,
             session_dir=str(paths.root),
@@ -332,7 +335,13 @@ class SessionStore(Store):
             best=best,
             baseline=baseline,
             history=record.iterations,
+            budget=spec.budget,
+            spent=spending(record, runs, ended_at),
+            usage=record.usage,
             report_path=record.report_path,
+            keep=spec.keep,
+            keep_alpha=spec.keep_alpha,
+            isolation=spec.isolation,
             ui_url=flow_run_url(flow_run.id),
         )
 

@@ -179,11 +179,13 @@ class SweepStore(Store):
 
     async def _make_runs(self, record: SweepRecord) -> None:
         """Create the runs of the grid; those that are there already are not made twice."""
-        for number, spec in enumerate(grid_specs(record)):
-            await self._runs().create(
-                RunCreate(**spec.model_dump(), auto_start=record.status is SweepStatus.RUNNING),
-                idempotency_key=f"sweep:{record.id}:{number}",
-            )
+        auto_start = record.status is SweepStatus.RUNNING
+        await self._runs().create_many(
+            {
+                f"sweep:{record.id}:{number}": RunCreate(**spec.model_dump(), auto_start=auto_start)
+                for number, spec in enumerate(grid_specs(record))
+            }
+        )
 
     async def create_wild(self, body: WildSweepCreate, idempotency_key: str | None = None) -> Sweep:
         """Create a sweep that an agent fills run by run.
@@ -310,6 +312,11 @@ def with_grid(record: SweepRecord) -> SweepRecord:
     changed = record.model_copy(update={"skipped": grid.skipped, "notes": grid.notes})
     grid_specs(changed)
     return changed
+
+
+def grid_id(idempotency_key: str) -> str:
+    """The id of the grid sweep that is created under this key."""
+    return _new_id("grid", idempotency_key)
 
 
 def _new_id(kind: str, idempotency_key: str | None) -> str:

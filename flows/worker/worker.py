@@ -30,6 +30,7 @@ from blocks.launchers.choice import Launchers
 from flows.control import RunControl, StopReason, enter_control
 from flows.environment import EnvironmentRecorder
 from flows.experiment import experiment
+from flows.guards.book import GuardBook
 from flows.research_loop import research_loop
 from flows.store.runs import EXPERIMENT_TAG, spec_of
 from flows.store.sessions import LOOP_TAG
@@ -73,6 +74,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self.host: HostCompute | None = None
         self.launchers = Launchers()
         self._environments = EnvironmentRecorder()
+        self._guards = GuardBook()
         self._active: dict[UUID, RunControl] = {}
         self._slots: dict[UUID, int] = {}
         self._strays: dict[UUID, int] = {}
@@ -239,14 +241,18 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         if flow_run.id in self._active:
             return None
         if EXPERIMENT_TAG not in flow_run.tags:
-            control = RunControl()
+            control = RunControl(guards=self._guards)
         else:
             spec = spec_of(flow_run)
             grant = self.host.grant(str(flow_run.id), spec) if self.host else Grant((), False)
             if grant is None:
                 return None
             control = RunControl(
-                grant.visible, self.launchers, self._environments, after=self._last_launch
+                grant.visible,
+                self.launchers,
+                self._environments,
+                after=self._last_launch,
+                guards=self._guards,
             )
             self._last_launch = control.launched
             self._slots[flow_run.id] = spec.gpus

@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from flows.models.run import LogChunk, Run
-from flows.models.session import Session, SessionStart
+from flows.models.session import Session, SessionActivity, SessionStart
 from flows.settings import SERVER_URL_VARIABLE, Settings, wildloop_home
 
 M = TypeVar("M", bound=BaseModel)
@@ -51,7 +51,7 @@ class ApiClient:
         headers = {}
         if settings.token is not None:
             headers["X-Auth-Token"] = settings.token.get_secret_value()
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
+        self.http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
 
     def request(self, method: str, path: str, **options: Any) -> Any:
         """Send a request and return the JSON answer.
@@ -59,17 +59,20 @@ class ApiClient:
         Raises:
             ClientError: no answer, or an error answer.
         """
+        return self._answer(method, path, **options).json()
+
+    def text(self, path: str, **options: Any) -> str:
+        """GET a text; raises as `request` does."""
+        return self._answer("GET", path, **options).text
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            response = self._http.request(method, path, **options)
-        except httpx.ConnectError as error:
-            raise ClientError(
-                f"no Wildloop server at {self.url}: start one with `wildloop up`"
-            ) from error
+            response = self.http.request(method, path, **options)
         except httpx.HTTPError as error:
-            raise ClientError(f"{self.url} does not answer: {error!r}") from error
+            raise ClientError(no_answer(self.url, error)) from error
         if response.is_error:
             raise ClientError(error_text(response))
-        return response.json()
+        return response
 
     def session(self, session_id: str | None = None) -> Session:
         """The session with this id (or the beginning of it); the active or latest without."""
@@ -79,6 +82,11 @@ class ApiClient:
     def sessions(self) -> list[Session]:
         """The latest sessions."""
         return self._many(Session, "/wild/v2/sessions", {})
+
+    def activity(self, session_id: str, offset: int) -> SessionActivity:
+        """What the session's agent has done, from byte `offset` on (negative: from the end)."""
+        path = f"/wild/v2/activity/{session_id}"
+        return SessionActivity.model_validate(self.request("GET", path, params={"offset": offset}))
 
     def start(self, body: SessionStart) -> Session:
         """Start a session."""
@@ -113,6 +121,12 @@ class ApiClient:
         params = {"offset": offset, "limit": limit}
         return LogChunk.model_validate(self.request("GET", f"/runs/{run_id}/logs", params=params))
 
+    def log(self, run_id: str, offset: int) -> Iterator[str]:
+        """A run's log as far as it is written, in parts."""
+        while (chunk := self.logs(run_id, offset)).content:
+            yield chunk.content
+            offset = chunk.next_offset
+
     def full_id(self, kind: str, prefix: str) -> str:
         """The one id that begins with `prefix`.
 
@@ -135,6 +149,13 @@ class ApiClient:
     def _many(self, model: type[M], path: str, params: dict[str, Any]) -> list[M]:
         answer = self.request("GET", path, params=params)
         return TypeAdapter(list[model]).validate_python(answer)  # type: ignore[valid-type]
+
+
+def no_answer(url: str, error: httpx.HTTPError) -> str:
+    """Why there is no answer from `url`, as one line."""
+    if isinstance(error, httpx.ConnectError):
+        return f"no Wildloop server at {url}: start one with `wildloop up`"
+    return f"{url} does not answer: {error!r}"
 
 
 def error_text(response: httpx.Response) -> str:

@@ -53,7 +53,12 @@ def demo(
         say(f"server ready after {time.monotonic() - began:.1f} s: {client.url}/docs")
         asked = time.monotonic()
         body = SessionStart(
-            goal=GOAL, workdir=str(project), agent=agent, max_iterations=25, wait_seconds=20
+            goal=GOAL,
+            workdir=str(project),
+            agent=agent,
+            max_iterations=25,
+            wait_seconds=20,
+            evo_sweep_enabled=True,
         )
         session = client.start(body)
         say(f"session {session.session_id}; in the Prefect UI: {session.ui_url}")
@@ -103,8 +108,7 @@ def conclude(session: Session, project: Path, seconds: float, faults: list[str])
     say(f"  iterations {session.iteration}, commits {commits} on {session.branch}")
     if session.report_path:
         say(f"  report     {session.report_path}")
-        for picture in sorted((Path(session.report_path).parent / "plots").glob("*.png")):
-            say(f"  plot       {picture}")
+        say(f"  page       {Path(session.report_path).with_name('report.html')}")
 
 
 def prepare_project(target: Path) -> Path:

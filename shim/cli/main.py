@@ -32,6 +32,7 @@ for command in (
     research.stop,
     research.plan,
     research.report,
+    research.results,
     runs.runs,
     runs.logs,
     runs.rerun,

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from flows.keep.decide import describe
+from flows.models.keep import ResultsView
 from flows.models.session import Budget, Session, SessionStart
 from shim.cli.client import ApiClient
 from shim.cli.output import fail, print_json
@@ -26,17 +28,35 @@ def start(
     goal: Annotated[str, typer.Argument(help="What the research is to reach.")],
     workdir: Annotated[Path, typer.Option(help="The project: a git repository.")] = Path(),
     agent: Annotated[
-        str, typer.Option(help="baseline, command:<shell command>, or block-type/name.")
+        str,
+        typer.Option(
+            help="baseline, claude, codex or opencode (each also as claude:<model>), "
+            "openai:<model>@<API URL>, command:<shell command>, or a saved block-type/name."
+        ),
     ] = "baseline",
     max_iterations: Annotated[int, typer.Option(min=1, help="Hard stop.")] = 25,
     wait_seconds: Annotated[float, typer.Option(help="Longest sleep after WAITING.")] = 30.0,
     iteration_timeout: Annotated[float, typer.Option(help="Seconds for one agent call.")] = 3600.0,
     branch: Annotated[str, typer.Option(help="new (wild/<session>) or current.")] = "new",
     autonomy: Annotated[str, typer.Option(help="cautious, balanced or full.")] = "balanced",
-    budget_hours: Annotated[float | None, typer.Option(help="Wall-clock hours.")] = None,
+    budget_hours: Annotated[
+        float | None, typer.Option(help="Wall-clock hours, pauses not counted.")
+    ] = None,
     budget_gpu_hours: Annotated[float | None, typer.Option(help="Slot-hours of all runs.")] = None,
     budget_cost: Annotated[float | None, typer.Option(help="US dollars for the agent.")] = None,
     budget_runs: Annotated[int | None, typer.Option(help="Number of runs.")] = None,
+    evo_sweep: Annotated[
+        bool, typer.Option("--evo-sweep", help="The agent may ask for evolutionary sweeps.")
+    ] = False,
+    keep: Annotated[
+        str, typer.Option(help="all, or better: discard what is not shown to beat the best so far.")
+    ] = "all",
+    keep_alpha: Annotated[
+        float, typer.Option(help="With --keep better: chance of keeping noise.")
+    ] = 0.05,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Runs execute the code as it was at their creation.")
+    ] = False,
     watch_it: Annotated[bool, typer.Option("--watch", help="Then watch it.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -52,6 +72,10 @@ def start(
                 "iteration_timeout_seconds": iteration_timeout,
                 "branch": branch,
                 "autonomy_level": autonomy,
+                "evo_sweep_enabled": evo_sweep,
+                "keep": keep,
+                "keep_alpha": keep_alpha,
+                "isolation": "snapshot" if isolate else "none",
                 "budget": Budget(
                     hours=budget_hours,
                     gpu_hours=budget_gpu_hours,
@@ -66,7 +90,7 @@ def start(
     client = ApiClient()
     session = client.start(body)
     if watch_it:
-        follow(client, session.session_id)
+        follow(client, session.session_id, with_activity=True)
     else:
         show(session, as_json)
 
@@ -97,9 +121,9 @@ def sessions(as_json: Json = False) -> None:
 
 
 def watch(session: SessionId = None) -> None:
-    """Follow a session live until it ends."""
+    """Follow a session live until it ends: its progress, and what its agent does."""
     client = ApiClient()
-    follow(client, client.session(session).session_id)
+    follow(client, client.session(session).session_id, with_activity=True)
 
 
 def steer(
@@ -147,15 +171,64 @@ def plan(session: SessionId = None, as_json: Json = False) -> None:
         typer.echo(found["plan"])
 
 
-def report(session: SessionId = None, as_json: Json = False) -> None:
-    """Print the report and where it lies."""
+def report(
+    session: SessionId = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Make it anew, also where there is a final one.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the page with its plots here.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table of all runs here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the report; while the session goes on, how it stands."""
     client = ApiClient()
-    found = client.request("GET", f"/wild/v2/report/{client.session(session).session_id}")
+    path, params = f"/wild/v2/report/{client.session(session).session_id}", {"now": now}
+    for file, kind in ((html, "html"), (csv, "runs.csv")):
+        if file is not None:
+            write_text(file, client.text(f"{path}/{kind}", params=params))
+    if html is not None or csv is not None:
+        return
+    found = client.request("GET", path, params=params)
     if as_json:
         print_json(found)
-    else:
-        typer.echo(found["report"])
-        typer.echo(f"({found['report_path']})")
+        return
+    typer.echo(found["report"])
+    for name in ("report_path", "page_path"):
+        if found.get(name):
+            typer.echo(f"({found[name]})")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file and say where it is; a fault ends the command."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"'{file}' cannot be written ({error.strerror}): give another path")
+    typer.echo(f"written: {file}")
+
+
+def results(session: SessionId = None, as_json: Json = False) -> None:
+    """Show which changes were kept and discarded, and why."""
+    client = ApiClient()
+    found = ResultsView.model_validate(
+        client.request("GET", f"/wild/v2/results/{client.session(session).session_id}")
+    )
+    if as_json:
+        print_json(found)
+        return
+    table = Table("iteration", "status", found.metric or "metric", "sd", "n", "p", "change", "why")
+    for one in found.rows:
+        numbers = ["" if value is None else f"{value:.4g}" for value in (one.metric, one.sd)]
+        p = "" if one.p is None else f"{one.p:.3g}"
+        change = f"{one.commit} {one.description}"[:60]
+        status = one.status.value
+        table.add_row(str(one.iteration), status, *numbers, str(one.n), p, change, one.why)
+    Console().print(table)
+    best = found.best
+    if best is not None:
+        commit = (best.commit or "")[:12]
+        typer.echo(f"best: {describe(best)}, iteration {best.iteration}, commit {commit}")
+    typer.echo(f"({found.results_path})")
 
 
 def show(session: Session, as_json: bool) -> None:

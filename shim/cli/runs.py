@@ -10,10 +10,9 @@ from rich.table import Table
 
 from flows.models.run import RunStatus
 from shim.cli.client import ApiClient
+from shim.cli.follow import follow_log
 from shim.cli.output import print_json
 from shim.cli.research import Json
-
-FOLLOW_SECONDS = 0.5
 
 
 def runs(
@@ -54,15 +53,10 @@ def logs(
     client = ApiClient()
     run_id = client.full_id("run", run)
     offset = -tail if tail is not None else 0
-    while True:
-        chunk = client.logs(run_id, offset)
-        sys.stdout.write(chunk.content)
+    parts = follow_log(client.http, run_id, offset) if follow else client.log(run_id, offset)
+    for content in parts:
+        sys.stdout.write(content)
         sys.stdout.flush()
-        moved, offset = bool(chunk.content), chunk.next_offset
-        if chunk.eof or (not moved and not follow):
-            return
-        if not moved:
-            time.sleep(FOLLOW_SECONDS)
 
 
 def rerun(

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -10,11 +11,15 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from blocks.agents.prices import Usage
 from flows.models.session import Session
 from shim.cli.client import ApiClient
 
 LOOK_SECONDS = 1.0
+LOOKS_AT_ACTIVITY = 2
 SHOWN_STEPS = 6
+SHOWN_ACTIVITY = 12
+RECENT_BYTES = 4096
 
 
 def summary_lines(session: Session) -> list[str]:
@@ -31,6 +36,12 @@ def summary_lines(session: Session) -> list[str]:
         f"{runs.canceled} stopped",
         f"  best      {best_text(session)}",
     ]
+    if text := usage_text(session):
+        lines.append(f"  agent     {text}")
+    if text := budget_text(session):
+        lines.append(f"  budget    {text}")
+    if session.note:
+        lines.append(f"  note      {session.note}")
     if session.error:
         lines.append(f"  error     {session.error}")
     if session.report_path:
@@ -38,6 +49,27 @@ def summary_lines(session: Session) -> list[str]:
     if session.ui_url:
         lines.append(f"  Prefect   {session.ui_url}")
     return lines
+
+
+def usage_text(session: Session) -> str:
+    """Tokens and cost of all calls; empty where the agent tells neither."""
+    usage, spent = session.usage, session.spent
+    parts = []
+    if usage != Usage():
+        taken_in = usage.input + usage.cache_read + usage.cache_write
+        parts.append(
+            f"{taken_in:,} tokens in ({usage.cache_read:,} from the cache), {usage.output:,} out"
+        )
+    if any(step.cost_usd is not None for step in session.history):
+        parts.append(f"${spent.cost_usd:.2f}" + " (estimate)" * spent.cost_is_estimate)
+    return ", ".join(parts)
+
+
+def budget_text(session: Session) -> str:
+    """What is used of each bound; empty without a budget."""
+    used = session.spent.model_dump()
+    bounds = session.budget.model_dump(exclude_none=True)
+    return ", ".join(f"{name} {used[name]:.3g} of {bound:g}" for name, bound in bounds.items())
 
 
 def best_text(session: Session) -> str:
@@ -59,12 +91,12 @@ def change_line(session: Session) -> str:
         f"{session.status.value} | {session.phase.value} | iteration {session.iteration} | tasks "
         f"{session.tasks.done}/{session.tasks.total} | runs {runs.queued} queued "
         f"{runs.launching + runs.running} running {runs.completed} finished {runs.failed} failed"
-        f"{best}"
+        f"{best}" + (f" | {session.note}" if session.note else "")
     )
 
 
-def panel(session: Session) -> RenderableType:
-    """The live view."""
+def panel(session: Session, activity: Sequence[str] = ()) -> RenderableType:
+    """The live view: progress, the last steps, and the last lines of what the agent does."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold cyan", justify="right")
     grid.add_column()
@@ -81,43 +113,87 @@ def panel(session: Session) -> RenderableType:
         f"[green]{runs.completed} finished[/], [red]{runs.failed} failed[/]",
     )
     grid.add_row("best", best_text(session))
+    more = {
+        "agent": usage_text(session),
+        "budget": budget_text(session),
+        "note": session.note,
+    }
+    for name, text in more.items():
+        if text:
+            grid.add_row(name, Text(text))
     steps = Text()
     for step in session.history[-SHOWN_STEPS:]:
         steps.append(f"{step.label}: ", style="bold")
         steps.append(f"{(step.summary or step.error or '')[:150]}\n")
-    return Panel(Group(grid, Text(), steps), title="Wildloop", border_style="cyan")
+    lines = Text("\n".join(activity), style="dim", no_wrap=True, overflow="ellipsis")
+    return Panel(Group(grid, Text(), steps, lines), title="Wildloop", border_style="cyan")
 
 
 def follow(
-    client: ApiClient, session_id: str, expired: Callable[[], bool] = lambda: False
+    client: ApiClient,
+    session_id: str,
+    expired: Callable[[], bool] = lambda: False,
+    *,
+    with_activity: bool = False,
 ) -> Session:
-    """Show a session until it ends (or `expired`); return it as it was last seen."""
+    """Show a session until it ends (or `expired`); return it as it was last seen.
+
+    `with_activity`: what its agent does is shown too, in short lines.
+    """
     console = Console()
+    activity = Activity(client, session_id) if with_activity else None
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
-            return _loop(client, session_id, expired, lambda seen: live.update(panel(seen)))
+            shown: deque[str] = deque(maxlen=SHOWN_ACTIVITY)
+
+            def update(seen: Session, lines: list[str]) -> None:
+                shown.extend(lines)
+                live.update(panel(seen, shown))
+
+            return _loop(client, session_id, expired, activity, update)
     last = ""
 
-    def print_change(seen: Session) -> None:
+    def print_change(seen: Session, lines: list[str]) -> None:
         nonlocal last
         line = change_line(seen)
-        if line != last:
-            last = line
-            sys.stdout.write(line + "\n")
+        text = "".join(f"{one}\n" for one in ([line] if line != last else []) + lines)
+        last = line
+        if text:
+            sys.stdout.write(text)
             sys.stdout.flush()
 
-    return _loop(client, session_id, expired, print_change)
+    return _loop(client, session_id, expired, activity, print_change)
+
+
+class Activity:
+    """The lines of a session's activity that have come since they were last asked for."""
+
+    def __init__(self, client: ApiClient, session_id: str) -> None:
+        self._client = client
+        self._session_id = session_id
+        self._offset = -RECENT_BYTES
+
+    def lines(self) -> list[str]:
+        """What is new, at most about 64 kB of it."""
+        part = self._client.activity(self._session_id, self._offset)
+        self._offset = part.next_offset
+        return part.content.splitlines()
 
 
 def _loop(
     client: ApiClient,
     session_id: str,
     expired: Callable[[], bool],
-    show: Callable[[Session], None],
+    activity: Activity | None,
+    show: Callable[[Session, list[str]], None],
 ) -> Session:
     while True:
         session = client.session(session_id)
-        show(session)
+        # Read after the session: of one that has ended, no line is missed.
+        show(session, activity.lines() if activity is not None else [])
         if not session.is_active or expired():
             return session
-        time.sleep(LOOK_SECONDS)
+        for _ in range(LOOKS_AT_ACTIVITY - 1 if activity is not None else 0):
+            time.sleep(LOOK_SECONDS / LOOKS_AT_ACTIVITY)
+            show(session, activity.lines() if activity is not None else [])
+        time.sleep(LOOK_SECONDS / LOOKS_AT_ACTIVITY if activity is not None else LOOK_SECONDS)

@@ -54,7 +54,7 @@ class CreateSweep(Tool):
         else:
             body["workdir"] = desk.folder(self.workdir)
         body["chat_session_id"] = desk.session_id
-        return to_json(desk.api.request("POST", path, json=body))
+        return to_json(desk.create(path, body))
 
 
 class CreateRun(Tool):
@@ -84,7 +84,7 @@ class CreateRun(Tool):
     def call(self, desk: Desk) -> str:
         """See `Tool.call`."""
         own = {"workdir": desk.folder(self.workdir), "chat_session_id": desk.session_id}
-        return to_json(desk.api.request("POST", "/runs", json=self.body() | own))
+        return to_json(desk.create("/runs", self.body() | own))
 
 
 class StartRun(Tool):

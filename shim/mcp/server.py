@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import sys
+from dataclasses import replace
 
 from mcp.server import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -22,6 +23,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from shim.cli.client import ClientError
 from shim.mcp import runs, state
+from shim.mcp.keys import CallKeys
 from shim.mcp.tool import Desk, Tool, ToolMisused
 from shim.version import VERSION
 
@@ -50,6 +52,7 @@ INSTRUCTIONS = (
 def build_server(desk: Desk) -> Server[object]:
     """The server with all tools, for one agent."""
     by_name = {tool.tool_name(): tool for tool in TOOLS}
+    keys = CallKeys()
 
     async def list_tools(
         context: ServerRequestContext[object], params: PaginatedRequestParams | None
@@ -67,7 +70,9 @@ def build_server(desk: Desk) -> Server[object]:
         except ValidationError as error:
             return _answer(_faults(error), failed=True)
         try:
-            return _answer(await asyncio.to_thread(tool.call, desk))
+            # In here, since a client that gives up ends this coroutine, but not the thread.
+            with keys.key(params.name, params.arguments or {}) as key:
+                return _answer(await asyncio.to_thread(tool.call, replace(desk, key=key)))
         except (ClientError, ToolMisused) as error:
             return _answer(str(error), failed=True)
         except (ValidationError, json.JSONDecodeError):

@@ -22,17 +22,26 @@ class ToolMisused(Exception):
 
 @dataclass(frozen=True)
 class Desk:
-    """Where a tool works: the API, and the session and folder of the agent that calls it."""
+    """Where a tool works: the API, and the session and folder of the agent that calls it.
+
+    `key`: the idempotency key of the call.
+    """
 
     api: ApiClient
     session_id: str | None
     workdir: Path
+    key: str | None = None
 
     @classmethod
     def from_environment(cls) -> "Desk":
         """Server and token as the command line finds them; the session of WILDLOOP_SESSION_ID."""
         session_id = os.environ.get(SESSION_VARIABLE) or None
         return cls(api=ApiClient(), session_id=session_id, workdir=Path.cwd())
+
+    def create(self, path: str, body: dict[str, Any]) -> Any:
+        """POST what creates something, under this call's key: sent again, it creates it once."""
+        headers = {"Idempotency-Key": self.key} if self.key is not None else {}
+        return self.api.request("POST", path, json=body, headers=headers)
 
     def folder(self, given: str | None) -> str | None:
         """A run's folder, absolute: as given, or the session's project; None: the server's own."""

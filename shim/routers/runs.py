@@ -18,6 +18,9 @@ RUNS = TypeAdapter(list[Run])
 # PostgreSQL cannot be asked for one.
 NO_NUL = r"^[^\x00]*$"
 
+# Later times have no date.
+YEAR_10000 = 253_402_300_800
+
 router = APIRouter(prefix="/runs", tags=["runs"], responses=RESPONSES)
 
 
@@ -44,8 +47,16 @@ async def list_runs(
     archived: Annotated[
         bool | None, Query(description="Only archived ones, or only others.")
     ] = None,
+    before: Annotated[
+        float | None,
+        Query(gt=0, lt=YEAR_10000, description="Only runs created before; Unix seconds."),
+    ] = None,
 ) -> Response:
-    """Runs by status, sweep or session; archived ones too unless `archived=false`."""
+    """Runs by status, sweep or session; archived ones too unless `archived=false`.
+
+    New runs shift the pages that `offset` counts. To walk through all while others create, give
+    the `created_at` of the last run so far as `before`.
+    """
     wanted = RunFilter(
         limit=limit,
         offset=offset,
@@ -53,6 +64,7 @@ async def list_runs(
         sweep_id=sweep_id,
         chat_session_id=chat_session_id,
         archived=archived,
+        before=before,
     )
 
     async def read() -> bytes:

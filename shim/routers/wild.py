@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from flows.errors import NotFound
+from flows.models.keep import ResultsView
 from flows.models.session import (
     ResolveEvents,
     Session,
@@ -16,9 +16,10 @@ from flows.models.session import (
     SteerCommand,
 )
 from flows.paths import SessionPaths
+from flows.store.results import read_results
 from shim.deps import ClusterAccess, Runs, Sessions
 from shim.errors import RESPONSES
-from shim.models import LogView, PlanView, ReportView, SystemHealth
+from shim.models import LogView, PlanView, SystemHealth
 
 router = APIRouter(prefix="/wild/v2", tags=["wild"], responses=RESPONSES)
 
@@ -107,15 +108,11 @@ async def get_iteration_log(session_id: str, sessions: Sessions) -> LogView:
     return LogView(session_id=session.session_id, log=_read(_paths(session).log) or "")
 
 
-@router.get("/report/{session_id}", summary="A session's report")
-async def get_report(session_id: str, sessions: Sessions) -> ReportView:
-    """404 until the session has ended."""
-    session = await sessions.find(session_id)
-    path = _paths(session).report
-    text = _read(path)
-    if text is None:
-        raise NotFound("report (the session has not ended) of session", session_id)
-    return ReportView(session_id=session.session_id, report=text, report_path=str(path))
+@router.get("/results/{session_id}", summary="What a session kept and discarded, and why")
+async def get_results(session_id: str, sessions: Sessions) -> ResultsView:
+    """The rows of results.tsv; none unless the session was started with `keep: better`."""
+    found = await sessions.find(session_id)
+    return await read_results(sessions, found.session_id)
 
 
 @router.get("/events/{session_id}", summary="What has happened in a session")

@@ -17,13 +17,30 @@ from tests.support.server import Server, start_server, wait_for
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture
-def gpu_server(nvml: FakeNvml, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def gpus(nvml_library: Path, tmp_path_factory: pytest.TempPathFactory) -> FakeNvml:
+    """The four GPUs of the server's host."""
+    return FakeNvml(nvml_library, tmp_path_factory.mktemp("gpus") / "nvml-state")
+
+
+@pytest.fixture(scope="module")
+def shared_server(gpus: FakeNvml, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A `wildloop up` with a slot for each of four GPUs."""
-    project = make_project(tmp_path / "project")
-    running = start_server(tmp_path / "home", project, slots=4, extra=nvml.environment)
+    folder = tmp_path_factory.mktemp("gpu-server")
+    project = make_project(folder / "project")
+    running = start_server(folder / "home", project, slots=4, extra=gpus.environment)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def gpu_server(shared_server: Server, gpus: FakeNvml) -> Iterator[Server]:
+    """The server, with four free GPUs and nothing else to do."""
+    yield shared_server
+    for number in range(4):
+        gpus.vacate(number)
+        gpus.restore(number)
+    shared_server.stop_runs()
 
 
 def test_runs_at_the_same_time_never_share_a_device(gpu_server: Server) -> None:
@@ -58,9 +75,9 @@ def test_more_devices_than_any_host_has_are_refused_at_once(gpu_server: Server) 
 
 
 def test_device_that_others_use_is_left_alone_until_they_leave(
-    gpu_server: Server, nvml: FakeNvml
+    gpu_server: Server, gpus: FakeNvml
 ) -> None:
-    nvml.occupy(1, pid=999_999)
+    gpus.occupy(1, pid=999_999)
     runs = [gpu_server.run("sleep 300", name=f"r{n}") for n in range(3)]
     taken = [held(gpu_server, run, 1)["gpus"][0] for run in runs]
     assert sorted(taken) == ["0", "2", "3"]
@@ -69,24 +86,20 @@ def test_device_that_others_use_is_left_alone_until_they_leave(
     careful = gpu_server.run("echo $CUDA_VISIBLE_DEVICES")
     pair = gpu_server.run("echo $CUDA_VISIBLE_DEVICES", gpus=2)
     assert gpu_server.get(f"/runs/{careful['id']}")["status"] == "queued"
-    nvml.vacate(1)
+    gpus.vacate(1)
     assert gpu_server.ended(careful["id"])["gpus"] == ["1"]
     gpu_server.post(f"/runs/{runs[1]['id']}/stop")
     assert sorted(gpu_server.ended(pair["id"])["gpus"]) == ["1", "2"]
-    for run in (runs[0], runs[2]):
-        gpu_server.post(f"/runs/{run['id']}/stop")
 
 
-def test_device_that_vanishes_is_given_to_nobody(gpu_server: Server, nvml: FakeNvml) -> None:
-    nvml.lose(2)
+def test_device_that_vanishes_is_given_to_nobody(gpu_server: Server, gpus: FakeNvml) -> None:
+    gpus.lose(2)
     runs = [gpu_server.run("sleep 300", name=f"r{n}") for n in range(4)]
     taken = sorted(held(gpu_server, run, 1)["gpus"][0] for run in runs[:3])
     assert taken == ["0", "1", "3"]
     assert gpu_server.get(f"/runs/{runs[3]['id']}")["status"] == "queued"
-    nvml.restore(2)
+    gpus.restore(2)
     assert held(gpu_server, runs[3], 1)["gpus"] == ["2"]
-    for run in runs:
-        gpu_server.post(f"/runs/{run['id']}/stop")
 
 
 def test_large_request_is_not_starved_by_small_ones(gpu_server: Server) -> None:

@@ -2,9 +2,12 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -55,6 +58,34 @@ def test_follower_that_reads_nothing_costs_no_memory(server: Server) -> None:
     assert shim.memory_info().rss - before < 64 * 1024 * 1024
     for one in lazy:
         one.close()
+
+
+def test_cli_goes_on_after_a_restart_of_the_api(server: Server, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    loop = f"echo begun; until [ -e '{go}' ]; do sleep 0.1; done; echo done"
+    run = server.run(loop, gpus=0)
+    command = [sys.executable, "-P", "-m", "shim.cli.main", "logs", "-f", run["id"]]
+    follower = subprocess.Popen(
+        command, env=server.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == "begun\n"
+    shim = server.child("shim.main")
+    shim.kill()
+    shim.wait(30)
+    wait_for(lambda: server.child("shim.main").pid != shim.pid, "the API is started again")
+    go.touch()
+    rest, told = follower.communicate(timeout=120)
+    assert (follower.returncode, rest) == (0, "done\n")
+    assert told.count("trying again") == 1
+    wait_for(lambda: answers(server), "the API answers the next test")
+
+
+def answers(server: Server) -> bool:
+    """Whether the API answers."""
+    with suppress(httpx.HTTPError):
+        return server.http.get("/health").is_success
+    return False
 
 
 def test_open_stream_does_not_keep_the_server_from_stopping(own_server: Server) -> None:

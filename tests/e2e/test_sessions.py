@@ -150,7 +150,13 @@ def test_max_iterations_is_a_hard_stop(server: Server, project: Path, script: Sc
     session = server.session_ended(server.start(project, script.agent, max_iterations=3))
     assert session["status"] == "completed"
     assert session["iteration"] == 3
-    assert script.calls() == 4
+    assert [step["kind"] for step in session["history"]] == [
+        "planning",
+        *["iteration"] * 3,
+        "reflection",
+    ]
+    assert "max_iterations: 3 iterations are used up" in script.prompt(5)
+    assert Path(session["report_path"]).is_file()
 
 
 @pytest.mark.parametrize(

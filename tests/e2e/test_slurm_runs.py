@@ -14,14 +14,24 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slurm, pytest.mark.timeout(900)]
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 
 
-@pytest.fixture
-def slurm_server(slurm: Slurm, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def shared_server(
+    slurm_session: Slurm, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A `wildloop up` that finds Slurm by itself."""
-    extra = {"SLURM_CONF": str(slurm.conf)}
-    project = make_project(tmp_path / "project")
-    running = start_server(tmp_path / "home", project, slots=None, extra=extra)
+    folder = tmp_path_factory.mktemp("slurm-server")
+    extra = {"SLURM_CONF": str(slurm_session.conf)}
+    project = make_project(folder / "project")
+    running = start_server(folder / "home", project, slots=None, extra=extra)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def slurm_server(slurm: Slurm, shared_server: Server) -> Iterator[Server]:
+    """The server, with an idle cluster and nothing else to do."""
+    yield shared_server
+    shared_server.stop_runs()
 
 
 def test_baseline_session_runs_wholly_on_slurm(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import git
+from flows import git, git_index
 from flows.errors import Conflict, InvalidRequest
 from flows.git import CommitResult, GitError, refusal_reason
 
@@ -518,7 +518,7 @@ async def test_a_lock_that_goes_away_is_waited_for(repo: Path) -> None:
 
 
 async def test_a_lock_that_stays_is_told(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git, "LOCK_TRIES", 2)
+    monkeypatch.setattr(git_index, "LOCK_TRIES", 2)
     write(repo / ".git" / "index.lock", "")
     with pytest.raises(GitError, match=r"locked .*index\.lock.*remove the file"):
         await commit(repo)

@@ -28,6 +28,10 @@ lr = 0.02
 [budget]
 runs = 14
 parallel = 2
+[keep]
+spare = ["exp"]
+[isolation]
+link = ["data", "weights.bin"]
 """
 
 
@@ -38,6 +42,8 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
     assert config.project.name == "digits"
     assert config.project.setup == ["uv sync"]
     assert config.project.protected == ["eval.py", "data/**"]
+    assert config.keep.spare == ["exp"]
+    assert config.isolation.link == ["data", "weights.bin"]
     assert config.metric == MetricConfig(name="val_accuracy", direction="max")
     assert config.budget.runs == 14
     assert config.search["lr"]["log"] is True
@@ -67,6 +73,7 @@ def test_an_empty_file_means_defaults(tmp_path: Path) -> None:
         ("[project]\nsetup = ['']", "[project] setup.0: must not be blank"),
         ("[project]\nprotected = ['/etc']", "[project] protected.0: must be a path or pattern"),
         ("[project]\nprotected = ['../x']", "[project] protected.0: must be a path or pattern"),
+        ("protected = ['/etc']", "[protected] 0: must be a path"),
         ("[budget]\nruns = 0", "[budget] runs: "),
         ("[budget]\nruns = true", "[budget] runs: "),
         ("[metrics]\nname = 'a'", "[metrics] is no known table: use one of project, metric"),
@@ -99,3 +106,11 @@ def test_a_folder_of_that_name_is_told(tmp_path: Path) -> None:
     (tmp_path / "wildloop.toml").mkdir()
     with pytest.raises(InvalidRequest, match="cannot be read"):
         load_project(tmp_path)
+
+
+def test_protected_files_may_stand_above_the_tables(tmp_path: Path) -> None:
+    text = 'protected = ["eval.py"]\n[project]\nprotected = ["eval.py", "data/**"]\n'
+    (tmp_path / "wildloop.toml").write_text(text)
+    config = load_project(tmp_path)
+    assert config is not None
+    assert config.protected_patterns == ["eval.py", "data/**"]

@@ -1,15 +1,19 @@
 """The copy of the runs of sweeps: right at every moment, and cheap to keep."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
+import pytest
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Completed, Running, Scheduled
 
 from flows.models.run import RunStatus
+from flows.store import run_index
 from flows.store.run_index import OPEN, RunIndex
 from flows.store.runs import EXPERIMENT_TAG, to_run
 
@@ -114,6 +118,41 @@ async def test_clock_of_a_host_that_is_behind_loses_no_end() -> None:
     await statuses(index, server)
     server.put("s", Completed(timestamp=datetime.now(UTC) - timedelta(minutes=4)), id=run.id)
     assert await statuses(index, server) == {"s": [RunStatus.FINISHED]}
+
+
+async def test_what_is_read_ahead_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_index, "WARM_AFTER_SECONDS", 0.0)
+    index, server = RunIndex(), Server()
+    for _ in range(300):
+        server.put("s", long_ago())
+    server.meanwhile = refuse_once(server)
+    await index.warm(server)  # type: ignore[arg-type]
+    server.told = 0
+    assert len((await statuses(index, server))["s"]) == 300
+    assert server.told == 0
+
+
+async def test_old_copy_answers_while_all_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    index, server = RunIndex(), Server()
+    moved, gone = server.put("old", long_ago()), server.put("old", long_ago())
+    await statuses(index, server)
+    server.put("new", long_ago(), id=moved.id)
+    del server.flow_runs[gone.id]
+    monkeypatch.setattr(run_index, "WHOLE_SECONDS", -1.0)
+    assert await statuses(index, server) == {"old": [RunStatus.FINISHED] * 2}
+    monkeypatch.setattr(run_index, "WHOLE_SECONDS", 900.0)
+    while await statuses(index, server) != {"new": [RunStatus.FINISHED]}:
+        await asyncio.sleep(0)
+
+
+def refuse_once(server: Server) -> Callable[[], None]:
+    """The server's first answer is an error."""
+
+    def refuse() -> None:
+        server.meanwhile = lambda: None
+        raise httpx.ConnectError("not up yet")
+
+    return refuse
 
 
 def test_every_state_is_either_open_or_an_end() -> None:

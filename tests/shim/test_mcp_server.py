@@ -318,6 +318,45 @@ async def test_answer_of_a_stranger_is_told_as_such(tmp_path: Path, body: bytes)
     assert f"what answers at {url} is no Wildloop server" in text
 
 
+class Flaky(BaseHTTPRequestHandler):
+    """Creates a run at every request, but the first answer is lost."""
+
+    keys: ClassVar[list[str]]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.keys.append(self.headers["Idempotency-Key"])
+        failed = len(self.keys) == 1
+        body = b'{"detail": "try again"}' if failed else b'{"id": "r"}'
+        self.send_response(503 if failed else 201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+async def test_creation_that_is_tried_again_bears_the_same_key(tmp_path: Path) -> None:
+    handler = type("Handler", (Flaky,), {"keys": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listening.server_address[1]}"
+            async with tools_of(url, "x", tmp_path) as tools:
+                assert await tools.refused("create_run", name="a", command="true") == "try again"
+                await tools.read("create_run", name="a", command="true")
+                await tools.read("create_run", name="a", command="true")
+                await tools.read("create_sweep", name="s", goal="g")
+        finally:
+            listening.shutdown()
+            thread.join()
+    first, second, third, sweep = handler.keys  # type: ignore[attr-defined]
+    assert first == second
+    assert len({first, third, sweep}) == 3
+
+
 def test_server_ends_with_its_client_and_prints_nothing_of_its_own(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "shim.cli.main", "mcp"],

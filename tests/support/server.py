@@ -82,6 +82,20 @@ class Server:
 
         return wait_for(look, f"run {run_id} ends", seconds)
 
+    def stop_runs(self) -> None:
+        """Stop every run that is not over, and wait until it is."""
+        active = [
+            run["id"]
+            for status in ("ready", "queued", "launching", "running")
+            for run in self.get("/runs", status=status, limit=1000)
+        ]
+        for run_id in active:
+            # It may end by itself meanwhile, which is as good.
+            answer = self.http.post(f"/runs/{run_id}/stop")
+            assert answer.is_success or answer.status_code == 409, answer.text
+        for run_id in active:
+            self.ended(run_id)
+
     def reaches(self, run_id: str, status: str, seconds: float = 30.0) -> dict[str, Any]:
         """The run, once it has this status."""
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from blocks.agents.baseline import writing
+from blocks.agents.baseline import evolution, writing
 from blocks.agents.baseline.analysis import failures, groups
 from blocks.agents.baseline.api import Api, ApiError, RunView
 from blocks.agents.baseline.check import check_faults, check_text
@@ -27,6 +27,7 @@ from blocks.agents.baseline.stages import (
     create_missing,
     next_batch,
     runs_of,
+    shares,
 )
 from blocks.agents.baseline.tasks import (
     TaskLine,
@@ -75,11 +76,10 @@ def check() -> int:
     """`--check`: say in one line whether the agent's libraries are there."""
     try:
         import httpx
-        import optuna
     except ImportError as error:
         sys.stderr.write(f"the baseline agent cannot run: {error}\n")
         return 1
-    sys.stdout.write(f"baseline agent: httpx {httpx.__version__}, optuna {optuna.__version__}\n")
+    sys.stdout.write(f"baseline agent: httpx {httpx.__version__}\n")
     return 0
 
 
@@ -95,7 +95,7 @@ def act(api: Api, project: ProjectFile, where: Surroundings, prompt: str) -> dic
         ) from error
     if where.phase == "reflection":
         return reflect(api, project, where, text)
-    reply = iterate(api, project, where, text)
+    reply = iterate(api, project, where, text, evolution.is_enabled(prompt))
     if STEER_HEADING in prompt:
         reply["summary"] = f"{reply['summary']}{STEER_NOTE}"
     return reply
@@ -122,7 +122,7 @@ def plan(api: Api, project: ProjectFile, where: Surroundings, prompt: str) -> di
 
 
 def iterate(
-    api: Api, project: ProjectFile, where: Surroundings, plan_text: str
+    api: Api, project: ProjectFile, where: Surroundings, plan_text: str, has_evolution: bool
 ) -> dict[str, str | None]:
     """Carry out the current task."""
     tasks = read_tasks(plan_text)
@@ -130,7 +130,7 @@ def iterate(
     if task is None:
         return {"summary": "Every task is closed.", "promise": "DONE"}
     if task.id in STAGES:
-        said = run_stage(api, project, where, task)
+        said = run_stage(api, project, where, task, has_evolution)
     elif task.id in (CHECK, MIDPOINT, ANALYSIS, VERDICT):
         said = write_up(api, project, where, task, goal_section(plan_text))
     else:
@@ -138,19 +138,25 @@ def iterate(
         said = Said(f"cancelled: this agent has no LLM and cannot do '{task.text[:200]}'.")
     last = sum(one.is_open for one in tasks) == 1
     promise = "WAITING" if said.waiting else "DONE" if last else None
-    return {"summary": f"{task.id}: {said.text}", "promise": promise}
+    summary = f"{task.id}: {said.text}"
+    return {"summary": summary, "evo_sweep": said.evo_sweep, "promise": promise}
 
 
 class Said(NamedTuple):
-    """What came of a task: a sentence, and whether runs are waited for."""
+    """What came of a task: a sentence, whether runs are waited for, a sweep that is asked for."""
 
     text: str
     waiting: bool = False
+    evo_sweep: str | None = None
 
 
-def run_stage(api: Api, project: ProjectFile, where: Surroundings, task: TaskLine) -> Said:
+def run_stage(
+    api: Api, project: ProjectFile, where: Surroundings, task: TaskLine, has_evolution: bool
+) -> Said:
     """Create a stage's next runs, wait for them, or close the task when all have ended."""
     stage, ledger, runs = STAGES[task.id], read_ledger(where, STAGES[task.id].prefix), api.runs()
+    if stage.kind == "evolve" and (has_evolution or ledger.asked):
+        return evolve(api, project, where, task, ledger, runs)
     sights = Sights(
         project=project, runs=runs, session_id=where.session_id, slots=api.cluster().slots
     )
@@ -171,6 +177,36 @@ def run_stage(api: Api, project: ProjectFile, where: Surroundings, task: TaskLin
             waiting=True,
         )
     return close_stage(project, where, task, ledger, runs, cut)
+
+
+def evolve(
+    api: Api,
+    project: ProjectFile,
+    where: Surroundings,
+    task: TaskLine,
+    ledger: Ledger,
+    runs: Sequence[RunView],
+) -> Said:
+    """Ask for the stage's evolutionary sweep, wait for it, or close the task when it has ended."""
+    stage, count = STAGES[task.id], shares(project).of(task.id)
+    count = min(count, max(0, project.budget.runs - len(runs)))
+    sweep = api.evo_sweep(stage.prefix) if ledger.asked else None
+    if sweep is not None and sweep.ended:
+        if not ledger.complete:
+            ledger = evolution.told(ledger, sweep, runs)
+            write_ledger(where, stage.prefix, ledger)
+        return close_stage(project, where, task, ledger, runs, "")
+    if sweep is not None:
+        return Said(f"the sweep {stage.prefix} goes on.", waiting=True)
+    if not groups(runs, project) or not count:
+        return close_stage(project, where, task, ledger, runs, "")
+    if ledger.asked >= evolution.ASKS:
+        mark(where.tasks_path, task.id, "-")
+        return Said(f"cancelled: the sweep {stage.prefix} was asked for and not begun.")
+    write_ledger(where, stage.prefix, ledger.model_copy(update={"asked": ledger.asked + 1}))
+    mark(where.tasks_path, task.id, "/")
+    block = evolution.sweep_block(stage.prefix, count, project, runs)
+    return Said(f"asked for {count} trials ({stage.prefix}).", waiting=True, evo_sweep=block)
 
 
 def close_stage(

@@ -54,12 +54,13 @@ class Group(BaseModel):
 
 
 class Effect(BaseModel):
-    """What undoing one change of the best does, at the search's seed."""
+    """What undoing one change of the best does, by means over the same seeds on both sides."""
 
-    run: RunView
+    runs: list[RunView]
     undone: dict[str, Any]
     reference: float
     value: float | None
+    seeds: int = 0
 
 
 def configuration_of(run: RunView, project: ProjectFile) -> Configuration:
@@ -159,20 +160,26 @@ def effects(
     group = group_of(runs, project, reference)
     if group is None:
         return []
-    found = []
+    found: dict[str, Effect] = {}
     for run in ablated:
         mine = configuration_of(run, project)
         undone = {name: mine.get(name) for name in reference if mine.get(name) != reference[name]}
-        found.append(
-            Effect(
-                run=run,
-                undone=undone,
-                # The same seed on both sides; their mean only where the best has no such run.
-                reference=group.by_seed.get(SEARCH_SEED, group.mean),
-                value=result_of(run, project),
-            )
-        )
-    return found
+        fresh = Effect(runs=[], undone=undone, reference=group.mean, value=None)
+        found.setdefault(key_of(mine), fresh).runs.append(run)
+    for effect in found.values():
+        values = {
+            SEARCH_SEED if run.seed is None else run.seed: value
+            for run in effect.runs
+            if (value := result_of(run, project)) is not None
+        }
+        common = [seed for seed in values if seed in group.by_seed]
+        if common:
+            effect.reference = statistics.fmean(group.by_seed[seed] for seed in common)
+            effect.value = statistics.fmean(values[seed] for seed in common)
+            effect.seeds = len(common)
+        elif values:
+            effect.value, effect.seeds = statistics.fmean(values.values()), len(values)
+    return list(found.values())
 
 
 class Target(BaseModel):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 TRIES = 5
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+NOT_FOUND = 404
 RETRIED = frozenset({429, 500, 502, 503, 504})
 PAGE = 1000
 SHOWN = 500
@@ -20,6 +21,10 @@ Found = TypeVar("Found")
 
 class ApiError(Exception):
     """The API refused, does not answer, or answers with something else."""
+
+
+class NotThere(ApiError):
+    """The API knows no such thing."""
 
 
 class RunView(BaseModel):
@@ -62,6 +67,38 @@ class SessionView(BaseModel):
     """What this agent reads of its session."""
 
     goal: str
+
+
+class TrialView(BaseModel):
+    """What this agent reads of a trial."""
+
+    run_id: str | None = None
+    parameters: dict[str, Any]
+
+
+class EvoSweepState(BaseModel):
+    """The part of an evolutionary sweep that holds its trials."""
+
+    trials: list[TrialView] = Field(default_factory=list)
+
+
+class EvoSweepView(BaseModel):
+    """What this agent reads of an evolutionary sweep."""
+
+    name: str
+    status: str
+    reason: str = ""
+    state: EvoSweepState
+
+    @property
+    def trials(self) -> list[TrialView]:
+        """Its trials, in the order they were asked for."""
+        return self.state.trials
+
+    @property
+    def ended(self) -> bool:
+        """Whether it asks for no further trial."""
+        return self.status != "running"
 
 
 class Api:
@@ -120,6 +157,15 @@ class Api:
         body = {"name": name, "goal": goal, "chat_session_id": self._session_id}
         found = known()
         return (found or self._create("/sweeps/wild", body, TypeAdapter(SweepView), known)).id
+
+    def evo_sweep(self, name: str) -> EvoSweepView | None:
+        """The session's evolutionary sweep, if its last one has this name."""
+        path = f"/wild/v2/evo-sweep/{self._session_id}"
+        try:
+            found = _read(TypeAdapter(EvoSweepView), self._call("GET", path))
+        except NotThere:
+            return None
+        return found if found.name == name else None
 
     def create_run(self, **body: Any) -> RunView:
         """Create a queued run; after a lost answer, look for it by name before trying again."""
@@ -188,6 +234,8 @@ class _Attempt:
             if not response.is_error:
                 return response
             fault = f"answered {response.status_code}: {response.text[:SHOWN]}"
+            if response.status_code == NOT_FOUND:
+                raise NotThere(f"{self._what} {fault}")
             if response.status_code not in RETRIED:
                 raise ApiError(f"{self._what} {fault}")
             wanted = response.headers.get("Retry-After", "")

@@ -119,7 +119,7 @@ class Train(BaseModel):
 
 
 class BudgetTable(BaseModel):
-    """[budget]: runs in all, seeds of baseline and best, configurations asked of TPE at once."""
+    """[budget]: runs in all, seeds of baseline and best, those tried at once near the best."""
 
     model_config = ConfigDict(extra="allow")
 

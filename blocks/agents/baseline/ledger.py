@@ -22,10 +22,15 @@ class Trial(BaseModel):
 
 
 class Ledger(BaseModel):
-    """The trials of one stage. `reference` is the configuration that they are compared with."""
+    """The trials of one stage.
+
+    `reference` is the configuration that they are compared with; `asked` counts how often an
+    evolutionary sweep was asked for.
+    """
 
     trials: list[Trial] = Field(default_factory=list)
     reference: dict[str, Any] | None = None
+    asked: int = 0
     complete: bool = False
 
 

@@ -40,7 +40,7 @@ _PHASES: tuple[tuple[str, tuple[_Line, ...]], ...] = (
         (
             _Line(
                 "P2-T1",
-                "Search broadly: {broad} random configurations",
+                "Search broadly: {broad} configurations by a Latin hypercube",
                 "broad.md",
                 "{broad} runs have ended",
             ),
@@ -57,14 +57,14 @@ _PHASES: tuple[tuple[str, tuple[_Line, ...]], ...] = (
         (
             _Line(
                 "P3-T1",
-                "Search by TPE: {first} configurations",
-                "guided-1.md",
+                "Search near the best: {first} configurations where the best three lie",
+                "near.md",
                 "{first} runs have ended",
             ),
             _Line(
                 "P3-T2",
-                "Search by TPE: {second} more, told of all before",
-                "guided-2.md",
+                "Evolutionary sweep: {second} trials around the best",
+                "evolved.md",
                 "{second} runs have ended",
             ),
         ),
@@ -80,7 +80,7 @@ _PHASES: tuple[tuple[str, tuple[_Line, ...]], ...] = (
             ),
             _Line(
                 "P4-T2",
-                "Ablation: undo the changes of the best one by one, {ablation} at most",
+                "Ablation: undo the changes of the best one by one, {ablation} runs at most",
                 "ablation.md",
                 "the effect of each undone change is written down",
             ),
@@ -143,7 +143,8 @@ def _notes(project: ProjectFile) -> str:
         + (f"- Always: {', '.join(f'{k}={v}' for k, v in fixed.items())}.\n" if fixed else "")
         + f"- Budget: {project.budget.runs} runs in all. One configuration is one run; the search "
         "uses seed 0.\n"
-        "- No LLM: a Latin hypercube, then Optuna's TPE, then further seeds and an ablation.\n"
+        "- No LLM: a Latin hypercube, then narrower ones around the best, an evolutionary sweep\n"
+        "  (where the session takes none: narrower ones again), further seeds, an ablation.\n"
         "- Each stage writes what it will run (`<stage>.json`) before it creates the first run."
     )
 

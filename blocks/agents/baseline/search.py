@@ -1,21 +1,18 @@
-"""Which configurations to try: a Latin hypercube, then Optuna's TPE, asked and told."""
+"""Which configurations to try: a Latin hypercube, then ever narrower ones around the best."""
 
 import json
+import math
 import random
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from blocks.agents.baseline.config import Dimension, ProjectFile
 
-if TYPE_CHECKING:
-    # Importing Optuna takes half a second: most calls of the agent do without.
-    from optuna.distributions import BaseDistribution
-
 Configuration = dict[str, Any]
-STARTUP_TRIALS = 3
 ASKS_PER_CONFIGURATION = 10
 DIGITS = 4
+PROMISING = 3
+MARGIN = 0.1
 
 
 def random_configurations(
@@ -52,67 +49,69 @@ def _place(dimension: Dimension, share: float) -> Any:
     return round(value) if dimension.int else value
 
 
-def tpe_configurations(
+def narrowed(project: ProjectFile, ranked: Sequence[Configuration]) -> ProjectFile:
+    """The project with its search space cut down to where the best configurations lie.
+
+    A range keeps what the best three span, and a tenth of itself to either side; a list keeps the
+    values that they have. After a broad search this found better configurations than TPE, at the
+    few runs that a session has (`bench/search`).
+
+    Args:
+        project: the whole space.
+        ranked: configurations with a result, best first; none leaves the space as it is.
+    """
+    best = ranked[:PROMISING]
+    if not best:
+        return project
+    space = {
+        name: _around(dimension, [one[name] for one in best if name in one])
+        for name, dimension in project.search.items()
+    }
+    return project.model_copy(update={"search": space})
+
+
+def _around(dimension: Dimension, places: Sequence[Any]) -> Dimension:
+    """The part of a dimension where the places lie."""
+    inside = [place for place in places if dimension.has(place)]
+    if not inside:
+        return dimension
+    if dimension.values is not None:
+        kept = [value for value in dimension.values if value in inside]
+        return dimension.model_copy(update={"values": kept})
+    low, high = dimension.range
+    shares = [_share(dimension, place) for place in inside]
+    first, last = (
+        _place(dimension, max(0.0, min(shares) - MARGIN)),
+        _place(dimension, min(1.0, max(shares) + MARGIN)),
+    )
+    if dimension.int:
+        first, last = max(low, min(first, min(inside) - 1)), min(high, max(last, max(inside) + 1))
+    else:
+        first, last = max(low, _rounded(first)), min(high, _rounded(last))
+    if not first < last:
+        return dimension
+    return dimension.model_copy(update={"low": float(first), "high": float(last)})
+
+
+def _share(dimension: Dimension, value: float) -> float:
+    """Where `value` lies in a range, from 0 to 1; inverse to `_place`."""
+    low, high = dimension.range
+    if dimension.log:
+        return math.log(value / low) / math.log(high / low)
+    return (value - low) / (high - low)
+
+
+def near_configurations(
     project: ProjectFile,
-    tried: Sequence[tuple[Configuration, float | None]],
+    ranked: Sequence[Configuration],
+    seen: Sequence[Configuration],
     count: int,
     seed: int,
 ) -> list[Configuration]:
-    """Up to `count` new configurations by TPE (Bergstra et al. 2011), told of everything tried.
-
-    A configuration without a result (None) is told as failed, and never asked for again. Those
-    asked for together are kept apart by the constant liar. What lies outside the searched ranges,
-    as a baseline may, is not told: Optuna takes no such trial.
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = _distributions(project.search)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True
-        )
-    study = optuna.create_study(
-        direction="maximize" if project.metric.direction == "max" else "minimize", sampler=sampler
-    )
-    for configuration, value in tried:
-        if not in_space(configuration, project):
-            continue
-        state = optuna.trial.TrialState.FAIL if value is None else optuna.trial.TrialState.COMPLETE
-        study.add_trial(
-            optuna.trial.create_trial(
-                params=configuration, distributions=space, value=value, state=state
-            )
-        )
-    known = {key_of(configuration) for configuration, _ in tried}
-    found: list[Configuration] = []
-    for _ in range(count * ASKS_PER_CONFIGURATION):
-        if len(found) == count:
-            break
-        _take(study.ask(space).params, project, known, found)
-    return found
-
-
-def _distributions(space: Mapping[str, Dimension]) -> "dict[str, BaseDistribution]":
-    """The search space in Optuna's terms."""
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
-
-    found: dict[str, BaseDistribution] = {}
-    for name, dimension in space.items():
-        if dimension.values is not None:
-            found[name] = CategoricalDistribution(dimension.values)
-            continue
-        low, high = dimension.range
-        if dimension.int:
-            found[name] = IntDistribution(int(low), int(high), log=dimension.log)
-        else:
-            found[name] = FloatDistribution(low, high, log=dimension.log)
-    return found
+    """Up to `count` new configurations near the best; from the whole space where none is left."""
+    near = random_configurations(narrowed(project, ranked), seen, count, seed)
+    left = count - len(near)
+    return near + random_configurations(project, [*seen, *near], left, seed) if left else near
 
 
 def _take(
@@ -133,7 +132,11 @@ def _short(value: Any, dimension: Dimension) -> Any:
     if dimension.values is not None or not isinstance(value, float):
         return value
     low, high = dimension.range
-    return min(high, max(low, float(f"{value:.{DIGITS}g}")))
+    return min(high, max(low, _rounded(value)))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
 
 
 def in_space(configuration: Configuration, project: ProjectFile) -> bool:

@@ -23,11 +23,14 @@ from blocks.agents.baseline.ledger import Ledger, Trial, read_ledger, write_ledg
 from blocks.agents.baseline.search import (
     Configuration,
     key_of,
+    near_configurations,
     random_configurations,
-    tpe_configurations,
 )
 
 SMALLEST_BATCH = 2
+POPULATION = 4
+EVOLVED = 0.6
+MOST_BROAD = 16
 
 
 class Stage(BaseModel):
@@ -37,17 +40,19 @@ class Stage(BaseModel):
 
     prefix: str
     goal: str
-    kind: Literal["baseline", "broad", "guided", "confirm", "ablate"]
+    kind: Literal["baseline", "broad", "near", "evolve", "confirm", "ablate"]
 
 
 ABLATION = "p4-ablate"
 STAGES = {
     "P1-T2": Stage(prefix="p1-baseline", goal="How good is the baseline?", kind="baseline"),
     "P2-T1": Stage(prefix="p2-broad", goal="Where in the space is it good?", kind="broad"),
-    "P3-T1": Stage(prefix="p3-tpe-a", goal="What does TPE find?", kind="guided"),
-    "P3-T2": Stage(prefix="p3-tpe-b", goal="What does TPE find, told of all?", kind="guided"),
+    "P3-T1": Stage(prefix="p3-near", goal="What is near the best?", kind="near"),
+    "P3-T2": Stage(prefix="p3-evo", goal="What do the best breed?", kind="evolve"),
     "P4-T1": Stage(prefix="p4-confirm", goal="Does the best hold over seeds?", kind="confirm"),
-    "P4-T2": Stage(prefix=ABLATION, goal="Which change of the best matters?", kind="ablate"),
+    "P4-T2": Stage(
+        prefix=ABLATION, goal="Ablation: which change of the best matters?", kind="ablate"
+    ),
 }
 
 
@@ -76,17 +81,28 @@ def shares(project: ProjectFile) -> RunShares:
     """Divide the budget: seeds of the baseline and of the best, ablation, and search the rest."""
     runs = project.budget.runs
     seeds = min(project.budget.seeds, max(2, (runs - 4) // 3))
-    ablation = min(len(project.search), max(1, runs // 5))
-    left = runs - seeds - (seeds - 1) - ablation
-    broad = max(2, left * 4 // 10)
-    first = (left - broad + 1) // 2
+    most = max(1, runs // 4)
+    # As many seeds for each change as there is room for, at least one.
+    each = min(seeds, max(1, most // len(project.search)))
+    ablation = min(each * len(project.search), most, runs - 2 * seeds - 3)
+    broad, near, evolved = search_shares(runs - seeds - (seeds - 1) - ablation)
     return RunShares(
         baseline=seeds,
         broad=broad,
-        guided=(first, left - broad - first),
+        guided=(near, evolved),
         confirm=seeds - 1,
         ablation=ablation,
     )
+
+
+def search_shares(runs: int) -> tuple[int, int, int]:
+    """How many of `runs` (4 or more) search broadly, near the best, and by evolution."""
+    broad = max(2, min(runs // 2, MOST_BROAD))
+    left = runs - broad
+    evolved = POPULATION * round(EVOLVED * left / POPULATION)
+    if not 0 < evolved < left:
+        evolved = left // 2
+    return broad, left - evolved, evolved
 
 
 class Sights(BaseModel):
@@ -96,6 +112,7 @@ class Sights(BaseModel):
     runs: list[RunView]
     session_id: str
     slots: int
+    has_evolution: bool = False
 
 
 def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
@@ -114,11 +131,12 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
             wanted = [
                 (one, SEARCH_SEED) for one in random_configurations(project, seen, count, draw)
             ]
-        case "guided":
+        case "near" | "evolve":
             batch = project.budget.parallel or max(SMALLEST_BATCH, sights.slots)
+            ranked = [one.configuration for one in groups(runs, project)]
             # Where nothing has a result yet, more of the same would spend the budget for nothing.
-            asked = min(batch, count - start) if groups(runs, project) else 0
-            found = tpe_configurations(project, _tried(runs, project), asked, seed=len(runs))
+            asked = min(batch, count - start) if ranked else 0
+            found = near_configurations(project, ranked, _tried(runs, project), asked, len(runs))
             wanted = [(one, SEARCH_SEED) for one in found]
             complete = len(found) < max(1, asked) or start + len(found) == count
         case "confirm":
@@ -128,8 +146,13 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
         case "ablate":
             best = promising(runs, project)
             reference = best.configuration if best else None
-            wanted = [(one, SEARCH_SEED) for one in _undone(reference or {}, project)][:count]
+            undone = _undone(reference or {}, project)
+            each = min(project.budget.seeds, max(1, count // max(1, len(undone))))
+            wanted = [(one, seed) for one in undone for seed in range(each)][:count]
     made = {_identity(run, project): run.name for run in runs if _worth_reuse(run, project)}
+    if stage.kind == "ablate":
+        # Its runs are told by their names: one of another stage would not be seen as an ablation.
+        made = {}
     trials = [
         Trial(
             name=made.get((key_of(configuration), seed), f"{stage.prefix}-{number:02d}"),
@@ -149,15 +172,9 @@ def promising(runs: Sequence[RunView], project: ProjectFile) -> Group | None:
     return best if gain(best, base, project) > 0 else None
 
 
-def _tried(
-    runs: Sequence[RunView], project: ProjectFile
-) -> list[tuple[Configuration, float | None]]:
-    """Every configuration so far with its mean; None where no run of it has a result."""
-    means = {key_of(group.configuration): group.mean for group in groups(runs, project)}
-    configurations = {
-        key_of(one): one for one in (configuration_of(run, project) for run in runs) if one
-    }
-    return [(one, means.get(key)) for key, one in configurations.items()]
+def _tried(runs: Sequence[RunView], project: ProjectFile) -> list[Configuration]:
+    """Every configuration so far, with or without a result."""
+    return [one for one in (configuration_of(run, project) for run in runs) if one]
 
 
 def _undone(best: Configuration, project: ProjectFile) -> list[Configuration]:

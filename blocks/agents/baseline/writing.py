@@ -177,14 +177,15 @@ def ablation_lines(
 def _effect(effect: Effect, spread: float, project: ProjectFile) -> str:
     undone = "- " + ", ".join(f"{name} back at {value}" for name, value in effect.undone.items())
     if effect.value is None:
-        return f"{undone}: no result ({effect.run.name}, {effect.run.status})"
+        return f"{undone}: no result ({named(effect.runs)})"
     loss = project.metric.better_by(effect.reference, effect.value)
     verdict = "the change matters, beyond the spread" if loss > spread else "within the spread"
     if loss < -spread:
         verdict = "better without the change, beyond the spread"
     return (
-        f"{undone}: {project.metric.name} {effect.value:.5g} against {effect.reference:.5g} at "
-        f"the same seed, a loss of {loss:+.4f}: {verdict} of {spread:.4f} ({effect.run.name})"
+        f"{undone}: {project.metric.name} {effect.value:.5g} against {effect.reference:.5g} over "
+        f"{effect.seeds} common seed{'s' if effect.seeds > 1 else ''}, a loss of {loss:+.4f}: "
+        f"{verdict} of {spread:.4f} ({', '.join(run.name for run in effect.runs)})"
     )
 
 

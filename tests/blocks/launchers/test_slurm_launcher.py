@@ -19,7 +19,7 @@ from tests.support.server import alive, wait_for
 from tests.support.slurm import Slurm
 
 pytestmark = pytest.mark.slurm
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 class Place:

@@ -1,16 +1,18 @@
 """The command line, as a subprocess."""
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from flows.models.run import RunCounts
 from flows.models.session import BestResult, Phase, Session, SessionStatus
 from shim.cli.demo import verdict
-from shim.cli.view import best_text, change_line, summary_lines
+from shim.cli.view import best_text, change_line, panel, summary_lines
 from shim.net import free_ports
 from tests.support.server import Server, command_environment
 
@@ -51,6 +53,8 @@ def test_no_server_is_one_line_with_the_mend(tmp_path: Path) -> None:
     [
         (["start", "", "--workdir", "."], "goal"),
         (["start", "x", "--branch", "sideways"], "branch"),
+        (["start", "x", "--keep", "best"], "keep"),
+        (["start", "x", "--keep-alpha", "0.9"], "keep_alpha"),
         (["stop", "--runs", "maybe"], "keep or stop"),
         (["up", "--host", "0.0.0.0", "--no-token"], "without a token"),
         (["up", "--workdir", "/no/such/folder"], "/no/such/folder"),
@@ -159,3 +163,24 @@ def test_views_show_what_matters() -> None:
         assert part in text
     assert "best 0.97" in change_line(session())
     assert best_text(session(best=None)) == "none yet"
+
+
+def test_views_show_spending_and_what_is_waited_for() -> None:
+    plain = "\n".join(summary_lines(session()))
+    assert "agent     " not in plain and "budget" not in plain
+    spent = session(
+        budget={"hours": 8, "runs": 20},
+        spent={"hours": 2.5, "runs": 7, "cost_usd": 1.234, "cost_is_estimate": True},
+        usage={"input": 1000, "output": 50, "cache_read": 2000, "cache_write": 3},
+        history=[{"index": 0, "kind": "planning", "started_at": 0.0, "cost_usd": 1.234}],
+        note="waiting for the agent's rate limit until 12:00:00 UTC",
+    )
+    text = "\n".join(summary_lines(spent))
+    assert "3,003 tokens in (2,000 from the cache), 50 out, $1.23 (estimate)" in text
+    assert "hours 2.5 of 8, runs 7 of 20" in text
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(panel(spent, ["12:00:01 iteration-01 | ls [not markup]"]))
+    shown = console.export_text()
+    for part in ("3,003 tokens", "runs 7 of 20", "ls [not markup]"):
+        assert part in shown and part not in plain
+    assert "rate limit until 12:00:00" in shown and "rate limit until" in change_line(spent)

@@ -21,6 +21,7 @@ class MemoryApi:
     def __init__(self) -> None:
         self.runs: list[Body] = []
         self.sweeps: list[Body] = []
+        self.evo_sweep: Body | None = None
         self.goal = "Get val_accuracy above 0.97"
         self.slots = 2
         self.requests: list[str] = []
@@ -68,6 +69,8 @@ class MemoryApi:
                     return 200, self._cluster()
                 case "GET", "/wild/v2/status":
                     return 200, {"session_id": query["chat_session_id"], "goal": self.goal}
+                case "GET", path if path.startswith("/wild/v2/evo-sweep/") and self.evo_sweep:
+                    return 200, self.evo_sweep
                 case "GET", path if path in ("/health", "/wild/v2/system-health"):
                     return 200, {"ok": True}
                 case "GET", path if path.startswith("/prompt-skills/"):

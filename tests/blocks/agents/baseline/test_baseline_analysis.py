@@ -123,21 +123,27 @@ def test_runs_without_result_are_failures_by_cause() -> None:
     }
 
 
-def test_ablation_compares_at_the_same_seed() -> None:
+def test_ablation_compares_over_the_same_seeds() -> None:
     best = [run_of(f"best-{s}", 0.97 + s / 100, lr=0.1, width=32, seed=s) for s in range(3)]
     undone = [
         run_of("no-lr", 0.90, lr=0.5, width=32),
         run_of("no-width", 0.968, lr=0.1, width=16),
-        run_of("no-luck", None, lr=0.1, width=16, status="failed"),
+        run_of("no-luck", None, lr=0.5, width=16, status="failed"),
+        run_of("no-lr-1", 0.92, lr=0.5, width=32, seed=1),
     ]
     runs, project = [*BASELINE, *best, *undone], project_of()
     reference = {"lr": 0.1, "width": 32}
     found = effects(undone, runs, project, reference)
-    assert [one.reference for one in found] == [0.97, 0.97, 0.97]
-    assert [one.undone for one in found] == [{"lr": 0.5}, {"width": 16}, {"width": 16}]
+    assert [one.undone for one in found] == [
+        {"lr": 0.5},
+        {"width": 16},
+        {"lr": 0.5, "width": 16},
+    ]
+    assert [one.seeds for one in found] == [2, 1, 0]
+    assert [one.reference for one in found] == pytest.approx([0.975, 0.97, 0.98])
     lines = ablation_lines(runs, (undone, reference), project)
-    assert "lr back at 0.5: score 0.9 against 0.97" in lines[0]
-    assert "a loss of +0.0700: the change matters, beyond the spread of 0.0100" in lines[0]
+    assert "lr back at 0.5: score 0.91 against 0.975 over 2 common seeds" in lines[0]
+    assert "a loss of +0.0650: the change matters, beyond the spread of 0.0100" in lines[0]
     assert "within the spread" in lines[1]
     assert "no result" in lines[2]
 

@@ -124,7 +124,7 @@ def test_missing_variables_are_named(tmp_path: Path) -> None:
 def test_check_says_in_one_line_that_the_libraries_are_there(tmp_path: Path) -> None:
     done = run_module(["--check"], cwd=tmp_path)
     assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 1 and "optuna" in done.stdout
+    assert len(done.stdout.splitlines()) == 1 and "httpx" in done.stdout
     assert run_module(["--chek"], cwd=tmp_path).returncode == 2
 
 

@@ -12,10 +12,11 @@ from blocks.agents.baseline.ledger import Trial
 from blocks.agents.baseline.search import (
     in_space,
     key_of,
+    narrowed,
+    near_configurations,
     random_configurations,
-    tpe_configurations,
 )
-from blocks.agents.baseline.stages import command_line, shares
+from blocks.agents.baseline.stages import command_line, search_shares, shares
 
 
 def project_of(**tables: Any) -> ProjectFile:
@@ -65,32 +66,55 @@ def test_random_configurations_cover_each_range() -> None:
     assert len({int(one["drop"] / 0.9 * 8) for one in found}) == 8
 
 
-def test_tpe_asks_for_new_configurations_inside_and_near_the_good_ones() -> None:
+def test_space_is_narrowed_to_where_the_best_lie() -> None:
     project = project_of()
-    tried = [(one, abs(one["lr"] - 0.03)) for one in random_configurations(project, [], 25, seed=3)]
-    found = tpe_configurations(project, tried, 6, seed=1)
-    assert len({key_of(one) for one in found} - {key_of(one) for one, _ in tried}) == 6
-    assert all(in_space(one, project) for one in found)
-    assert sum(one["lr"] < 0.2 for one in found) >= 4
-
-
-def test_tpe_takes_failed_and_outside_configurations() -> None:
-    project = project_of()
-    tried = [
-        (project.base() | {"lr": 7.0}, 0.5),
-        (project.base() | {"lr": 0.9}, None),
-        (project.base(), 0.4),
+    best = [
+        {"lr": 0.03, "width": 32, "depth": 3, "drop": 0.4},
+        {"lr": 0.01, "width": 32, "depth": 3, "drop": 0.5},
+        {"lr": 0.02, "width": 64, "depth": 4, "drop": 0.45},
+        {"lr": 0.9, "width": 16, "depth": 1, "drop": 0.0},
     ]
-    found = tpe_configurations(project, tried, 3, seed=1)
-    assert len(found) == 3
-    assert key_of(tried[1][0]) not in {key_of(one) for one in found}
+    near = narrowed(project, best).search
+    assert near["width"].values == [32, 64], "the fourth is not among the best three"
+    low, high = near["lr"].range
+    assert 0.001 < low < 0.01 < 0.03 < high < 0.1
+    low, high = near["depth"].range
+    assert (low, high) == (2, 5)
+    low, high = near["drop"].range
+    assert low == pytest.approx(0.31) and high == pytest.approx(0.59)
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 12), known=st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_near_configurations_are_new_and_inside(seed: int, count: int, known: int) -> None:
+    project = project_of()
+    ranked = random_configurations(project, [], known, seed) if known else []
+    found = near_configurations(project, ranked, ranked, count, seed + 1)
+    assert len(found) == count
+    assert all(in_space(one, project) for one in found)
+    assert len({key_of(one) for one in [*found, *ranked]}) == count + len(ranked)
+
+
+def test_a_best_outside_the_space_narrows_nothing() -> None:
+    project = project_of()
+    outside = {"lr": 7.0, "width": 512, "depth": 9, "drop": -1.0}
+    assert narrowed(project, [outside]).search == project.search
 
 
 def test_an_exhausted_space_gives_fewer_configurations() -> None:
     project = project_of(search={"width": {"values": [16, 32, 64]}}, baseline={"width": 16})
     first = random_configurations(project, [project.base()], 5, seed=1)
     assert sorted(one["width"] for one in first) == [32, 64]
-    assert tpe_configurations(project, [(one, 1.0) for one in first], 4, seed=1) == [{"width": 16}]
+    # Nothing is left near the best, so it is looked for elsewhere.
+    assert near_configurations(project, first[:1], first, 4, seed=1) == [{"width": 16}]
+
+
+@given(st.integers(4, 500))
+def test_search_shares_spend_all_runs(runs: int) -> None:
+    broad, near, evolved = search_shares(runs)
+    assert broad + near + evolved == runs
+    assert min(broad, near, evolved) >= 1
+    assert evolved % 4 == 0 or evolved < 4, "whole generations"
 
 
 def test_integers_and_floats_of_one_value_are_one_configuration() -> None:

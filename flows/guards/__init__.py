@@ -1,0 +1,1 @@
+"""What agents may not do, enforced: protected files, breaches of protocol, leaked secrets."""

@@ -1,0 +1,1 @@
+"""The report of a session: every number in it comes from a run that it names."""

@@ -1,0 +1,45 @@
+"""The report of a session as it stands."""
+
+import asyncio
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect.client.orchestration import PrefectClient
+
+from flows.keep.texts import kept_section
+from flows.models.session import Session, SessionRecord
+from flows.project import load_project
+from flows.report.build import Report, build
+from flows.report.facts import SessionFacts
+from flows.report.gather import gather
+from flows.settings import Settings
+
+
+async def report_now(
+    client: PrefectClient, settings: Settings, session: Session, record: SessionRecord
+) -> Report:
+    """The report of a session as it stands; nothing is written into its project."""
+    facts = SessionFacts(
+        id=session.session_id,
+        goal=session.goal,
+        agent=session.agent,
+        workdir=session.workdir,
+        status=session.status.value,
+        iterations=session.history,
+        started_at=session.started_at,
+        now=session.finished_at or datetime.now(UTC).timestamp(),
+        ended=(record.ended_reason or session.error or "") if not session.is_active else "",
+        branch=record.branch,
+        base_commit=record.base_commit,
+        ui_url=session.ui_url,
+        kept=kept_section(session.keep, session.keep_alpha, record.keep),
+    )
+    project = await asyncio.to_thread(load_project, Path(session.workdir))
+    gathered = await gather(client, settings, facts, project, session.is_active)
+
+    def make() -> Report:
+        with tempfile.TemporaryDirectory(prefix="wildloop-report-") as folder:
+            return build(gathered, Path(folder))
+
+    return await asyncio.to_thread(make)

@@ -1,0 +1,59 @@
+"""runs.csv: every run of a session with all that is known of it."""
+
+import csv
+import io
+from typing import Any
+
+from flows.report.configurations import seed_of
+from flows.report.facts import ReportFacts
+
+FIELDS = (
+    "id",
+    "name",
+    "call",
+    "sweep_id",
+    "status",
+    "exit_code",
+    "error",
+    "seed",
+    "command",
+    "workdir",
+    "git_commit",
+    "host",
+    "gpus",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "run_dir",
+    "ui_url",
+)
+# A spreadsheet takes text that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def runs_csv(facts: ReportFacts) -> str:
+    """The table: the fields, a column for each parameter, a column for each metric."""
+    parameters = sorted({name for run in facts.runs for name in run.parameters})
+    metrics = sorted({name for run in facts.runs for name in run.metrics})
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        [*FIELDS, *(f"parameter.{name}" for name in parameters), *(f"metric.{n}" for n in metrics)]
+    )
+    for run in facts.runs:
+        known = run.model_dump(mode="json") | {
+            "call": facts.label_of(run),
+            "gpus": " ".join(run.gpus),
+            "seed": seed_of(run),
+        }
+        cells = [known[name] for name in FIELDS]
+        cells += [run.parameters.get(name) for name in parameters]
+        cells += [run.metrics.get(name) for name in metrics]
+        writer.writerow([_cell(cell) for cell in cells])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return "" if value is None else value

@@ -1,0 +1,107 @@
+"""A session's report over HTTP."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import HTMLResponse
+
+from flows.models.session import Session
+from flows.paths import SessionPaths
+from flows.report.build import Report
+from flows.report.now import report_now
+from flows.report.page import POLICY
+from shim.deps import Sessions, WithPrefect, WithSettings
+from shim.errors import RESPONSES
+from shim.models import ReportView
+
+router = APIRouter(prefix="/wild/v2/report", tags=["wild"], responses=RESPONSES)
+
+Now = Annotated[
+    bool,
+    Query(description="Make it anew from what is known now, also where there is a final one."),
+]
+
+
+@router.get("/{session_id}", summary="A session's report")
+async def get_report(
+    session_id: str,
+    sessions: Sessions,
+    client: WithPrefect,
+    settings: WithSettings,
+    now: Now = False,
+) -> ReportView:
+    """The final one; while the session goes on (or with `now`), one of how it stands."""
+    session = await sessions.find(session_id)
+    paths = SessionPaths.of(session.workdir, session.session_id)
+    is_final = not (now or session.is_active)
+    text = await asyncio.to_thread(_read, paths, "report.md") if is_final else None
+    if text is not None:
+        page = str(paths.page) if paths.page.is_file() else None
+        return ReportView(
+            session_id=session.session_id,
+            report=text,
+            report_path=str(paths.report),
+            page_path=page,
+        )
+    report = await _make(session, sessions, client, settings)
+    return ReportView(session_id=session.session_id, report=report.markdown)
+
+
+@router.get(
+    "/{session_id}/html",
+    summary="A session's report as a page",
+    response_class=HTMLResponse,
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+)
+async def get_report_page(
+    session_id: str,
+    sessions: Sessions,
+    client: WithPrefect,
+    settings: WithSettings,
+    now: Now = False,
+) -> HTMLResponse:
+    """One page with its plots in it: no script, and nothing is loaded from elsewhere."""
+    session = await sessions.find(session_id)
+    paths = SessionPaths.of(session.workdir, session.session_id)
+    text = (
+        None if now or session.is_active else await asyncio.to_thread(_read, paths, "report.html")
+    )
+    text = text or (await _make(session, sessions, client, settings)).html
+    return HTMLResponse(text, headers={"Content-Security-Policy": POLICY})
+
+
+@router.get(
+    "/{session_id}/runs.csv",
+    summary="All runs of a session as a table",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+async def get_report_runs(
+    session_id: str,
+    sessions: Sessions,
+    client: WithPrefect,
+    settings: WithSettings,
+    now: Now = False,
+) -> Response:
+    """A row a run, with a column for each parameter and each metric."""
+    session = await sessions.find(session_id)
+    paths = SessionPaths.of(session.workdir, session.session_id)
+    is_final = not (now or session.is_active)
+    text = await asyncio.to_thread(_read, paths, "runs.csv") if is_final else None
+    text = text or (await _make(session, sessions, client, settings)).csv
+    return Response(text, media_type="text/csv; charset=utf-8")
+
+
+async def _make(
+    session: Session, sessions: Sessions, client: WithPrefect, settings: WithSettings
+) -> Report:
+    record = await sessions.record(session.session_id)
+    return await report_now(client, settings, session, record)
+
+
+def _read(paths: SessionPaths, name: str) -> str | None:
+    try:
+        return (paths.root / name).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None

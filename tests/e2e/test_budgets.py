@@ -1,0 +1,141 @@
+"""Budgets: each bound ends its session with a reflection and a report, and no request passes it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.fake_agent import answers, fake_agent
+from tests.support.script import STOP, Script, planned
+from tests.support.server import Server, wait_for
+
+pytestmark = pytest.mark.e2e
+WAITING = "<summary>queued</summary><promise>WAITING</promise>"
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    return Script(tmp_path / "script").reply(1, planned()).default(STOP)
+
+
+def check_end(session: dict[str, Any], name: str) -> None:
+    """A proper end: completed, the reason said, a reflection last, a report written."""
+    assert (session["status"], session["error"]) == ("completed", None)
+    last = session["history"][-1]
+    assert (last["kind"], last["failed"]) == ("reflection", False)
+    report = Path(session["report_path"]).read_text()
+    assert f"budget: {name}" in report
+    assert not [step for step in session["history"] if step["failed"]]
+
+
+def waits_for_runs(server: Server, script: Script, number: int, count: int) -> None:
+    """Let call `number` create runs that take long, one slot each, and wait for them."""
+    body = '{\\"name\\": \\"long\\", \\"command\\": \\"sleep 300\\", \\"auto_start\\": true, '
+    body += '\\"chat_session_id\\": \\"$WILDLOOP_SESSION_ID\\"}'
+    script.shell(
+        number,
+        f'for i in $(seq {count}); do curl -sf -H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN" '
+        f'-H "Content-Type: application/json" -d "{body}" $WILDLOOP_SERVER_URL/runs > /dev/null\n'
+        f"done\necho '{WAITING}'\n",
+    )
+
+
+def test_hours_end_a_waiting_session_and_its_runs(
+    server: Server, project: Path, script: Script
+) -> None:
+    waits_for_runs(server, script, 2, count=3)
+    session_id = server.start(project, script.agent, wait_seconds=600, budget={"hours": 15 / 3600})
+    session = server.session_ended(session_id, 90)
+    check_end(session, "hours")
+    assert (session["runs"]["canceled"], session["runs"]["total"]) == (3, 3)
+    runs = server.get("/runs", chat_session_id=session_id)
+    assert sorted(run["started_at"] is None for run in runs) == [False, False, True]
+    assert "This session is at its end" in script.prompt(3)
+
+
+def test_hours_cut_a_call_in_progress(server: Server, project: Path, script: Script) -> None:
+    script.shell(2, "echo said so far; sleep 300")
+    session_id = server.start(project, script.agent, budget={"hours": 10 / 3600})
+    session = server.session_ended(session_id, 60)
+    check_end(session, "hours")
+    step = session["history"][1]
+    assert step["exit_reason"] == "timeout"
+    assert "time was used up" in step["error"]
+    assert "said so far" in Path(step["transcript"]).read_text()
+
+
+def test_gpu_hours_stop_runs_that_go_beyond(server: Server, project: Path, script: Script) -> None:
+    waits_for_runs(server, script, 2, count=1)
+    session_id = server.start(
+        project, script.agent, wait_seconds=600, budget={"gpu_hours": 4 / 3600}
+    )
+    session = server.session_ended(session_id, 90)
+    check_end(session, "gpu_hours")
+    assert session["runs"]["canceled"] == 1
+    assert 4 <= session["spent"]["gpu_hours"] * 3600 < 30
+
+
+def test_cost_ends_a_session_before_the_next_call(
+    server: Server, project: Path, tmp_path: Path
+) -> None:
+    agent = fake_agent(server, "dear", tmp_path / "bin", answers(planned()), answers(STOP))
+    session = server.session_ended(server.start(project, agent, budget={"cost_usd": 0.4}))
+    check_end(session, "cost_usd")
+    assert [step["kind"] for step in session["history"]] == ["planning", "reflection"]
+    assert session["spent"]["cost_usd"] == pytest.approx(1.0)
+
+
+def test_eight_requests_at_once_do_not_pass_the_bound_of_runs(
+    server: Server, project: Path, script: Script
+) -> None:
+    go = script.folder / "go"
+    script.shell(2, f'until [ -e "{go}" ]; do sleep 0.2; done; echo "<summary>made</summary>"')
+    script.reply(3, "<summary>evaluated</summary>")
+    session_id = server.start(project, script.agent, budget={"runs": 3})
+    wait_for(lambda: script.calls() == 2, "iteration 1 runs")
+
+    def create(number: int) -> httpx.Response:
+        body = {"name": f"r{number}", "command": "true", "chat_session_id": session_id, "gpus": 0}
+        headers = {"Idempotency-Key": f"{session_id}-{number}"}
+        return server.http.post("/runs", json=body, headers=headers)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers_ = list(pool.map(create, range(8)))
+    made = [number for number, answer in enumerate(answers_) if answer.status_code == 201]
+    refused = [answer for answer in answers_ if answer.status_code == 409]
+    assert (len(made), len(refused)) == (3, 5)
+    assert all("budget.runs: 3 of 3 are used" in one.json()["detail"] for one in refused)
+    again = create(made[0])
+    assert (again.status_code, again.json()["id"]) == (201, answers_[made[0]].json()["id"])
+    check_other_ways(server, session_id, str(again.json()["id"]))
+    ids = [run["id"] for run in server.get("/runs", chat_session_id=session_id)]
+    assert len(ids) == 3
+    for run_id in ids:
+        assert server.http.post(f"/runs/{run_id}/start").status_code == 200
+        server.ended(run_id)
+    go.touch()
+    session = server.session_ended(session_id)
+    check_end(session, "runs")
+    # One more iteration evaluates what the last runs have brought.
+    assert [step["kind"] for step in session["history"]][1:] == ["iteration"] * 2 + ["reflection"]
+    assert server.http.post(f"/runs/{ids[0]}/rerun").status_code == 201
+
+
+def check_other_ways(server: Server, session_id: str, run_id: str) -> None:
+    """Every other way to a further run is closed, too."""
+    grid = {"name": "g", "base_command": "true", "parameters": {"a": [1, 2]}, "gpus": 0}
+    grid["chat_session_id"] = session_id
+    assert server.http.post("/sweeps", json=grid).status_code == 409
+    draft = server.post("/sweeps", {**grid, "status": "draft"})["id"]
+    assert server.http.post(f"/sweeps/{draft}/start").status_code == 409
+    wild = {"name": "w", "goal": "g", "chat_session_id": session_id}
+    sweep = server.post("/sweeps/wild", wild)["id"]
+    for path in (f"/sweeps/{sweep}/runs", f"/runs/{run_id}/rerun"):
+        body = {"name": "x", "command": "true"} if "sweeps" in path else {}
+        answer = server.http.post(path, json=body)
+        assert answer.status_code == 409, path
+        assert "budget.runs" in answer.json()["detail"]
+    put = server.http.put(f"/sweeps/{draft}", json={"status": "pending"})
+    assert put.status_code == 409

@@ -1,0 +1,211 @@
+"""Keep or discard, and snapshots of the code, with an agent that replies by script."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flows.keep.ledger import read_ledger
+from tests.support.project import git
+from tests.support.script import Script, planned
+from tests.support.server import Server, wait_for
+
+pytestmark = pytest.mark.e2e
+
+TRAIN = """\
+for word in "$@"; do case $word in --seed=*) seed=${word#*=};; esac; done
+base=800
+noise=(0 3 -4 5)
+echo "score=0.$((base + noise[seed]))"
+"""
+TRIALS = "".join(
+    f"- goal: seed {seed}\n  command: bash train.sh\n  gpus: 0\n  parameters: {{seed: {seed}}}\n"
+    for seed in (1, 2, 3)
+)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    return Script(tmp_path / "script")
+
+
+@pytest.fixture
+def project(project: Path) -> Path:
+    (project / "train.sh").write_text(TRAIN)
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "train")
+    return project
+
+
+def measured(edit: str, summary: str) -> str:
+    """A call that edits the code and runs it on three seeds."""
+    block = f"<summary>{summary}</summary>\n<experiments>\n{TRIALS}</experiments>\n"
+    return f"{edit}\ncat <<'END'\n{block}END\n"
+
+
+def kill_worker_at_the_first_discard(server: Server, project: Path) -> Path:
+    """A git hook that ends the worker between the decision and the commit that takes back."""
+    killed = project.parent / "killed"
+    hook = project / ".git/hooks/prepare-commit-msg"
+    pid = server.child("flows.worker.main").pid
+    hook.write_text(
+        "#!/bin/bash\n"
+        f'if grep -q "discard: its change is taken back" "$1" && [ ! -e "{killed}" ]; then\n'
+        f'  touch "{killed}"; kill -9 {pid}; exit 1\nfi\n'
+    )
+    hook.chmod(0o755)
+    return killed
+
+
+def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
+    server: Server, project: Path, script: Script
+) -> None:
+    killed = kill_worker_at_the_first_discard(server, project)
+    script.reply(1, planned())
+    script.shell(2, measured("", "P1-T1: the baseline"))
+    script.shell(3, measured("sed -i s/base=800/base=900/ train.sh", "P1-T2: twice\tas wide"))
+    script.shell(
+        4,
+        measured(
+            "sed -i 's/base=900/base=500/' train.sh; echo 'seed=1' > seeds.sh; mkdir -p lib; "
+            "echo x > lib/new.sh",
+            "P1-T3: another optimiser",
+        ),
+    )
+    script.shell(5, measured("sed -i 1iexit train.sh; sed -i '1s/$/ 3/' train.sh", "P2-T1: breaks"))
+    script.shell(6, measured("sed -i s/base=900/base=901/ train.sh", "P2-T2: a hair more"))
+    script.shell(7, "echo notes > notes.txt; echo '<summary>P2-T3: wrote notes</summary>'")
+    session_id = server.start(project, script.agent, keep="better", max_iterations=6)
+    session = server.session_ended(session_id, 280)
+    assert (session["status"], session["error"]) == ("completed", None)
+    assert killed.exists()
+    assert script.calls() == 7
+
+    found = server.get(f"/wild/v2/results/{session_id}")
+    statuses = [(row["iteration"], row["status"]) for row in found["rows"]]
+    assert statuses == [
+        (1, "keep"),
+        (2, "keep"),
+        (3, "discard"),
+        (4, "crash"),
+        (5, "discard"),
+        (6, "keep"),
+    ]
+    baseline, wide, worse, crash, hair, notes = found["rows"]
+    assert baseline["metric"] == pytest.approx(0.80133, abs=1e-4)
+    assert wide["p"] < 0.001 and wide["test"] == "Welch t" and wide["seeds"] == "1,2,3"
+    assert worse["gain"] < 0 and hair["p"] > 0.05
+    assert "seed edited" in worse["warnings"]
+    assert crash["metric"] is None and "no configuration" in crash["why"]
+    assert notes["n"] == 0 and "not measured" in notes["why"]
+    assert found["best"]["iteration"] == 2 and found["best"]["commit"].startswith(wide["commit"])
+
+    table = Path(found["results_path"]).read_text()
+    rows = read_ledger(table)
+    assert [row["status"] for row in rows] == [status for _, status in statuses]
+    assert rows[1]["description"] == "P1-T2: twice as wide"
+
+    assert (project / "train.sh").read_text() == TRAIN.replace("800", "900")
+    assert not (project / "lib").exists() and not (project / "seeds.sh").exists()
+    assert (project / "notes.txt").exists()
+    assert git(project, "status", "--porcelain") == ""
+    for row in found["rows"]:
+        assert git(project, "rev-parse", row["tag"]).startswith(row["commit"])
+    assert "base=500" in git(project, "show", f"{worse['tag']}:train.sh")
+    assert git(project, "show", f"{worse['tag']}:lib/new.sh") == "x\n"
+    taken = git(project, "log", "--format=%s", "main..HEAD").count("its change is taken back")
+    assert taken == 3
+    for row in (worse, crash, hair):
+        assert "base=900" in git(project, "show", f"{row['reverted_by']}:train.sh")
+    assert len(server.get("/runs", chat_session_id=session_id)) == 15
+
+    assert "Nothing is measured yet" in script.prompt(2)
+    assert "iteration-02: **keep**: better" in script.prompt(4)
+    told = script.prompt(5)
+    assert "iteration-03: **discard**: not shown to be better" in told
+    assert f"wild/{session_id}/iteration-03" in told
+    assert "a changed seed is no improvement" in told
+    assert "iteration-04: **crash**" in script.prompt(6)
+    assert "Best so far: 0.90133 ± 0.0047 over 3 seeds" in script.prompt(7)
+    log = server.get(f"/wild/v2/iteration-log/{session_id}")["log"]
+    assert log.count("## iteration-03: discard") == 1
+    report = server.get(f"/wild/v2/report/{session_id}")["report"]
+    assert "3 keep, 2 discard, 1 crash" in report
+    shown = cli(server, "results", session_id)
+    assert "discard" in shown and "best: 0.90133" in shown
+    assert json.loads(cli(server, "results", session_id, "--json")) == found
+
+
+def test_a_queued_run_executes_the_code_of_its_creation(
+    server: Server, project: Path, script: Script
+) -> None:
+    go = project.parent / "go"
+    blockers = [server.run(f'until [ -e "{go}" ]; do sleep 0.2; done') for _ in range(2)]
+    for run in blockers:
+        server.reaches(run["id"], "running")
+    script.reply(1, planned())
+    body = json.dumps(
+        {
+            "name": "old code",
+            "command": "touch left.ckpt; cat data/numbers.csv; bash train.sh --seed=1",
+            "auto_start": True,
+            "chat_session_id": "SESSION",
+        }
+    )
+    script.shell(
+        2,
+        "mkdir data; echo data > .gitignore; echo 42 > data/numbers.csv\n"
+        f"body='{body}'\n"
+        'curl -sf -H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN" -H "Content-Type: application/json" '
+        '-d "${body/SESSION/$WILDLOOP_SESSION_ID}" $WILDLOOP_SERVER_URL/runs > /dev/null\n'
+        "sed -i s/base=800/base=900/ train.sh\n"
+        "echo '<summary>edited meanwhile</summary>'\n",
+    )
+    script.reply(3, "<summary>heard</summary>")
+    session_id = server.start(
+        project,
+        script.agent,
+        isolation="snapshot",
+        keep="better",
+        max_iterations=1,
+        wait_seconds=600,
+    )
+    wait_for(lambda: server.session(session_id)["phase"] == "waiting", "the session waits", 60)
+    (queued,) = server.get("/runs", chat_session_id=session_id)
+    assert queued["status"] == "queued"
+    assert "base=900" in (project / "train.sh").read_text()
+    assert "Where runs execute" in script.prompt(2)
+    # The decision waits for the run; a steer is heard meanwhile, in the same iteration.
+    server.post("/wild/v2/steer", {"context": "Mind the gap", "session_id": session_id})
+    wait_for(lambda: script.calls() == 3, "the steer is heard", 60)
+    assert "Mind the gap" in script.prompt(3)
+    go.touch()
+    ended = server.ended(queued["id"])
+    assert (ended["status"], ended["metrics"]) == ("finished", {"score": 0.803})
+    assert "42" in server.get(f"/runs/{queued['id']}/logs")["content"]
+    session = server.session_ended(session_id)
+    assert session["status"] == "completed"
+    assert [(step["index"], step["turn"]) for step in session["history"]][1:] == [(1, 1), (1, 2)]
+    manifest = json.loads((Path(ended["run_dir"]) / "manifest.json").read_text())
+    assert manifest["git_commit"] == ended["git_commit"]
+    assert Path(manifest["worktree"]).parent == project / ".wild/worktrees"
+    assert "base=800" in git(project, "show", f"{manifest['snapshot']}:train.sh")
+    # Its output is where it was; the code has gone from there.
+    assert [path.name for path in Path(manifest["worktree"]).iterdir()] == ["left.ckpt"]
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+    (row,) = server.get(f"/wild/v2/results/{session_id}")["rows"]
+    assert "old code ran other code than this iteration has left: train.sh" in row["warnings"]
+    again = server.post(f"/runs/{queued['id']}/rerun", {"exact": True})
+    assert server.ended(again["id"])["metrics"] == {"score": 0.803}
+    later = server.post(f"/runs/{queued['id']}/rerun")
+    assert server.ended(later["id"])["metrics"] == {"score": 0.903}
+
+
+def cli(server: Server, *words: str) -> str:
+    """The output of a `wildloop` command."""
+    env = server.env | {"WILDLOOP_SERVER_URL": server.url, "COLUMNS": "200"}
+    done = subprocess.run(
+        ["wildloop", *words], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
