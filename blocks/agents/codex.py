@@ -113,6 +113,8 @@ class Codex(StreamAgent):
         found: dict[str, Any] = {
             "check_for_update_on_startup": False,
             "analytics.enabled": False,
+            # A file of all variables, secrets included, that stays when the call is ended.
+            "features.shell_snapshot": False,
             # The agent's commands need Wildloop's token and the PATH that the worker has.
             "shell_environment_policy.inherit": "all",
             "shell_environment_policy.ignore_default_excludes": True,

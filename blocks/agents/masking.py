@@ -1,5 +1,6 @@
 """Takes secrets out of stored files."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -27,18 +28,19 @@ def mask_file(path: Path, secrets: Iterable[str]) -> bool:
     """Overwrite the secrets in a file with as many asterisks; whether there were any.
 
     In place and in bounded memory: whoever reads the file meanwhile keeps his place, and a crash
-    in between loses nothing.
+    in between loses nothing. When the file was written last stays to be seen.
     """
     is_masked = False
     for secret in secrets:
         word = secret.encode()
         found = list(_places(path, word))
         if found:
-            is_masked = True
+            is_masked, written = True, path.stat()
             with path.open("r+b") as file:
                 for place in found:
                     file.seek(place)
                     file.write(b"*" * len(word))
+            os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))
     return is_masked
 
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from blocks.launchers.processes import MARKER
+
 NAME = "wildloop"
 # A busy host may take long to start it, and a slow API to answer.
 START_SECONDS = 60
@@ -16,6 +18,8 @@ VARIABLES = (
     "WILDLOOP_AUTH_TOKEN",
     "WILDLOOP_SERVER_URL",
     "WILDLOOP_SESSION_ID",
+    # By it a server that outlives its agent is found and ended.
+    MARKER,
 )
 
 

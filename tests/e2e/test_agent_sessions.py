@@ -146,6 +146,8 @@ def test_runs_are_the_agents_own_and_finished(drive: Drive) -> None:
 def test_every_call_is_counted_committed_and_kept(drive: Drive) -> None:
     history = drive.session["history"]
     assert all(step["exit_reason"] == "finished" and step["cost_usd"] > 0 for step in history)
+    assert all(step["usage"]["output"] > 0 for step in history)
+    assert drive.session["usage"]["input"] == sum(step["usage"]["input"] for step in history)
     assert all(step["commit"] for step in history)
     assert git(drive.project, "branch", "--show-current").strip() == f"wild/{drive.id}"
     subjects = git(drive.project, "log", "--format=%s", "main..HEAD")
@@ -154,6 +156,7 @@ def test_every_call_is_counted_committed_and_kept(drive: Drive) -> None:
     for step in history:
         text = Path(step["transcript"]).read_text(encoding="utf-8")
         assert "## Reply" in text and step["summary"] in text
+        assert Path(step["transcript"]).with_suffix(".jsonl").stat().st_size > 0
     report = drive.server.get(f"/wild/v2/report/{drive.id}")
     assert Path(report["report_path"]).is_file()
     assert all(name in report["report"] for name in RUNS)
