@@ -40,8 +40,13 @@ fix: $(VENV)/.installed-dev ## let ruff mend what it can
 bench: $(VENV)/.installed-dev ## benchmarks beside plain Prefect (by hand, idle machine)
 	$(BIN)/python -m bench.engine
 	$(BIN)/python -m bench.database
+	$(BIN)/python -m bench.api
+	$(BIN)/python -m bench.scale
+
+docs: $(VENV)/.installed-dev ## write the generated parts of docs/api.md anew
+	$(BIN)/python -m shim.reference
 
 clean: ## remove what make made
 	rm -rf $(VENV) .demo build dist *.egg-info
 
-.PHONY: help install demo test lint fix bench clean
+.PHONY: help install demo test lint fix bench docs clean

@@ -124,7 +124,8 @@ class Crowd:
         if status is not None:
             params["status"] = status
         found: list[Any] = []
-        while True:
+        # More pages than that there are only where one comes again and again.
+        for _ in range(self.runs // PAGE + 2):
             page = await self._ask(http, "GET", "/runs", self.read_ms, params=params)
             found += page or []
             if not page or len(page) < PAGE:

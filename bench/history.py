@@ -7,6 +7,7 @@ is not made: no list reads it.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,26 @@ CLIENTS = 6
 SWEEP_SIZE = 20
 
 
-def seed(prefect_api_url: str, workdir: Path, count: int, seconds: float) -> int:
+def seed(
+    prefect_api_url: str,
+    workdir: Path,
+    count: int,
+    seconds: float,
+    sweep_ids: Sequence[str] | None = None,
+) -> int:
     """Record `count` finished runs; return how many there were time for in `seconds`.
+
+    With `sweep_ids` these sweeps have as many of them each; without, every twenty are one's.
 
     Raises:
         httpx.HTTPError: the server refuses one.
     """
-    return asyncio.run(_seed(prefect_api_url, workdir, count, seconds))
+    return asyncio.run(_seed(prefect_api_url, workdir, count, seconds, sweep_ids))
 
 
-async def _seed(url: str, workdir: Path, count: int, seconds: float) -> int:
+async def _seed(
+    url: str, workdir: Path, count: int, seconds: float, sweep_ids: Sequence[str] | None
+) -> int:
     deadline, numbers, made = time.monotonic() + seconds, iter(range(count)), 0
     async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
         named = await http.get(f"/deployments/name/{EXPERIMENT}/{DEPLOYMENT}")
@@ -42,7 +53,8 @@ async def _seed(url: str, workdir: Path, count: int, seconds: float) -> int:
             for number in numbers:
                 if time.monotonic() > deadline:
                     return
-                answer = await http.post(path, json=recorded_run(number, workdir))
+                sweep_id = sweep_ids[number % len(sweep_ids)] if sweep_ids else None
+                answer = await http.post(path, json=recorded_run(number, workdir, sweep_id))
                 answer.raise_for_status()
                 made += 1
 
@@ -50,8 +62,8 @@ async def _seed(url: str, workdir: Path, count: int, seconds: float) -> int:
     return made
 
 
-def recorded_run(number: int, workdir: Path) -> dict[str, Any]:
-    """The body that creates finished run `number`; every twenty are one sweep's."""
+def recorded_run(number: int, workdir: Path, sweep_id: str | None = None) -> dict[str, Any]:
+    """The body that creates finished run `number`; without a sweep, every twenty are one's."""
     ended = time.time() - 1.0
     spec = RunSpec(
         name=f"recorded-{number}",
@@ -59,7 +71,7 @@ def recorded_run(number: int, workdir: Path) -> dict[str, Any]:
         workdir=str(workdir),
         parameters={"lr": 1e-3 * (number % 7 + 1), "batch_size": 32, "depth": number % 5},
         seed=number,
-        sweep_id=f"bench-{number // SWEEP_SIZE}",
+        sweep_id=sweep_id or f"bench-{number // SWEEP_SIZE}",
     )
     facts = RunFacts(
         started_at=ended - 60.0,

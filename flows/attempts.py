@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from blocks.cluster.contention import is_contention
 from flows.models.run import RunSpec
 from flows.paths import RunPaths
+from flows.redaction import redact
 
 CONTENTION_DELAY_SECONDS = 30.0
 TAIL_BYTES = 64 * 1024
@@ -90,11 +91,11 @@ def retry_after(
 
 
 def log_tail(log: Path, since: int = 0, size: int = TAIL_BYTES) -> str:
-    """The end of a log, from byte `since` on, at most `size` bytes of it."""
+    """The end of a log, from byte `since` on, at most `size` bytes of it, without secrets."""
     try:
         with log.open("rb") as file:
             file.seek(max(since, file.seek(0, 2) - size))
-            return file.read(size).decode("utf-8", "replace")
+            return redact(file.read(size).decode("utf-8", "replace"))
     except FileNotFoundError:
         return ""
 

@@ -23,6 +23,7 @@ from flows.attempts import begin_next
 from flows.control import current_control
 from flows.errors import WildloopError
 from flows.execution import Execution, Outcome, launch_fault
+from flows.guards.leaks import mask_token
 from flows.guards.runs import RunGuard, verdict
 from flows.manifest import Manifest, finish_manifest, write_manifest
 from flows.metrics import run_metrics
@@ -87,15 +88,6 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
         return outcome
 
 
-async def _release(spec: RunSpec, run_id: str) -> None:
-    workdir = Path(spec.workdir or Settings.from_environment().workdir)
-    try:
-        await checkout.release(workdir, run_id)
-    except (git.GitError, OSError) as error:
-        # The run has its outcome; what is left is taken away when its session ends.
-        get_run_logger().warning("the worktree of the run was not tidied: %s", error)
-
-
 async def _believed(execution: Execution, outcome: Outcome) -> Outcome:
     """The outcome, or a failure where protected files were written to meanwhile."""
     if outcome.status != "finished":
@@ -105,6 +97,15 @@ async def _believed(execution: Execution, outcome: Outcome) -> Outcome:
     if not violations:
         return outcome
     return Outcome(status="failed", message=verdict(violations), exit_code=outcome.exit_code)
+
+
+async def _release(spec: RunSpec, run_id: str) -> None:
+    workdir = Path(spec.workdir or Settings.from_environment().workdir)
+    try:
+        await checkout.release(workdir, run_id)
+    except (git.GitError, OSError) as error:
+        # The run has its outcome; what is left is taken away when its session ends.
+        get_run_logger().warning("the worktree of the run was not tidied: %s", error)
 
 
 async def _record_launch(store: RunStore, execution: Execution, status: ProcessStatus) -> None:
@@ -167,6 +168,13 @@ async def _requeue(store: RunStore, execution: Execution, outcome: Outcome) -> O
 async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -> None:
     if not execution.paths.manifest.exists():
         return
+    token = store.settings.token
+    await asyncio.to_thread(
+        mask_token,
+        execution.paths.root,
+        [execution.paths.log.name, execution.paths.metrics.name],
+        token.get_secret_value() if token else None,
+    )
     finished = await asyncio.to_thread(_finish_files, execution.paths, outcome)
     await store.write_facts(UUID(execution.run_id), finished)
 

@@ -27,6 +27,8 @@ async def plan_session(session: ResearchSession) -> None:
         PlanningFailed: there is no plan after three calls.
     """
     await session.enter(Phase.PLANNING)
+    # The agent writes the plan into it, maybe by a plain `cat >`.
+    session.paths.root.mkdir(parents=True, exist_ok=True)
     faults: list[str] = []
     for attempt in range(1, ATTEMPTS + 1):
         label = "planning" if attempt == 1 else f"planning.{attempt}"

@@ -94,6 +94,19 @@ class AlertsConfig(BaseModel):
     )
 
 
+class AgentConfig(BaseModel):
+    """[agent]: what an agent may touch in this project; see the sandbox of the agent blocks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sandbox: bool | Literal["auto"] | None = Field(
+        default=None, description="true: bubblewrap or no session; auto: where it works."
+    )
+    sandbox_network: bool = Field(default=True, description="false: it reaches nothing at all.")
+    sandbox_writable: list[Text] = Field(default_factory=list)
+    sandbox_hidden: list[Text] = Field(default_factory=list)
+
+
 class KeepConfig(BaseModel):
     """[keep]: of sessions that keep only what is shown to be better."""
 
@@ -116,19 +129,6 @@ class IsolationConfig(BaseModel):
     )
 
 
-class AgentConfig(BaseModel):
-    """[agent]: what an agent may touch in this project; see the sandbox of the agent blocks."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sandbox: bool | Literal["auto"] | None = Field(
-        default=None, description="true: bubblewrap or no session; auto: where it works."
-    )
-    sandbox_network: bool = Field(default=True, description="false: it reaches nothing at all.")
-    sandbox_writable: list[Text] = Field(default_factory=list)
-    sandbox_hidden: list[Text] = Field(default_factory=list)
-
-
 class ProjectConfig(BaseModel):
     """wildloop.toml. The tables of the built-in agent are its own business."""
 
@@ -141,9 +141,9 @@ class ProjectConfig(BaseModel):
     baseline: dict[str, Any] = Field(default_factory=dict)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
+    agent: AgentConfig = Field(default_factory=AgentConfig)
     keep: KeepConfig = Field(default_factory=KeepConfig)
     isolation: IsolationConfig = Field(default_factory=IsolationConfig)
-    agent: AgentConfig = Field(default_factory=AgentConfig)
     protected: list[ProjectPath] = Field(
         default_factory=list, description="The same as [project] protected, above all tables."
     )
@@ -159,9 +159,9 @@ _TABLES: dict[str, type[BaseModel]] = {
     "project": ProjectSection,
     "metric": MetricConfig,
     "alerts": AlertsConfig,
+    "agent": AgentConfig,
     "keep": KeepConfig,
     "isolation": IsolationConfig,
-    "agent": AgentConfig,
 }
 
 

@@ -9,12 +9,14 @@ from fastapi import Depends, FastAPI
 from prefect.client.orchestration import PrefectClient, get_client
 from starlette.middleware.cors import CORSMiddleware
 
+from blocks.agents.masking import SHORTEST
 from flows.redaction import Redactor
 from flows.settings import Settings
 from flows.store.run_index import RunIndex
 from shim import errors, openapi
 from shim.auth import HEADER, TokenCheck
 from shim.budgets import BudgetGate, keep_budgets
+from shim.leaks import TokenLeaks
 from shim.limits import BodyLimit, CreationGate, Limits, limit_creations
 from shim.metrics import MetricsReader
 from shim.monitoring import RequestMetrics, RequestMonitor
@@ -114,6 +116,8 @@ def guard(app: FastAPI, settings: Settings, rules: AccessRules, limits: Limits) 
     """Put what checks requests around the app; the last one added is the first to see them."""
     token = settings.token.get_secret_value() if settings.token else None
     app.state.redactor = Redactor.of(os.environ, token)
+    if token is not None and len(token) >= SHORTEST:
+        app.add_middleware(TokenLeaks, token=token)
     app.add_middleware(BodyLimit, limit_bytes=limits.max_body_bytes)
     app.add_middleware(TokenCheck, token=token)
     if rules.origins:

@@ -1,7 +1,7 @@
 """Which search finds the better configuration with the same number of runs.
 
-`python -m bench.search [--runs 12 24] [--seeds 10] [--jobs 2] [--json FILE]`: real training on
-scikit-learn's data; every strategy gets the same seeds and the same number of runs.
+`python -m bench.search [--runs 12 24] [--seeds 10] [--jobs 2] [--only NAME...] [--keep FILE]`: real
+training on scikit-learn's data; every search gets the same seeds and the same number of runs.
 """
 
 import argparse
@@ -9,8 +9,8 @@ import json
 import os
 import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from bench.search.strategies import STRATEGIES
 from bench.search.table import Scores, totals, versus
 
 Key = tuple[int, str, int, int]
+RIVALS = ("random", "TPE, 1 at a time", "TPE, 4 at a time")
 
 
 def main() -> None:
@@ -29,29 +30,53 @@ def main() -> None:
     parser.add_argument("--runs", type=int, nargs="+", default=[12, 24], help="multiples of 4")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", type=Path, help="also write every best value here")
+    parser.add_argument("--only", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument(
+        "--keep", type=Path, help="keep every result here, a line each: what is there is not redone"
+    )
     args = parser.parse_args()
     if any(runs < 8 or runs % 4 for runs in args.runs):
         parser.error("--runs must be multiples of 4, from 8 on")
     started = time.monotonic()
-    jobs = [(problem, seed) for seed in range(args.seeds) for problem in range(len(PROBLEMS))]
-    found: dict[Key, float] = {}
+    found = _kept(args.keep)
+    jobs = [
+        (problem, seed, names)
+        for seed in range(args.seeds)
+        for problem in range(len(PROBLEMS))
+        if (names := [name for name in args.only if _lacks(found, problem, name, seed, args.runs)])
+    ]
     with ProcessPoolExecutor(args.jobs, initializer=_one_core) as pool:
-        for values in pool.map(_search, jobs, repeat(args.runs)):
-            found |= values
+        tasks = [pool.submit(_search, *job, args.runs) for job in jobs]
+        for task in as_completed(tasks):
+            found |= task.result()
+            if args.keep:
+                with args.keep.open("a", encoding="utf-8") as file:
+                    rows = [[*key, value] for key, value in task.result().items()]
+                    file.writelines(json.dumps(row) + "\n" for row in rows)
     for runs in args.runs:
         tables = {
             number: {
                 name: np.array([found[number, name, runs, seed] for seed in range(args.seeds)])
-                for name in STRATEGIES
+                for name in args.only
             }
             for number in range(len(PROBLEMS))
         }
         _print(runs, args.seeds, tables)
-    if args.json:
-        rows = [[*key, value] for key, value in found.items()]
-        args.json.write_text(json.dumps(rows), encoding="utf-8")
-    print(f"\n{len(found)} searches in {time.monotonic() - started:.0f} s")
+    print(f"\n{len(jobs)} problems and seeds searched in {time.monotonic() - started:.0f} s")
+
+
+def _kept(path: Path | None) -> dict[Key, float]:
+    """The results of earlier calls."""
+    if path is None or not path.exists():
+        return {}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(number, name, runs, seed): value for number, name, runs, seed, value in rows}
+
+
+def _lacks(
+    found: dict[Key, float], problem: int, name: str, seed: int, budgets: Sequence[int]
+) -> bool:
+    return any((problem, name, runs, seed) not in found for runs in budgets)
 
 
 def _one_core() -> None:
@@ -59,16 +84,17 @@ def _one_core() -> None:
     threadpool_limits(1)
 
 
-def _search(job: tuple[int, int], budgets: list[int]) -> dict[Key, float]:
-    """Every search of one problem with one seed, for each number of runs."""
-    number, seed = job
+def _search(
+    number: int, seed: int, names: Sequence[str], budgets: Sequence[int]
+) -> dict[Key, float]:
+    """These searches of one problem with one seed, for each number of runs."""
     problem = remembered(PROBLEMS[number])
     with warnings.catch_warnings():
         # A support vector machine that does not converge is a bad configuration, not news.
         warnings.simplefilter("ignore")
         return {
-            (number, name, runs, seed): search(problem, runs, seed)
-            for name, search in STRATEGIES.items()
+            (number, name, runs, seed): STRATEGIES[name](problem, runs, seed)
+            for name in names
             for runs in budgets
         }
 
@@ -78,17 +104,19 @@ def _print(runs: int, seeds: int, tables: dict[int, Scores]) -> None:
     shown: list[Problem] = [PROBLEMS[number] for number in tables]
     print("| search | " + " | ".join(f"{one.name}: {one.metric}" for one in shown) + " |")
     print("| --- |" + " ---: |" * len(shown))
-    for name in STRATEGIES:
+    for name in next(iter(tables.values())):
         cells = []
         for scores in tables.values():
             low, middle, high = np.nanpercentile(scores[name], [25, 50, 75])
             cells.append(f"{middle:.4g} [{low:.4g}, {high:.4g}]")
         print(f"| {name} | " + " | ".join(cells) + " |")
-    for rival in ("random", "TPE, 1 at a time", "TPE, 4 at a time"):
+    for rival in RIVALS:
+        if rival not in next(iter(tables.values())):
+            continue
         print(f"\nAgainst {rival}: won/lost (even left out), Wilcoxon p, two-sided\n")
         print("| search | " + " | ".join(one.name for one in shown) + " | all |")
         print("| --- |" + " ---: |" * (len(shown) + 1))
-        for name in STRATEGIES:
+        for name in next(iter(tables.values())):
             if name == rival:
                 continue
             pairs = [

@@ -41,8 +41,15 @@ KEPT_NAMES = frozenset(
 )
 KEPT_PREFIXES = ("LC_", "CONDA_", "CUDA_", "SLURM", "XDG_", "LMOD_", "BASH_FUNC_")
 # A prefix may also cover a secret, as SLURM_JWT or CONDA_TOKEN.
-_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|JWT|_KEY$|AUTH", re.IGNORECASE)
-_NEVER = "PREFECT_"
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|JWT|_KEY$|APIKEY|AUTH|COOKIE"
+    r"|(?:^|_)(?:PW|PASS|PAT|DSN)$|CONNECTION_STRING",
+    re.IGNORECASE,
+)
+# Prefect reads its settings in any case.
+_NEVER = ("PREFECT_", "WILDLOOP_")
+# Shorter values stand in harmless ones by chance.
+_SHORTEST_SECRET = 8
 
 ExitReason = Literal["finished", "failed", "timeout", "interrupted", "rate_limited", "unreachable"]
 
@@ -136,19 +143,31 @@ def agent_environment(
     """The environment of an agent's process: what a tool needs, none of the server's secrets.
 
     PREFECT_* and WILDLOOP_* of `base` never pass: an agent talks to the HTTP API alone, with the
-    variables that its caller gives.
+    variables that its caller gives. Neither does a variable with a harmless name in whose value
+    stands that of a secret one; proxies, which may hold a password of their own, pass.
 
     Args:
         base: the environment to take from.
         extra: variables added on top, whatever their names.
         keep: further names taken from `base`, such as the API key of the agent's model.
     """
-    named = {name for name in keep if not name.startswith(_NEVER)}
+    named = {name for name in keep if not name.upper().startswith(_NEVER)}
+    secrets = {
+        value
+        for name, value in base.items()
+        if name not in named
+        and is_secret(name)
+        and len(value) >= _SHORTEST_SECRET
+        # Names such as SSH_AUTH_SOCK tell where something lies.
+        and not value.startswith("/")
+    }
     kept = {
         name: value
         for name, value in base.items()
-        if name in KEPT_NAMES
-        or name in named
-        or (name.startswith(KEPT_PREFIXES) and not _SECRET.search(name))
+        if name in named
+        or (
+            (name in KEPT_NAMES or (name.startswith(KEPT_PREFIXES) and not is_secret(name)))
+            and not any(secret in value for secret in secrets)
+        )
     }
     return kept | dict(extra)

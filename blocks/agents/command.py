@@ -21,6 +21,7 @@ from blocks.agents.base import (
     agent_environment,
 )
 from blocks.agents.live import Shortener, read_piece
+from blocks.agents.masking import mask_file, secret_values
 from blocks.agents.sandbox import Sandbox, enclosed, is_used, own_places
 from blocks.launchers.base import LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
 from blocks.launchers.local import LocalLauncher
@@ -119,9 +120,15 @@ class ProcessAgent(Agent):
         return Watch()
 
     def reply(self, status: ProcessStatus, request: AgentRequest) -> AgentReply:
-        """The reply of a call that has ended, from the files in its record. Blocks."""
-        reason, error = outcome(status, request)
+        """The reply of a call that has ended, from the files in its record. Blocks.
+
+        Secrets that the process was given are taken out of what it has printed.
+        """
         output = request.record / self.output_name
+        secrets = secret_values(self._environment(request))
+        for path in (output, request.record / ERRORS):
+            mask_file(path, secrets)
+        reason, error = outcome(status, request)
         return AgentReply(
             text=read_reply(output),
             exit_reason=reason,

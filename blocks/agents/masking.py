@@ -23,20 +23,23 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def mask_file(path: Path, secrets: Iterable[str]) -> None:
-    """Overwrite the secrets in a file with as many asterisks.
+def mask_file(path: Path, secrets: Iterable[str]) -> bool:
+    """Overwrite the secrets in a file with as many asterisks; whether there were any.
 
     In place and in bounded memory: whoever reads the file meanwhile keeps his place, and a crash
     in between loses nothing.
     """
+    is_masked = False
     for secret in secrets:
         word = secret.encode()
         found = list(_places(path, word))
         if found:
+            is_masked = True
             with path.open("r+b") as file:
                 for place in found:
                     file.seek(place)
                     file.write(b"*" * len(word))
+    return is_masked
 
 
 def _places(path: Path, word: bytes) -> Iterable[int]:

@@ -47,7 +47,8 @@ class OpenCode(StreamAgent):
     _description = (
         "OpenCode as the agent of Wildloop's research loop, with a model of any provider. It must "
         "be installed on the worker's host; it uses the provider's API key from the environment "
-        "or the login of `opencode auth`."
+        "or the login of `opencode auth`. Its own database is left alone: a call is kept in the "
+        "session's folder alone (OPENCODE_DB=opencode.db in Environment changes that)."
     )
     install_hint: ClassVar[str] = "npm install -g opencode-ai"
 
@@ -112,6 +113,8 @@ class OpenCode(StreamAgent):
         whole = {**ours, **self.configuration, "mcp": servers}
         return {
             "OPENCODE_CONFIG_CONTENT": json.dumps(whole),
+            # What commands print is kept there in the clear, secrets included.
+            "OPENCODE_DB": ":memory:",
             "OPENCODE_DISABLE_AUTOUPDATE": "1",
             "OPENCODE_DISABLE_SHARE": "1",
         }

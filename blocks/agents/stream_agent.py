@@ -38,14 +38,13 @@ from blocks.agents.base import (
     agent_environment,
 )
 from blocks.agents.command import (
-    ERRORS,
     FOLLOW_SECONDS,
     ProcessAgent,
     Watch,
     end_call,
 )
 from blocks.agents.live import EventShortener
-from blocks.agents.masking import mask, mask_file, secret_values
+from blocks.agents.masking import mask, secret_values
 from blocks.agents.prices import Price, Usage, estimate_cost, price_of
 from blocks.agents.streams import Reading, clean, read_stream
 from blocks.agents.version import tool_version
@@ -234,8 +233,6 @@ class StreamAgent(ProcessAgent):
     def reply(self, status: ProcessStatus, request: AgentRequest) -> AgentReply:
         """See `ProcessAgent.reply`. Secrets are taken out of what is stored."""
         secrets = secret_values(self._environment(request))
-        for name in (EVENTS, ERRORS):
-            mask_file(request.record / name, secrets)
         plain = super().reply(status, request)
         reading = read_stream(request.record / EVENTS, self.reading())
         reason, error, pause = verdict(plain, reading, status.ended_at or time.time())

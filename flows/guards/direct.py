@@ -35,19 +35,17 @@ async def watched(session: ResearchSession) -> AsyncIterator[None]:
         await asyncio.wait({looking})
 
 
-async def direct_starts(
-    session: ResearchSession, record: Path, commands: Iterable[str]
-) -> list[str]:
-    """Commands by which the call in `record` has started experiments itself.
+async def direct_starts(session: ResearchSession, label: str, commands: Iterable[str]) -> list[str]:
+    """Commands by which a call has started experiments itself, in any of its attempts.
 
     Args:
         session: whose agent it is.
-        record: folder of the call.
+        label: of the call.
         commands: of the project's runs, by whose scripts others are known.
     """
     trained = str(session.project.train.get("command", "")) if session.project else ""
     known = forms(scripts_of([*commands, trained]), PurePosixPath(session.workdir))
-    calls = await asyncio.to_thread(shell_calls, record)
+    calls = await asyncio.to_thread(_shell_calls, session.paths.processes, label)
     found: dict[str, str] = {}
     for command in calls:
         for script in started_directly(command, known):
@@ -56,6 +54,14 @@ async def direct_starts(
         for script in started_by_words(words, known):
             found.setdefault(PurePosixPath(script).name, " ".join(words))
     return [_told(command) for command in found.values()]
+
+
+def _shell_calls(folder: Path, label: str) -> list[str]:
+    """The shell commands of a call; `iteration-01.2` is the second attempt of `iteration-01`."""
+    records = [
+        path for path in folder.glob(f"{label}.*") if path.name.removeprefix(f"{label}.").isdigit()
+    ]
+    return [command for record in sorted(records) for command in shell_calls(record)]
 
 
 def _told(command: str) -> str:

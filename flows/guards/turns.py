@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
+from flows.git_process import GitError
 from flows.guards.direct import direct_starts
+from flows.guards.leaks import changed_in_worktree, files_below, mask_token
 from flows.session import ResearchSession
 from flows.turn import Turn
 
@@ -40,10 +42,10 @@ async def inspect_call(session: ResearchSession, turn: Turn, commands: Sequence[
         turn: the call that has ended.
         commands: of the session's runs.
     """
-    record = session.paths.processes / f"{turn.record.label}.{session.record.attempt}"
     breaches = [
         *await _protected(session, turn),
-        *(await direct_starts(session, record, commands))[:MANY],
+        *await _leaks(session),
+        *(await direct_starts(session, turn.record.label, commands))[:MANY],
     ]
     turn.record.faults += breaches
     turn.record.breaches += breaches
@@ -72,3 +74,23 @@ async def _protected(session: ResearchSession, turn: Turn) -> list[str]:
     if len(found) > MANY:
         told.append(f"{len(found) - MANY} more protected files were not as they have to be")
     return told
+
+
+async def _leaks(session: ResearchSession) -> list[str]:
+    """Mask the token in what the call has written, before it is committed or read again."""
+    token = session.settings.token
+    if token is None:
+        return []
+    names = {str(session.paths.root / name) for name in files_below(session.paths.root)}
+    try:
+        names |= set(await changed_in_worktree(session.workdir))
+    except GitError as error:
+        get_run_logger().warning("changed files not searched for the token: %s", error)
+    found = await asyncio.to_thread(
+        mask_token, session.workdir, sorted(names), token.get_secret_value()
+    )
+    return [
+        f"'{name}' held Wildloop's token, which was masked: never write it anywhere; "
+        "$WILDLOOP_AUTH_TOKEN stands for it in commands"
+        for name in found[:MANY]
+    ]

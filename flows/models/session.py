@@ -288,13 +288,13 @@ class SessionRecord(BaseModel):
     reflected_gates: list[str] = Field(default_factory=list)
     in_progress: str | None = Field(default=None, description="Label of the call under way.")
     attempt: int = Field(default=1, description="Of the call under way, after interruptions.")
-    keep: KeepState = Field(default_factory=KeepState)
     call: CallSoFar | None = None
     note: str = Field(default="", description="What the session waits for, for people.")
     started_at: float | None = None
     paused_at: float | None = None
     paused_seconds: float = 0.0
     closing: Closing | None = None
+    keep: KeepState = Field(default_factory=KeepState)
     ended_reason: str | None = None
     best_run_id: str | None = None
     report_path: str | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from blocks.agents.prices import Usage
 from flows.manifest import Manifest, read_manifest
 from flows.models.run import Run, RunStatus
 from flows.models.session import IterationRecord
@@ -39,8 +40,6 @@ def summary(facts: ReportFacts) -> str:
     """The session in a few lines."""
     session, counts = facts.session, facts.counts
     ended = session.ended or f"not yet: this is how it stood at {moment(session.now)}"
-    costs = [it.cost_usd for it in session.iterations if it.cost_usd is not None]
-    cost = f"${sum(costs):.2f} ({len(costs)} of {len(session.iterations)} calls tell theirs)"
     seconds = session.now - session.started_at if session.started_at else 0.0
     iterations = max((it.index for it in session.iterations), default=0)
     active = counts.total() - sum(counts[one] for one in RunStatus if one.is_terminal)
@@ -50,14 +49,30 @@ def summary(facts: ReportFacts) -> str:
             f"- session: {name}, {session.status}, agent {code(session.agent)}",
             f"- ended: {plain(ended)}",
             f"- time: begun {moment(session.started_at)}, {span(seconds)} in all",
-            f"- agent: {iterations} iterations, {len(session.iterations)} calls, cost "
-            + (cost if costs else "not told by the agent"),
+            f"- agent: {iterations} iterations, {len(session.iterations)} calls, "
+            f"{_spent(session.iterations)}",
             f"- runs: {counts.total()} ({counts[RunStatus.FINISHED]} finished, "
             f"{counts[RunStatus.FAILED]} failed, {counts[RunStatus.STOPPED]} stopped, "
             f"{active} not ended)",
             f"- compute: {facts.gpu_hours:.4f} GPU-hours; {facts.slot_hours:.4f} slot-hours (slots "
             "times run time, with or without a GPU)",
         ]
+    )
+
+
+def _spent(iterations: Sequence[IterationRecord]) -> str:
+    """Cost and tokens, as far as the agent tells them."""
+    costs = [it.cost_usd for it in iterations if it.cost_usd is not None]
+    cost = "cost not told by the agent"
+    if costs:
+        guess = ", partly by list prices" if any(it.cost_is_estimate for it in iterations) else ""
+        cost = f"${sum(costs):.2f} ({len(costs)} of {len(iterations)} calls tell theirs{guess})"
+    usage = sum((it.usage for it in iterations if it.usage), Usage())
+    if usage == Usage():
+        return cost
+    return (
+        f"{cost}, tokens: {usage.input + usage.cache_write} in, {usage.cache_read} from the cache, "
+        f"{usage.output} out"
     )
 
 
@@ -98,6 +113,7 @@ def _call(it: IterationRecord, by_id: dict[str, Run], facts: ReportFacts) -> str
         more = len(runs) - SHOWN_IN_CALL
         lines.append(f"- runs: {', '.join(said)}" + (f" and {more} more" if more > 0 else ""))
     lines += [f"- steered: {plain(text)}" for text in it.steered]
+    lines += [f"- breach of the rules: {plain(text)}" for text in it.breaches]
     if it.error:
         lines.append(f"- error: {plain(it.error)}")
     body = "\n".join(lines) + (f"\n\n{quote(it.summary)}" if it.summary else "")

@@ -9,25 +9,23 @@ from prefect.exceptions import ObjectNotFound
 from flows.errors import InvalidRequest
 from flows.git_process import GitError
 from flows.git_snapshot import take_snapshot
-from flows.models.run import Checkout
+from flows.models.run import Checkout, RunSpec
 
 
-async def session_snapshot(
-    client: PrefectClient, session_id: str | None, workdir: str
-) -> Checkout | None:
-    """A snapshot of the code in `workdir` as it is now, if the session wants one; else None.
+async def session_snapshot(client: PrefectClient, spec: RunSpec) -> Checkout | None:
+    """A snapshot of the code as it is now, if the run's session wants one; else None.
 
     Raises:
         InvalidRequest: the code cannot be put into a snapshot.
     """
-    if not await _is_isolated(client, session_id):
+    if spec.workdir is None or not await _is_isolated(client, spec.chat_session_id):
         return None
     try:
-        return await take_snapshot(Path(workdir))
+        return await take_snapshot(Path(spec.workdir))
     except GitError as error:
         raise InvalidRequest(
-            f"workdir: the code in '{workdir}' cannot be put into a snapshot, as the session asks "
-            f"for (isolation: snapshot): {error}"
+            f"workdir: the code in '{spec.workdir}' cannot be put into a snapshot, as the session "
+            f"asks for (isolation: snapshot): {error}"
         ) from error
 
 

@@ -84,8 +84,9 @@ class RunStore(Store):
             InvalidRequest: it asks for more slots than there are.
         """
         await self._check_slots(body.gpus)
-        (placed,) = await self._placed([body])
-        draft = self._draft(placed, idempotency_key)
+        spec = self._spec(body)
+        spec.checkout = spec.checkout or await session_snapshot(self.client, spec)
+        draft = _draft(body, spec, idempotency_key)
         return to_run(await self.create_flow_run(EXPERIMENT, **draft))
 
     async def create_many(self, bodies: Mapping[str, RunCreate]) -> None:
@@ -95,36 +96,22 @@ class RunStore(Store):
             Unavailable, InvalidRequest: as `create`.
         """
         await self._check_slots(max((body.gpus for body in bodies.values()), default=0))
-        placed = await self._placed(list(bodies.values()))
-        drafts = [self._draft(body, key) for key, body in zip(bodies, placed, strict=True)]
+        drafts = []
+        snapshots: dict[tuple[str | None, str | None], Checkout | None] = {}
+        for key, body in bodies.items():
+            spec = self._spec(body)
+            place = (spec.workdir, spec.chat_session_id)
+            # One look at the code for all of them: they are made at one time.
+            if place not in snapshots:
+                snapshots[place] = await session_snapshot(self.client, spec)
+            spec.checkout = spec.checkout or snapshots[place]
+            drafts.append(_draft(body, spec, key))
         await self.create_flow_runs(EXPERIMENT, drafts)
 
-    async def _placed(self, bodies: Sequence[RunCreate]) -> list[RunCreate]:
-        """The runs with folder and code; those of one session and folder share one snapshot."""
-        taken: dict[tuple[str | None, str], Checkout | None] = {}
-        placed = []
-        for body in bodies:
-            place = body.chat_session_id, body.workdir or str(self.settings.workdir)
-            if body.checkout is None and place not in taken:
-                taken[place] = await session_snapshot(self.client, *place)
-            changed = {"workdir": place[1], "checkout": body.checkout or taken[place]}
-            placed.append(body.model_copy(update=changed))
-        return placed
-
-    def _draft(self, body: RunCreate, idempotency_key: str | None) -> dict[str, Any]:
-        """The fields of a run's flow run."""
+    def _spec(self, body: RunCreate) -> RunSpec:
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
-        stored = spec.model_dump(mode="json", exclude_defaults=True)
-        if (place := unstorable(stored, "run")) is not None:
-            raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
-        return {
-            "parameters": {"spec": stored},
-            "name": spec.name,
-            "tags": run_tags(spec),
-            "state": Scheduled() if body.auto_start else ready_state(),
-            "work_queue_name": RUNS_QUEUE if spec.gpus else CPU_QUEUE,
-            "idempotency_key": idempotency_key,
-        }
+        spec.workdir = spec.workdir or str(self.settings.workdir)
+        return spec
 
     async def _check_slots(self, gpus: int) -> None:
         if gpus <= 1:
@@ -347,6 +334,21 @@ def exact_checkout(run: Run) -> Checkout:
         )
     patch = RunPaths(Path(run.run_dir)).patch
     return Checkout(git_commit=run.git_commit, patch=str(patch) if patch.exists() else None)
+
+
+def _draft(body: RunCreate, spec: RunSpec, idempotency_key: str | None) -> dict[str, Any]:
+    """The fields of a run's flow run."""
+    stored = spec.model_dump(mode="json", exclude_defaults=True)
+    if (place := unstorable(stored, "run")) is not None:
+        raise InvalidRequest(f"{place}: {UNSTORABLE}: leave it out")
+    return {
+        "parameters": {"spec": stored},
+        "name": spec.name,
+        "tags": run_tags(spec),
+        "state": Scheduled() if body.auto_start else ready_state(),
+        "work_queue_name": RUNS_QUEUE if spec.gpus else CPU_QUEUE,
+        "idempotency_key": idempotency_key,
+    }
 
 
 def run_tags(spec: RunSpec) -> list[str]:

@@ -24,7 +24,7 @@ from shim.cli.view import best_text, follow
 from shim.net import free_ports
 
 GOAL = "Get val_accuracy on the digits above 0.97, starting from the baseline of wildloop.toml"
-FEWEST_RUNS = 24
+FEWEST_RUNS = 12
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
 READY = "Wildloop ready:"

@@ -1,5 +1,7 @@
 """`wildloop doctor`: what is there, what is missing, what to do."""
 
+import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -8,31 +10,45 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel
 
 from flows.settings import Settings, wildloop_home
 from shim.cli.client import ApiClient, ClientError, read_up_note
+from shim.cli.findings import Finding
 from shim.cli.output import print_json
+from shim.cli.prefect_target import aim_prefect
+from shim.cli.project_checks import check_project
 
 FREE_GIB = 2.0
 
 
-class Finding(BaseModel):
-    """One check. `fatal` faults make the exit code 1."""
-
-    check: str
-    ok: bool
-    fatal: bool = False
-    text: str
-
-
 def doctor(
+    workdir: Annotated[Path, typer.Option(help="The project to check.")] = Path(),
+    agent: Annotated[
+        str | None, typer.Option(help="The agent that is to be used, as for `start`.")
+    ] = None,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Ask each agent for one word (this costs a little).")
+    ] = False,
+    ask_seconds: Annotated[float, typer.Option(min=1, help="The longest that may take.")] = 120.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check the installation and the server."""
+    """Check the installation, the agents, the project and the server.
+
+    The exit code is 1 if something is found that prevents work.
+    """
+    from shim.cli.agent_checks import check_agent, check_tools
+
+    folder, seconds = workdir.expanduser().resolve(), ask_seconds if ask else None
     checks: tuple[Callable[[], Finding | None], ...]
-    checks = (_python, _git, _disk, _slurm, _token, _server, _cluster, _prefect)
+    checks = (_python, _git, _disk, _bubblewrap, _local_compute, _slurm)
     findings = [finding for check in checks if (finding := check())]
+    findings += check_project(folder)
+    _aim_prefect()
+    findings += check_tools(folder, seconds, agent)
+    if agent is not None:
+        findings += check_agent(agent, folder, seconds)
+    checks = (_token, _server, _cluster, _prefect)
+    findings += [finding for check in checks if (finding := check())]
     if as_json:
         print_json(findings)
     else:
@@ -40,6 +56,12 @@ def doctor(
             typer.echo(f"{'ok   ' if finding.ok else 'FAULT'} {finding.check}: {finding.text}")
     if any(not finding.ok and finding.fatal for finding in findings):
         raise typer.Exit(1)
+
+
+def _aim_prefect() -> None:
+    """Agent blocks lie on the Prefect server: find that of a running `up`, if there is one."""
+    if os.environ.get("PREFECT_API_URL") or read_up_note() is not None:
+        aim_prefect()
 
 
 def _python() -> Finding:
@@ -60,6 +82,24 @@ def _disk() -> Finding:
     text = f"{free:.1f} GiB free at {place}"
     ok = free >= FREE_GIB
     return Finding(check="disk", ok=ok, text=text if ok else f"{text}: free some space")
+
+
+def _bubblewrap() -> Finding:
+    """Whether agents can be put into a sandbox; a project that insists is checked by itself."""
+    from blocks.agents.sandbox import Sandbox, probe
+
+    fault = probe(Sandbox(mode="on"), Path.home(), os.environ)
+    text = "works: set sandbox = true below [agent] of wildloop.toml to use it"
+    return Finding(check="sandbox", ok=True, text=f"not to be had: {fault}" if fault else text)
+
+
+def _local_compute() -> Finding:
+    from blocks.cluster.detect import detect_cluster
+
+    found = asyncio.run(detect_cluster())
+    notes = "; ".join(found.details.notes)
+    ok = found.status != "degraded"
+    return Finding(check="this host", ok=ok, text=found.label + (f" ({notes})" if notes else ""))
 
 
 def _slurm() -> Finding | None:

@@ -45,6 +45,9 @@ def start(
     budget_gpu_hours: Annotated[float | None, typer.Option(help="Slot-hours of all runs.")] = None,
     budget_cost: Annotated[float | None, typer.Option(help="US dollars for the agent.")] = None,
     budget_runs: Annotated[int | None, typer.Option(help="Number of runs.")] = None,
+    evo_sweep: Annotated[
+        bool, typer.Option("--evo-sweep", help="The agent may ask for evolutionary sweeps.")
+    ] = False,
     keep: Annotated[
         str, typer.Option(help="all, or better: discard what is not shown to beat the best so far.")
     ] = "all",
@@ -69,6 +72,7 @@ def start(
                 "iteration_timeout_seconds": iteration_timeout,
                 "branch": branch,
                 "autonomy_level": autonomy,
+                "evo_sweep_enabled": evo_sweep,
                 "keep": keep,
                 "keep_alpha": keep_alpha,
                 "isolation": "snapshot" if isolate else "none",

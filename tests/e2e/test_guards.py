@@ -1,9 +1,13 @@
 """Agents that break the rules, through the real server."""
 
 import json
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.project import TOML, git, make_project
@@ -99,3 +103,85 @@ def test_edited_evaluation_gains_nothing(guarded: Server, tmp_path: Path, script
     assert any(
         event["resource"]["wildloop.session.id"] == session["session_id"] for event in events
     )
+
+
+def test_experiment_started_by_the_agent_itself_is_told(
+    guarded: Server, tmp_path: Path, script: Script
+) -> None:
+    project = make_judged_project(tmp_path / "project")
+    (project / "train.py").write_text("import time; time.sleep(5)")
+    git(project, "commit", "-qam", "slow")
+    script.shell(2, "cat train.py; python train.py --lr 1; echo '<summary>trained</summary>'")
+    script.default(STOP)
+    session = guarded.session_ended(guarded.start(project, script.agent, max_iterations=2))
+    breaches = session["history"][1]["breaches"]
+    assert len(breaches) == 1
+    assert "python train.py --lr 1" in breaches[0]
+    assert breaches[0] in script.prompt(3)
+
+
+LEAK = """\
+printf '%s' "$WILDLOOP_AUTH_TOKEN" > leak.txt
+echo "token $WILDLOOP_AUTH_TOKEN" >> "$WILDLOOP_TASKS_PATH"
+echo "token $WILDLOOP_AUTH_TOKEN" > "$WILDLOOP_SESSION_DIR/notes.md"
+python - <<'END'
+import json, os, urllib.request, urllib.error
+token = os.environ["WILDLOOP_AUTH_TOKEN"]
+def ask(command):
+    body = {"name": "leaky", "command": command, "workdir": os.getcwd(), "auto_start": True,
+            "chat_session_id": os.environ["WILDLOOP_SESSION_ID"]}
+    request = urllib.request.Request(os.environ["WILDLOOP_SERVER_URL"] + "/runs",
+        json.dumps(body).encode(), {"X-Auth-Token": token, "Content-Type": "application/json"})
+    try:
+        return urllib.request.urlopen(request).read()
+    except urllib.error.HTTPError as error:
+        return error.read()
+open("answers.txt", "wb").write(ask("echo " + token) + ask("cat leak.txt; exit 3"))
+print("token", token, "<summary>it is " + token + "</summary>")
+print("<experiments>\\n- goal: leak\\n  command: echo " + token + "\\n</experiments>")
+END
+echo "again $WILDLOOP_AUTH_TOKEN" >&2
+for i in $(seq 100); do
+  curl -sf "$WILDLOOP_SERVER_URL/wild/v2/system-health" | grep -q '"failed":[1-9]' && break
+  sleep 0.2
+done
+"""
+
+
+def test_leaked_token_is_found_nowhere(guarded: Server, tmp_path: Path, script: Script) -> None:
+    project = make_judged_project(tmp_path / "project")
+    script.shell(2, LEAK)
+    script.default(STOP)
+    token, words = guarded.token, set[str]()
+    session_id = guarded.start(project, script.agent, max_iterations=2)
+    while guarded.session(session_id)["is_active"]:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                words.update(process.cmdline())
+        time.sleep(0.05)
+    session = guarded.session(session_id)
+    assert session["status"] == "completed", session["error"]
+    runs = guarded.get("/runs", chat_session_id=session_id)
+    leaky = next(run for run in runs if run["command"] == "cat leak.txt; exit 3")
+    assert "$WILDLOOP_AUTH_TOKEN instead" in (project / "answers.txt").read_text()
+    assert any("leak.txt" in breach for breach in session["history"][1]["breaches"])
+    places = {str(path): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    places |= {f"prompt {number}": script.prompt(number).encode() for number in (1, 2, 3)}
+    places |= {path.name: path.read_bytes() for path in (guarded.home / "logs").iterdir()}
+    history = ["git", "-C", str(project), "log", "-p", "--all", "--text"]
+    places["commits"] = subprocess.run(history, check=True, capture_output=True).stdout
+    places["process list"] = "\n".join(words).encode()
+    for path in (
+        f"/runs/{leaky['id']}",
+        f"/runs/{leaky['id']}/logs",
+        f"/wild/v2/status?session_id={session_id}",
+        f"/wild/v2/plan/{session_id}",
+        f"/wild/v2/iteration-log/{session_id}",
+        f"/wild/v2/report/{session_id}",
+        f"/wild/v2/events/{session_id}",
+    ):
+        places[path] = guarded.http.get(path).content
+    for kind in ("artifacts", "logs", "flow_runs", "task_runs"):
+        places[kind] = guarded.prefect.post(f"/{kind}/filter", json={"limit": 200}).content
+    assert b"iteration-01" in places["commits"]
+    assert [name for name, text in places.items() if token.encode() in text] == []

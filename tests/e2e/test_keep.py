@@ -80,7 +80,8 @@ def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
     session = server.session_ended(session_id, 280)
     assert (session["status"], session["error"]) == ("completed", None)
     assert killed.exists()
-    assert script.calls() == 7
+    # Planning, six iterations, the last reflection.
+    assert script.calls() == 8
 
     found = server.get(f"/wild/v2/results/{session_id}")
     statuses = [(row["iteration"], row["status"]) for row in found["rows"]]

@@ -12,19 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import Route
 
+from flows.settings import Settings
+from shim.app import ROUTERS, create_app
 from tests.support.project import make_project
 from tests.support.server import Server, wait_for
 
-# Of the contract, but not built yet: take a line out when the path is there.
-EXPECTED_MISSING: set[str] = set()
-# Beyond the contract: whether they have a row here is left to them.
-BEYOND = {
-    "GET /memories/{memory_id}",
-    "GET /alerts/{alert_id}",
-    "GET /runs/{run_id}/alerts",
-    "GET /runs/{run_id}/artifacts/{path}",
-}
 OPEN = {
     "GET /health",
     "GET /wild/v2/system-health",
@@ -76,7 +70,7 @@ ROWS = [
     Row("GET /sweeps", query="?limit=5"),
     Row("GET /sweeps/{sweep_id}"),
     Row("PUT /sweeps/{sweep_id}", {"name": "row 2"}, 200, {"name": ""}),
-    Row("POST /sweeps/{sweep_id}/start", None, 200, also=(409,)),
+    Row("POST /sweeps/{sweep_id}/start"),
     Row("POST /sweeps/{sweep_id}/runs", RUN, 201, NOT_AN_OBJECT),
     Row("POST /runs/{ready_run_id}/add-to-sweep", {"sweep_id": "{sweep_id}"}, 200, NOT_AN_OBJECT),
     Row("POST /runs", RUN, 201, {"name": "row", "command": "  "}),
@@ -89,14 +83,17 @@ ROWS = [
     Row("POST /runs/{run_id}/rerun", {"auto_start": False}, 201, NOT_AN_OBJECT),
     Row("POST /runs/{run_id}/archive"),
     Row("POST /runs/{run_id}/unarchive"),
-    Row("POST /runs/{run_id}/status", {"status": "finished"}, 200, {"status": "x"}, also=(409,)),
+    Row("POST /runs/{run_id}/status", {"status": "finished"}, 200, {"status": "x"}),
     Row("GET /runs/{run_id}/logs", query="?offset=0&limit=10"),
     Row("GET /runs/{run_id}/logs/stream"),
     Row("GET /runs/{run_id}/metrics"),
     Row("POST /runs/{run_id}/metrics", {"step": 1, "loss": 0.5}, 200, {"step": "x"}),
     Row("GET /runs/{run_id}/artifacts"),
+    Row("GET /runs/{run_id}/artifacts/{file}"),
+    Row("GET /runs/{run_id}/alerts"),
     Row("POST /runs/{run_id}/alerts", {"message": "row"}, 201, {"message": ""}),
     Row("GET /alerts"),
+    Row("GET /alerts/{alert_id}"),
     Row("POST /alerts/{alert_id}/respond", {"choice": "continue"}, 200, NOT_AN_OBJECT),
     Row("POST /cluster/detect", {}, 200, {"preferred_type": "x"}),
     Row("GET /cluster"),
@@ -113,8 +110,8 @@ ROWS = [
     Row("GET /wild/v2/activity/{session_id}", query="?offset=-2000"),
     Row("GET /wild/v2/results/{session_id}"),
     Row("GET /wild/v2/events/{session_id}"),
-    Row("GET /wild/v2/evo-sweep/{session_id}", also=(404,)),
-    Row("POST /wild/v2/evo-sweep/{session_id}/stop", also=(404, 409)),
+    Row("GET /wild/v2/evo-sweep/{session_id}", None, 404),
+    Row("POST /wild/v2/evo-sweep/{session_id}/stop", None, 404, {"runs": "some"}),
     Row(
         "POST /wild/v2/steer",
         {"context": "smaller", "session_id": "{session_id}"},
@@ -144,10 +141,10 @@ ROWS = [
     Row("DELETE /prompt-skills/{skill_id}"),
     Row("POST /memories", {"content": "row"}, 201, {"content": " "}),
     Row("GET /memories"),
+    Row("GET /memories/{memory_id}"),
     Row("PATCH /memories/{memory_id}", {"title": "row"}, 200, NOT_AN_OBJECT),
-    Row("DELETE /memories/{memory_id}", also=(204,)),
+    Row("DELETE /memories/{memory_id}", status=204),
 ]
-BUILT = [row for row in ROWS if row.name.replace("ready_", "") not in EXPECTED_MISSING]
 
 
 class Things:
@@ -163,6 +160,7 @@ class Things:
             "session_id": server.start(project, "command:sleep 600"),
             "skill_id": "row_skill",
             "path": "notes.md",
+            "file": "run.log",
         }
         wait_for(
             lambda: server.session(self.ids["session_id"])["phase"] == "planning",
@@ -203,11 +201,16 @@ def things(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     server.http.post("/wild/v2/stop", json={"session_id": made.ids["session_id"], "runs": "stop"})
 
 
+def operation(row: Row) -> str:
+    """The row's name as the schema has it."""
+    return row.name.replace("ready_", "").replace("{file}", "{path}")
+
+
 def names(rows: list[Row]) -> list[Any]:
     return [pytest.param(row, id=row.name) for row in rows]
 
 
-@pytest.mark.parametrize("row", names(BUILT))
+@pytest.mark.parametrize("row", names(ROWS))
 def test_success(things: Things, row: Row) -> None:
     url = things.fill(row.path + row.query)
     body = things.fill(row.body)
@@ -217,7 +220,7 @@ def test_success(things: Things, row: Row) -> None:
         assert isinstance(answer.json()["detail"], str)
 
 
-@pytest.mark.parametrize("row", names([row for row in BUILT if "{" in row.path]))
+@pytest.mark.parametrize("row", names([row for row in ROWS if "{" in row.path]))
 @pytest.mark.parametrize("unknown", ["00000000-0000-4000-8000-000000000000", "no such", "%00"])
 def test_unknown_id_is_404(server: Server, row: Row, unknown: str) -> None:
     url = re.sub(r"\{\w+\}", unknown, row.path, count=1)
@@ -227,14 +230,14 @@ def test_unknown_id_is_404(server: Server, row: Row, unknown: str) -> None:
     assert isinstance(answer.json()["detail"], str)
 
 
-@pytest.mark.parametrize("row", names([row for row in BUILT if row.bad is not None]))
+@pytest.mark.parametrize("row", names([row for row in ROWS if row.bad is not None]))
 def test_bad_body_is_422_that_names_the_place(things: Things, row: Row) -> None:
     answer = things.server.http.request(row.method, things.fill(row.path), json=row.bad)
     assert answer.status_code == 422, answer.text
     assert all(fault["loc"] and fault["msg"] for fault in answer.json()["detail"])
 
 
-@pytest.mark.parametrize("row", names([row for row in BUILT if row.body is not None]))
+@pytest.mark.parametrize("row", names([row for row in ROWS if row.body is not None]))
 @pytest.mark.parametrize("content", [b"{", b'{"name": "\xff"}', b"[" * 100_000])
 def test_body_that_is_no_json_is_refused(server: Server, row: Row, content: bytes) -> None:
     url = re.sub(r"\{\w+\}", "x", row.path)
@@ -244,7 +247,7 @@ def test_body_that_is_no_json_is_refused(server: Server, row: Row, content: byte
     assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize("row", names(BUILT))
+@pytest.mark.parametrize("row", names(ROWS))
 def test_token_is_needed_but_for_what_agents_probe(server: Server, row: Row) -> None:
     url = server.url + re.sub(r"\{\w+\}", "x", row.path)
     answer = httpx.request(row.method, url, json=row.body)
@@ -254,14 +257,57 @@ def test_token_is_needed_but_for_what_agents_probe(server: Server, row: Row) -> 
 
 def test_the_table_is_whole(server: Server) -> None:
     schema = server.get("/openapi.json")
-    built = {
-        f"{method.upper()} {re.sub(r':path}', '}', path)}"
-        for path, item in schema["paths"].items()
-        for method in item
+    told = {f"{method.upper()} {path}" for path, item in schema["paths"].items() for method in item}
+    rows = {operation(row) for row in ROWS}
+    assert rows == told | {"GET /docs", "GET /openapi.json"}, "give each new operation a row"
+    settings = Settings(home=Path("/"), server_url="http://s", token=None, workdir=Path("/"))
+    served = {
+        f"{method} {re.sub(r':path}', '}', route.path)}"
+        for router in (create_app(settings), *(module.router for module in ROUTERS))
+        for route in router.routes
+        if isinstance(route, Route)
+        for method in route.methods or ()
+        if method != "HEAD"
     }
-    rows = {row.name.replace("ready_", "") for row in ROWS} - {"GET /docs", "GET /openapi.json"}
-    assert built - rows - BEYOND == set(), "give each new operation a row"
-    assert rows - built == EXPECTED_MISSING, "what is built is no longer missing"
+    assert len(served) >= len(rows)
+    assert served - rows == {"GET /docs/oauth2-redirect"}, "give a hidden route a row, too"
+
+
+def test_every_body_has_a_bad_one(server: Server) -> None:
+    schema = server.get("/openapi.json")
+    without = {
+        operation(row)
+        for row in ROWS
+        if row.bad is None
+        and "requestBody" in schema["paths"].get(row.path, {}).get(row.method.lower(), {})
+    }
+    assert without == set()
+
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body"),
+    [
+        ("POST", "/runs", RUN | {"sweep_id": UNKNOWN}),
+        ("PUT", "/runs/{ready_run_id}", {"sweep_id": UNKNOWN}),
+        ("POST", "/runs/{ready_run_id}/add-to-sweep", {"sweep_id": UNKNOWN}),
+        ("POST", "/memories", {"content": "row", "session_id": UNKNOWN}),
+        ("POST", "/wild/v2/stop", {"session_id": UNKNOWN}),
+        ("POST", "/wild/v2/pause", {"session_id": UNKNOWN}),
+        ("POST", "/wild/v2/resume", {"chat_session_id": UNKNOWN}),
+        ("POST", "/wild/v2/steer", {"session_id": UNKNOWN, "context": "smaller"}),
+        ("GET", f"/wild/v2/status?session_id={UNKNOWN}", None),
+        ("GET", f"/wild/v2/status?chat_session_id={UNKNOWN}", None),
+    ],
+)
+def test_unknown_id_in_a_body_or_query_is_404(
+    things: Things, method: str, url: str, body: Any
+) -> None:
+    answer = things.server.http.request(method, things.fill(url), json=body)
+    assert answer.status_code == 404, answer.text
+    assert UNKNOWN in answer.json()["detail"]
 
 
 def test_unknown_path_and_method_are_refused_as_json(server: Server) -> None:

@@ -1,10 +1,12 @@
-"""The real agent CLIs, installed once into the user's cache."""
+"""The real agent CLIs, installed once into the user's cache, and set up for a stub model."""
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,49 @@ PACKAGES = {
     "opencode": "opencode-ai@1.18.33",
 }
 NPM_SECONDS = 900
+CODEX_RETRIES = ("request", "stream")
+PLUGIN = "@opencode-ai/plugin"
+STUB_PRICE = {"input": 1.0, "output": 10.0, "cache_read": 0.1}
+
+
+def block_fields(name: str, url: str, home: Path, key: str) -> dict[str, Any]:
+    """Fields of an agent's block: the tool with a home of its own and a stub model at `url`.
+
+    Retries of the tool's own are none. OpenCode is told `STUB_PRICE`.
+    """
+    environment = private_home(home)
+    fields: dict[str, Any] = {"executable": str(agent_cli(name)), "retries": 0}
+    match name:
+        case "claude":
+            environment |= {"ANTHROPIC_API_KEY": key, "CLAUDE_CODE_MAX_RETRIES": "0"}
+            fields |= {"base_url": url}
+        case "codex":
+            environment |= {"OPENAI_API_KEY": key}
+            retries = [f"model_providers.wildloop.{kind}_max_retries=0" for kind in CODEX_RETRIES]
+            arguments = [word for retry in retries for word in ("-c", retry)]
+            fields |= {"base_url": f"{url}/v1", "model": "gpt-5.5", "extra_arguments": arguments}
+        case "opencode":
+            environment |= {"STUB_KEY": key, "OPENCODE_DISABLE_MODELS_FETCH": "1"}
+            without_plugin(home)
+            options = {"baseURL": f"{url}/v1", "apiKey": "{env:STUB_KEY}"}
+            models = {"stub": {"name": "stub", "cost": STUB_PRICE}}
+            provider = {"npm": "@ai-sdk/openai-compatible", "options": options, "models": models}
+            fields |= {"model": "stub/stub", "configuration": {"provider": {"stub": provider}}}
+    return fields | {"environment": environment}
+
+
+def private_home(home: Path) -> dict[str, str]:
+    """Variables that keep what a tool stores under this folder."""
+    kinds = ("CACHE", "CONFIG", "DATA", "STATE")
+    return {"HOME": str(home)} | {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in kinds}
+
+
+def without_plugin(home: Path) -> None:
+    """Have OpenCode take its plugin package, 20 MB for every new home, for installed."""
+    folder = home / "config" / "opencode"
+    (folder / "node_modules").mkdir(parents=True, exist_ok=True)
+    packages = {"": {"dependencies": {PLUGIN: "*"}}}
+    (folder / "package-lock.json").write_text(json.dumps({"packages": packages}))
 
 
 def agent_cli(name: str) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from blocks.agents.base import Agent, AgentReply, AgentRequest
 from blocks.agents.registry import TOOLS
-from tests.support.agent_clis import agent_cli
+from tests.support.agent_clis import agent_cli, block_fields
 from tests.support.stub_models import (
     Bulk,
     Drop,
@@ -29,7 +29,6 @@ pytestmark = pytest.mark.agent_cli
 DEADLINE_S = 120.0
 KEY = "key-0123456789"
 TOKEN = "token-0123456789"
-CODEX_RETRIES = ("request", "stream")
 TEXT = "All good.\n<summary>it works: ü €</summary>\n<promise>DONE</promise>"
 
 
@@ -54,30 +53,8 @@ class Desk:
 
     def agent(self, model: StubModel, **fields: Any) -> Agent:
         """The block, set up for the stub; retries of the tool's own are few."""
-        environment = {"HOME": str(self.home)}
-        values: dict[str, Any] = {"executable": str(agent_cli(self.name)), "retries": 0}
-        match self.name:
-            case "claude":
-                environment |= {"ANTHROPIC_API_KEY": KEY, "CLAUDE_CODE_MAX_RETRIES": "0"}
-                values |= {"base_url": model.url}
-            case "codex":
-                environment |= {"OPENAI_API_KEY": KEY}
-                retries = [
-                    f"model_providers.wildloop.{kind}_max_retries=0" for kind in CODEX_RETRIES
-                ]
-                arguments = [word for retry in retries for word in ("-c", retry)]
-                values |= {
-                    "base_url": f"{model.url}/v1",
-                    "model": "gpt-5.5",
-                    "extra_arguments": arguments,
-                }
-            case _:
-                environment |= {"STUB_KEY": KEY, "OPENCODE_DISABLE_MODELS_FETCH": "1"}
-                options = {"baseURL": f"{model.url}/v1", "apiKey": "{env:STUB_KEY}"}
-                npm = "@ai-sdk/openai-compatible"
-                stub = {"npm": npm, "options": options, "models": {"stub": {"name": "stub"}}}
-                values |= {"model": "stub/stub", "configuration": {"provider": {"stub": stub}}}
-        return TOOLS[self.name].model_validate(values | {"environment": environment} | fields)
+        values = block_fields(self.name, model.url, self.home, KEY)
+        return TOOLS[self.name].model_validate(values | fields)
 
     def request(self, **changes: Any) -> AgentRequest:
         values = {
@@ -123,8 +100,11 @@ async def test_plain_reply_with_tokens_and_cost(desk: Desk) -> None:
     assert reply.usage == {"input": 600, "output": 50, "cache_read": 400, "cache_write": 0}
     assert reply.num_turns == 1
     assert "Be exact. Be exact." in str(model.main[0].body)
-    # OpenCode knows no price of the stub, Codex tells none: gpt-5.5's list price is used.
-    cost = {"codex": (600 * 5 + 400 * 0.5 + 50 * 30) / 1e6, "opencode": None}
+    # Codex tells no cost: gpt-5.5's list price is used. OpenCode goes by STUB_PRICE.
+    cost = {
+        "codex": (600 * 5 + 400 * 0.5 + 50 * 30) / 1e6,
+        "opencode": (600 * 1 + 400 * 0.1 + 50 * 10) / 1e6,
+    }
     if desk.name in cost:
         assert reply.cost_usd == pytest.approx(cost[desk.name])
     else:

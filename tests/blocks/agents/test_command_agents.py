@@ -200,13 +200,24 @@ async def test_agent_sees_no_secret_of_the_worker(
     monkeypatch.setenv("WILDLOOP_AUTH_TOKEN", "leak-3")
     monkeypatch.setenv("MODEL_API_KEY", "wanted-1")
     agent = CommandAgent(
-        command="env",
+        command="env > seen",
         environment={"OWN": SecretStr("wanted-2")},
         pass_variables=["MODEL_API_KEY"],
     )
-    reply = await agent.run(project.request(env={"WILDLOOP_SESSION_ID": "wanted-3"}))
-    assert "leak" not in reply.text
-    assert all(f"wanted-{number}" in reply.text for number in (1, 2, 3))
+    await agent.run(project.request(env={"WILDLOOP_SESSION_ID": "wanted-3"}))
+    seen = (project.workdir / "seen").read_text()
+    assert "leak" not in seen
+    assert all(f"wanted-{number}" in seen for number in (1, 2, 3))
+
+
+async def test_secrets_that_the_agent_prints_are_not_kept(project: Project) -> None:
+    agent = CommandAgent(
+        command="echo $A_KEY; echo $A_KEY >&2; false", environment={"A_KEY": SecretStr("key-98765")}
+    )
+    reply = await agent.run(project.request())
+    kept = [path.read_text() for path in project.record.iterdir() if path.is_file()]
+    assert "key-98765" not in "".join([reply.text, reply.error or "", *kept])
+    assert "*********" in reply.text
 
 
 def test_secrets_of_a_block_are_not_shown() -> None:

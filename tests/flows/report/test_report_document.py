@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from blocks.agents.prices import Usage
 from flows.models.run import RunStatus
 from flows.models.session import IterationRecord
 from flows.project import MetricConfig
@@ -176,9 +177,18 @@ def test_each_call_names_its_commit_its_runs_and_their_metric() -> None:
 
 
 def test_cost_is_told_where_the_agent_tells_it() -> None:
-    calls = [IterationRecord(index=0, kind="planning", started_at=1.0, cost_usd=0.25)]
-    text = document(make_facts([], session={"iterations": calls}))
-    assert "$0.25 (1 of 1 calls" in text
+    first = IterationRecord(
+        index=0,
+        kind="planning",
+        started_at=1.0,
+        cost_usd=0.25,
+        cost_is_estimate=True,
+        usage=Usage(input=10, output=5, cache_read=7, cache_write=2),
+    )
+    second = first.model_copy(update={"index": 1, "kind": "iteration", "cost_usd": None})
+    text = document(make_facts([], session={"iterations": [first, second]}))
+    assert "$0.25 (1 of 2 calls tell theirs, partly by list prices)" in text
+    assert "24 in, 14 from the cache, 10 out" in text
     assert "cost not told" in document(make_facts([]))
 
 

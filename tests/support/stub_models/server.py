@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,12 +26,18 @@ from tests.support.stub_models.wire import WIRES, Wire
 
 @dataclass(frozen=True)
 class Seen:
-    """A request that came."""
+    """A request that came. `outputs`: of tools, in the conversation so far, searches left out."""
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
     tools: tuple[str, ...]
+    outputs: int = 0
+    found_tools: tuple[str, ...] = ()
+
+    def offers(self, tool: str) -> bool:
+        """Whether the client has shown a tool whose name ends so, at first or when asked."""
+        return any(name.endswith(tool) for name in (*self.tools, *self.found_tools))
 
 
 class StubModel:
@@ -39,10 +45,14 @@ class StubModel:
 
     Requests without tools (titles, topics, quota probes) are answered with a word and use up no
     step, unless `toolless` says that they are meant. A context manager; `url` has no path.
+    `decide`, called by one thread at a time, takes the place of the steps.
     """
 
-    def __init__(self, *steps: Step, toolless: bool = False) -> None:
+    def __init__(
+        self, *steps: Step, toolless: bool = False, decide: Callable[[Seen], Step] | None = None
+    ) -> None:
         self.toolless = toolless
+        self.decide = decide
         self.steps: Sequence[Step] = steps or (Say(),)
         self.seen: list[Seen] = []
         self.closing = threading.Event()
@@ -83,6 +93,8 @@ class StubModel:
             self.seen.append(request)
             if not request.tools and not self.toolless:
                 return Say("stub", cached_tokens=0)
+            if self.decide is not None:
+                return self.decide(request)
             step = self.steps[min(self._next, len(self.steps) - 1)]
             self._next += 1
             return step
@@ -115,8 +127,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200 if path.endswith("/count_tokens") else 404, {"input_tokens": 10})
             return
         wire, body = kind(), json.loads(raw)
-        tools = tuple(wire.tools(body))
-        step = self.server.stub.take(Seen(self.path, dict(self.headers), body, tools))
+        request = Seen(
+            path=self.path,
+            headers=dict(self.headers),
+            body=body,
+            tools=tuple(wire.tools(body)),
+            outputs=wire.outputs(body),
+            found_tools=tuple(wire.found_tools(body)),
+        )
+        step = self.server.stub.take(request)
         with suppress(BrokenPipeError, ConnectionResetError):
             self._answer(wire, step, body)
 

@@ -45,6 +45,14 @@ class Wire(ABC):
         """Names of the tools that a request offers."""
 
     @abstractmethod
+    def outputs(self, request: Body) -> int:
+        """How many outputs of tools the conversation holds, searches for tools left out."""
+
+    def found_tools(self, request: Body) -> list[str]:
+        """Names of the tools that the client has found at the model's wish."""
+        return []
+
+    @abstractmethod
     def text(self, step: Say | Bulk, request: Body) -> Iterator[bytes]:
         """The events of an answer in text."""
 
@@ -68,6 +76,11 @@ class Anthropic(Wire):
     def tools(self, request: Body) -> list[str]:
         """See `Wire.tools`."""
         return [tool["name"] for tool in request.get("tools") or []]
+
+    def outputs(self, request: Body) -> int:
+        """See `Wire.outputs`."""
+        parts = [part for message in request["messages"] for part in message["content"]]
+        return sum(1 for part in parts if isinstance(part, dict) and part["type"] == "tool_result")
 
     def text(self, step: Say | Bulk, request: Body) -> Iterator[bytes]:
         """See `Wire.text`."""
@@ -125,6 +138,10 @@ class ChatCompletions(Wire):
         """See `Wire.tools`."""
         return [tool["function"]["name"] for tool in request.get("tools") or []]
 
+    def outputs(self, request: Body) -> int:
+        """See `Wire.outputs`."""
+        return sum(1 for message in request["messages"] if message["role"] == "tool")
+
     def text(self, step: Say | Bulk, request: Body) -> Iterator[bytes]:
         """See `Wire.text`."""
         for piece in texts(step):
@@ -174,6 +191,14 @@ class Responses(Wire):
         """See `Wire.tools`."""
         return [tool.get("name") or tool["type"] for tool in request.get("tools") or []]
 
+    def outputs(self, request: Body) -> int:
+        """See `Wire.outputs`."""
+        return sum(1 for item in request["input"] if item.get("type") == "function_call_output")
+
+    def found_tools(self, request: Body) -> list[str]:
+        """See `Wire.found_tools`."""
+        return [tool["name"] for _, tool in self._found(request)]
+
     def text(self, step: Say | Bulk, request: Body) -> Iterator[bytes]:
         """See `Wire.text`."""
         item: Body = {"type": "message", "role": "assistant", "id": "msg_stub", "content": []}
@@ -198,19 +223,23 @@ class Responses(Wire):
         elif step.tool == "tool_search":
             item |= {"type": "tool_search_call", "execution": "client", "arguments": step.arguments}
         else:
-            item |= self._found(step, request) | {"arguments": json.dumps(step.arguments)}
+            item |= self._named(step, request) | {"arguments": json.dumps(step.arguments)}
         yield self._event("response.created", response={"id": "resp_stub"})
         yield self._event("response.output_item.done", output_index=0, item=item)
         yield self._completed(counts(step))
 
-    def _found(self, step: Use, request: Body) -> Body:
+    def _named(self, step: Use, request: Body) -> Body:
         """Name and namespace of a tool that a search of the client's own has found."""
+        for space, tool in self._found(request):
+            if tool["name"].endswith(step.tool):
+                return {"name": tool["name"], "namespace": space}
+        raise AssertionError(f"no tool {step.tool} was found")
+
+    def _found(self, request: Body) -> Iterator[tuple[str, Body]]:
         for item in request["input"]:
             for space in item.get("tools") or []:
                 for tool in space.get("tools") or []:
-                    if tool["name"].endswith(step.tool):
-                        return {"name": tool["name"], "namespace": space["name"]}
-        raise AssertionError(f"no tool {step.tool} was found")
+                    yield space["name"], tool
 
     def _shell(self, command: str, tools: list[str]) -> tuple[str, Body]:
         if "exec_command" in tools:

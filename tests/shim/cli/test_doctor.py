@@ -1,0 +1,140 @@
+"""`wildloop doctor`, with made-up agents on PATH."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shim.cli.agent_checks import ACCESS
+from shim.cli.project_checks import check_project
+from shim.net import free_ports
+from tests.support.agent_clis import agent_cli
+from tests.support.fake_cli import claude_error, claude_result, claude_text, fake_cli, says
+from tests.support.project import make_project
+from tests.support.server import command_environment
+
+KEY = "key-of-the-user-123456"
+
+
+def doctor(
+    root: Path, *arguments: str, programs: Path | None = None, **extra: str
+) -> tuple[int, dict[str, dict[str, Any]], str]:
+    """(exit code, findings by check, all that was printed)."""
+    env = command_environment(root / "home") | {"HOME": str(root / "user")} | extra
+    for name in [name for access in ACCESS.values() for name in access.variables]:
+        if name not in extra:
+            env.pop(name, None)
+    env["WILDLOOP_SERVER_URL"] = f"http://127.0.0.1:{free_ports(1)[0]}"
+    system = "/usr/bin:/bin"
+    env["PATH"] = f"{programs}{os.pathsep}{system}" if programs else system
+    (root / "user").mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "shim.cli.main", "doctor", "--json", *arguments],
+        env=env,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    found = {finding["check"]: finding for finding in json.loads(done.stdout)}
+    return done.returncode, found, done.stdout + done.stderr
+
+
+def claude_on_path(root: Path, *calls: str) -> Path:
+    """A folder with a made-up `claude` in it."""
+    program = fake_cli(root / "programs", *calls)
+    (program.parent / "claude").symlink_to(program)
+    return program.parent
+
+
+def test_agents_are_found_with_version_and_access_and_not_called(tmp_path: Path) -> None:
+    programs = claude_on_path(tmp_path, says(claude_text("ready"), claude_result("ready")))
+    code, found, printed = doctor(
+        tmp_path, "--agent", "codex", programs=programs, ANTHROPIC_API_KEY=KEY
+    )
+    assert "1.2.3 (Fake)" in found["agent claude"]["text"]
+    assert found["agent claude access"]["text"] == "key in ANTHROPIC_API_KEY (not shown)"
+    assert "npm install -g opencode-ai" in found["agent opencode"]["text"]
+    assert "npm install -g @openai/codex" in found["agent codex"]["text"]
+    assert [found[f"agent {name}"]["fatal"] for name in ("codex", "opencode")] == [True, False]
+    assert "agent claude answer" not in found
+    assert not (programs / "calls").exists()
+    assert KEY not in printed
+    # Without a server no work is possible.
+    assert code == 1
+    assert found["server"]["fatal"] and not found["server"]["ok"]
+    assert "wildloop up" in found["server"]["text"]
+
+
+def test_agents_answer_a_word_when_asked(tmp_path: Path) -> None:
+    programs = claude_on_path(tmp_path, says(claude_text("ready"), claude_result("ready", 0.01)))
+    _, found, _ = doctor(tmp_path, "--ask", programs=programs)
+    answer = found["agent claude answer"]
+    assert answer["ok"] and "'ready'" in answer["text"] and "0.0100 USD" in answer["text"]
+    assert not found["agent claude access"]["ok"]
+    assert "set ANTHROPIC_API_KEY, or log in" in found["agent claude access"]["text"]
+
+
+def test_chosen_agent_that_does_not_answer_prevents_work(tmp_path: Path) -> None:
+    refusal = says(claude_error(f"Invalid API key {KEY}", 401), code=1)
+    programs = claude_on_path(tmp_path, refusal)
+    code, found, printed = doctor(
+        tmp_path, "--ask", "--agent", "claude",
+        programs=programs, ANTHROPIC_API_KEY=KEY,
+    )  # fmt: skip
+    assert not found["agent claude answer"]["ok"]
+    assert found["agent claude answer"]["fatal"]
+    assert "Invalid API key" in found["agent claude answer"]["text"]
+    assert KEY not in printed
+    assert code == 1
+
+
+def by_check(project: Path) -> dict[str, tuple[bool, bool, str]]:
+    return {one.check: (one.ok, one.fatal, one.text) for one in check_project(project)}
+
+
+def test_project_is_checked(tmp_path: Path) -> None:
+    toml = 'protected = ["eval.py", "gone/**"]\n[metric]\nname = "score"\n'
+    project = make_project(tmp_path / "project", toml)
+    (project / "eval.py").touch()
+    found = by_check(project)
+    assert found["repository"][0]
+    assert found["wildloop.toml"] == (True, False, "metric score (max)")
+    assert found["protected 'eval.py'"] == (True, False, "1 files")
+    ok, fatal, text = found["protected 'gone/**'"]
+    assert (ok, fatal) == (False, False)
+    assert "names no file" in text
+
+
+def test_broken_project_is_told(tmp_path: Path) -> None:
+    (tmp_path / "wildloop.toml").write_text("[metrics]\n")
+    found = by_check(tmp_path)
+    assert not found["repository"][0]
+    assert found["wildloop.toml"][:2] == (False, True)
+    assert by_check(tmp_path / "gone")["project"][:2] == (False, True)
+
+
+def test_sandbox_that_a_project_insists_on_must_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "wildloop.toml").write_text("[agent]\nsandbox = true\n")
+    ok, fatal, text = by_check(tmp_path)["[agent] sandbox"]
+    assert (ok, fatal) == (False, True)
+    assert "apt install bubblewrap" in text
+    (tmp_path / "wildloop.toml").write_text('[agent]\nsandbox = "auto"\n')
+    assert by_check(tmp_path)["[agent] sandbox"][:2] == (False, False)
+
+
+@pytest.mark.agent_cli
+@pytest.mark.parametrize("name", ["claude", "codex", "opencode"])
+def test_real_tools_tell_their_versions(tmp_path: Path, name: str) -> None:
+    program = agent_cli(name)
+    node = Path(os.path.realpath("/usr/bin/node")).parent
+    programs = Path(f"{program.parent}{os.pathsep}{node}")
+    _, found, _ = doctor(tmp_path, "--agent", name, programs=programs)
+    assert found[f"agent {name}"]["ok"], found[f"agent {name}"]["text"]
