@@ -80,7 +80,8 @@ def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
     session = server.session_ended(session_id, 280)
     assert (session["status"], session["error"]) == ("completed", None)
     assert killed.exists()
-    assert script.calls() == 7
+    # Planning, six iterations, the last reflection.
+    assert script.calls() == 8
 
     found = server.get(f"/wild/v2/results/{session_id}")
     statuses = [(row["iteration"], row["status"]) for row in found["rows"]]
@@ -187,7 +188,8 @@ def test_a_queued_run_executes_the_code_of_its_creation(
     assert "42" in server.get(f"/runs/{queued['id']}/logs")["content"]
     session = server.session_ended(session_id)
     assert session["status"] == "completed"
-    assert [(step["index"], step["turn"]) for step in session["history"]][1:] == [(1, 1), (1, 2)]
+    calls = [step for step in session["history"] if step["kind"] == "iteration"]
+    assert [(step["index"], step["turn"]) for step in calls] == [(1, 1), (1, 2)]
     manifest = json.loads((Path(ended["run_dir"]) / "manifest.json").read_text())
     assert manifest["git_commit"] == ended["git_commit"]
     assert Path(manifest["worktree"]).parent == project / ".wild/worktrees"

@@ -1,5 +1,6 @@
 """A run with a snapshot, from its creation to its end, without a server."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,26 +46,42 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def store(project: Path) -> RunStore:
-    settings = Settings(home=project, server_url="http://x", token=None, workdir=project)
-    return RunStore(Prefect(**{ISOLATED: "snapshot", SHARED: "none"}), settings)  # type: ignore[arg-type]
+class Runs(RunStore):
+    """Keeps what it would have Prefect create."""
+
+    def __init__(self, project: Path) -> None:
+        settings = Settings(home=project, server_url="http://x", token=None, workdir=project)
+        client: Any = Prefect(**{ISOLATED: "snapshot", SHARED: "none"})
+        super().__init__(client, settings)
+        self.made: list[RunSpec] = []
+
+    async def create_flow_runs(self, flow_name: str, drafts: Sequence[dict[str, Any]]) -> None:
+        self.made += [RunSpec.model_validate(one["parameters"]["spec"]) for one in drafts]
 
 
 def body(session: str | None, **fields: Any) -> RunCreate:
     return RunCreate(name="r", command="bash train.sh", chat_session_id=session, **fields)
 
 
+async def created(runs: Runs, *bodies: RunCreate) -> list[RunSpec]:
+    """The specs of runs that are created together."""
+    await runs.create_many({str(number): one for number, one in enumerate(bodies)})
+    made, runs.made = runs.made, []
+    return made
+
+
 async def test_only_runs_of_isolated_sessions_get_a_snapshot_and_share_it(project: Path) -> None:
-    runs = store(project)
+    runs = Runs(project)
     ids = [ISOLATED, SHARED, None, "another front end's", str(uuid4()), ISOLATED]
-    placed = await runs._placed([body(id) for id in ids])
-    assert [one.checkout is not None for one in placed] == [True, *[False] * 4, True]
-    assert placed[0].checkout == placed[5].checkout
-    assert {one.workdir for one in placed} == {str(project)}
-    given = placed[0].model_copy(update={"workdir": None})
+    made = await created(runs, *map(body, ids))
+    assert [one.checkout is not None for one in made] == [True, *[False] * 4, True]
+    assert made[0].checkout == made[5].checkout
+    assert {one.workdir for one in made} == {str(project)}
     (project / "train.sh").write_text("echo score=2\n")
-    (again,) = await runs._placed([given])
-    assert again.checkout == placed[0].checkout
+    (again,) = await created(runs, body(ISOLATED, checkout=made[0].checkout))
+    assert again.checkout == made[0].checkout
+    (later,) = await created(runs, body(ISOLATED))
+    assert later.checkout != made[0].checkout
 
 
 async def test_code_that_cannot_be_put_into_a_snapshot_is_refused(
@@ -72,23 +89,22 @@ async def test_code_that_cannot_be_put_into_a_snapshot_is_refused(
 ) -> None:
     (tmp_path / "plain").mkdir()
     with pytest.raises(InvalidRequest, match=r"workdir: the code in .*plain' cannot be put"):
-        await store(project)._placed([body(ISOLATED, workdir=str(tmp_path / "plain"))])
+        await created(Runs(project), body(ISOLATED, workdir=str(tmp_path / "plain")))
 
 
 async def test_it_executes_the_code_of_its_creation(project: Path) -> None:
     (project / "train.sh").write_text("echo score=2; echo x > left.ckpt\n")
-    (placed,) = await store(project)._placed([body(ISOLATED)])
+    (spec,) = await created(Runs(project), body(ISOLATED))
     (project / "train.sh").write_text("echo score=3\n")
     run_id = str(uuid4())
-    spec = RunSpec.model_validate(placed.model_dump(exclude={"auto_start"}))
     execution = Execution(spec, run_id, project, RunControl())
     status = await execution.begin()
     manifest = await write_manifest(execution, status)
     outcome = await execution.follow(status)
     assert (outcome.status, execution.paths.log.read_text()) == ("finished", "score=2\n")
     assert manifest.git_commit == git(project, "rev-parse", "HEAD").strip()
-    assert manifest.snapshot is not None and placed.checkout is not None
-    assert manifest.snapshot == placed.checkout.snapshot
+    assert manifest.snapshot is not None and spec.checkout is not None
+    assert manifest.snapshot == spec.checkout.snapshot
     assert manifest.dirty and "+echo score=2" in execution.paths.patch.read_text()
     worktree = Path(manifest.worktree or "")
     assert worktree.parent == project / ".wild/worktrees"
