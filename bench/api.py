@@ -6,10 +6,12 @@ Markdown; exits with 1 if a run was lost, doubled or ran twice, or a request fai
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 
 from bench.crowd import Crowd
+from bench.engine import interrupt
 from bench.figures import percentile
 from bench.processes import MachineWatch
 from bench.report import table_head, table_row
@@ -19,6 +21,8 @@ from bench.subjects import WildloopSubject
 def main(arguments: Sequence[str] | None = None) -> int:
     """Let the crowd loose on a fresh server, print its figures and faults."""
     options = parse(arguments)
+    # Ended by a time-out, it still ends what it has started.
+    signal.signal(signal.SIGTERM, interrupt)
     watch = MachineWatch()
     with WildloopSubject(options.database) as subject:
         subject.start(options.slots)

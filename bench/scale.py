@@ -6,6 +6,7 @@ what the first and the later lists take, and a grid of 1,000 runs. Prints Markdo
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from uuid import UUID, uuid5
 import httpx
 from prefect.client.orchestration import PrefectClient
 
+from bench.engine import interrupt
 from bench.figures import percentile
 from bench.history import seed
 from bench.processes import BenchError, MachineWatch
@@ -100,6 +102,8 @@ def _line(name: str, values: Sequence[float]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fill a home, start anew, measure at once and after a rest; print the table."""
     options = parse(arguments)
+    # Ended by a time-out, it still ends what it has started.
+    signal.signal(signal.SIGTERM, interrupt)
     watch = MachineWatch()
     with WildloopSubject(options.database) as subject:
         subject.start(SLOTS)
