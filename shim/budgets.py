@@ -26,8 +26,6 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import BudgetSpent, NotFound
@@ -37,9 +35,10 @@ from flows.models.session import Budget
 from flows.models.sweep import SweepCreate, SweepRecord, SweepStatus, SweepUpdate
 from flows.settings import Settings
 from flows.spending import refusal, spending
+from flows.store.owners import find_session
 from flows.store.run_index import RunIndex
 from flows.store.runs import EXPERIMENT_TAG, RunStore
-from flows.store.sessions import LOOP_TAG, SessionStore
+from flows.store.sessions import SessionStore
 from flows.store.states import session_status
 from flows.store.sweeps import SweepStore, grid_id
 
@@ -117,13 +116,12 @@ async def keep_budgets(request: Request) -> AsyncIterator[None]:
     Raises:
         BudgetSpent: it does not go so far.
     """
-    client: PrefectClient = request.app.state.client
     demand = await demand_of(request)
     if demand is None:
         yield
         return
     gate: BudgetGate = request.app.state.budgets
-    session = await gate.bounded(client, demand.session_id)
+    session = await gate.bounded(request.app.state.client, demand.session_id)
     if session is None:
         yield
         return
@@ -245,18 +243,6 @@ def _runs_to_make(record: SweepRecord) -> int:
     if record.is_wild or record.status is not SweepStatus.DRAFT:
         return 0
     return len(expand(record.parameters, record.max_runs or 1).configurations)
-
-
-async def find_session(client: PrefectClient, id: str) -> FlowRun | None:
-    """The session with this id, its own or that of another front end; None if there is none."""
-    with suppress(ValueError, ObjectNotFound):
-        flow_run = await client.read_flow_run(UUID(id))
-        return flow_run if LOOP_TAG in flow_run.tags else None
-    tags = FlowRunFilterTags(all_=[LOOP_TAG, f"chat:{id}"])
-    found = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(tags=tags), sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1
-    )
-    return found[0] if found else None
 
 
 async def _is_known(client: PrefectClient, demand: Demand) -> bool:

@@ -89,7 +89,9 @@ class RunSpec(Body):
         json_schema_extra=NOT_BLANK,
     )
     workdir: str | None = Field(
-        default=None, description="Folder to run in (default: the server's --workdir)."
+        default=None,
+        description="Folder to run in; default: the session's project, else the server's "
+        "--workdir.",
     )
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="The configuration, for tables; not added to `command`."

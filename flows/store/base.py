@@ -16,6 +16,7 @@ from flows.settings import Settings
 
 EXPERIMENT = "experiment"
 RESEARCH_LOOP = "research-loop"
+LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
 DEPLOYMENT = "wildloop"
 NIGHTLY = "nightly"
 # Of a server that can make several flow runs by one request; the client has no method for it.

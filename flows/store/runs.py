@@ -38,7 +38,7 @@ from flows.paths import RunPaths
 from flows.settings import CPU_QUEUE, RUNS_QUEUE
 from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
 from flows.store.hosts import live_hosts
-from flows.store.isolation import session_snapshot
+from flows.store.owners import find_session, folder_of, snapshot_for
 from flows.store.states import cancel, prefect_types, ready_state, run_status
 from flows.texts import UNSTORABLE, unstorable
 
@@ -101,13 +101,18 @@ class RunStore(Store):
 
     async def _placed(self, bodies: Sequence[RunCreate]) -> list[RunCreate]:
         """The runs with folder and code; those of one session and folder share one snapshot."""
+        sessions: dict[str, FlowRun | None] = {}
         taken: dict[tuple[str | None, str], Checkout | None] = {}
         placed = []
         for body in bodies:
-            place = body.chat_session_id, body.workdir or str(self.settings.workdir)
-            if body.checkout is None and place not in taken:
-                taken[place] = await session_snapshot(self.client, *place)
-            changed = {"workdir": place[1], "checkout": body.checkout or taken[place]}
+            id = body.chat_session_id
+            if id is not None and id not in sessions:
+                sessions[id] = await find_session(self.client, id)
+            session = sessions.get(id) if id is not None else None
+            workdir = body.workdir or folder_of(session, self.settings.workdir)
+            if body.checkout is None and (id, workdir) not in taken:
+                taken[id, workdir] = await snapshot_for(session, workdir)
+            changed = {"workdir": workdir, "checkout": body.checkout or taken[id, workdir]}
             placed.append(body.model_copy(update=changed))
         return placed
 

@@ -43,12 +43,11 @@ from flows.settings import Settings
 from flows.spending import spending
 from flows.store import artifacts
 from flows.store.alerts import AlertStore
-from flows.store.base import RESEARCH_LOOP, Store, flow_run_url
+from flows.store.base import LOOP_TAG, RESEARCH_LOOP, Store, flow_run_url
 from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
 from flows.store.states import cancel, session_status, suspended_state
 
-LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
 LOG_KEY = "iteration-log-"
 PLAN_KEY = "plan-"
 REPORT_KEY = "report-"

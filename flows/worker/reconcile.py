@@ -15,8 +15,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
+from flows.store.base import LOOP_TAG
 from flows.store.runs import EXPERIMENT_TAG
-from flows.store.sessions import LOOP_TAG
 from flows.worker.identity import WorkerIdentity
 
 UNSIGNED_SECONDS = 20.0

@@ -16,14 +16,16 @@ from flows.execution import Execution
 from flows.manifest import write_manifest
 from flows.models.run import RunCreate, RunSpec
 from flows.settings import Settings
+from flows.store.base import LOOP_TAG
 from flows.store.runs import RunStore
 from tests.support.project import git, make_project
 
 
 class Prefect:
-    """Knows sessions by their isolation."""
+    """Knows sessions by their isolation; their project is `project`."""
 
-    def __init__(self, **sessions: str) -> None:
+    def __init__(self, project: Path, **sessions: str) -> None:
+        self.project = project
         self.sessions = sessions
         self.asked = 0
 
@@ -31,7 +33,11 @@ class Prefect:
         self.asked += 1
         if str(id) not in self.sessions:
             raise ObjectNotFound(ValueError("no such flow run"))
-        return SimpleNamespace(parameters={"isolation": self.sessions[str(id)]})
+        parameters = {"isolation": self.sessions[str(id)], "workdir": str(self.project)}
+        return SimpleNamespace(parameters=parameters, tags=[LOOP_TAG])
+
+    async def read_flow_runs(self, **_: object) -> list[Any]:
+        return []
 
 
 ISOLATED, SHARED = str(uuid4()), str(uuid4())
@@ -50,8 +56,9 @@ class Runs(RunStore):
     """Keeps what it would have Prefect create."""
 
     def __init__(self, project: Path) -> None:
-        settings = Settings(home=project, server_url="http://x", token=None, workdir=project)
-        client: Any = Prefect(**{ISOLATED: "snapshot", SHARED: "none"})
+        elsewhere = project.parent
+        settings = Settings(home=project, server_url="http://x", token=None, workdir=elsewhere)
+        client: Any = Prefect(project, **{ISOLATED: "snapshot", SHARED: "none"})
         super().__init__(client, settings)
         self.made: list[RunSpec] = []
 
@@ -70,13 +77,16 @@ async def created(runs: Runs, *bodies: RunCreate) -> list[RunSpec]:
     return made
 
 
-async def test_only_runs_of_isolated_sessions_get_a_snapshot_and_share_it(project: Path) -> None:
+async def test_runs_take_folder_and_code_from_their_session(
+    project: Path,
+) -> None:
     runs = Runs(project)
     ids = [ISOLATED, SHARED, None, "another front end's", str(uuid4()), ISOLATED]
     made = await created(runs, *map(body, ids))
     assert [one.checkout is not None for one in made] == [True, *[False] * 4, True]
     assert made[0].checkout == made[5].checkout
-    assert {one.workdir for one in made} == {str(project)}
+    inside, outside = str(project), str(project.parent)
+    assert [one.workdir for one in made] == [inside, inside, outside, outside, outside, inside]
     (project / "train.sh").write_text("echo score=2\n")
     (again,) = await created(runs, body(ISOLATED, checkout=made[0].checkout))
     assert again.checkout == made[0].checkout
