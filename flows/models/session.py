@@ -281,10 +281,10 @@ class IterationRecord(BaseModel):
 
     @property
     def label(self) -> str:
-        """`planning`, `iteration-03`, `iteration-03.2`, `reflection-05`."""
-        if self.kind == "planning":
-            return "planning"
+        """`planning`, `planning.2`, `iteration-03`, `iteration-03.2`, `reflection-05`."""
         turn = f".{self.turn}" if self.turn > 1 else ""
+        if self.kind == "planning":
+            return f"planning{turn}"
         return f"{self.kind}-{self.index:02d}{turn}"
 
 
