@@ -181,7 +181,7 @@ async def demand_of(request: Request) -> Demand | None:
     with suppress(ValidationError, NotFound):
         match request.method, kind, verb:
             case "POST", "runs", None if id is None:
-                return _of_run(await _body(request), key)
+                return await _of_run(request, key)
             case "POST", "runs", "start" | "queue" | "rerun":
                 return await _of_old_run(request, id, verb, key)
             case "POST", "sweeps", None if id is None:
@@ -193,11 +193,14 @@ async def demand_of(request: Request) -> Demand | None:
     return None
 
 
-def _of_run(body: dict[str, Any], key: str | None) -> Demand | None:
-    spec = RunCreate.model_validate(body)
-    if spec.chat_session_id is None:
+async def _of_run(request: Request, key: str | None) -> Demand | None:
+    spec = RunCreate.model_validate(await _body(request))
+    session_id = spec.chat_session_id
+    if session_id is None and spec.sweep_id is not None:
+        session_id = (await _sweeps(request).record(spec.sweep_id)).chat_session_id
+    if session_id is None:
         return None
-    return Demand(session_id=spec.chat_session_id, new_runs=1, idempotency_key=key)
+    return Demand(session_id=session_id, new_runs=1, idempotency_key=key)
 
 
 async def _of_old_run(request: Request, id: str, verb: str, key: str | None) -> Demand | None:

@@ -28,10 +28,15 @@ router = APIRouter(prefix="/runs", tags=["runs"], responses=RESPONSES)
 async def create_run(
     body: RunCreate, runs: Runs, sweeps: Sweeps, idempotency_key: IdempotencyKey = None
 ) -> Run:
-    """One command, one configuration. A `ready` run waits for `/runs/{id}/start`."""
+    """One command, one configuration. A `ready` run waits for `/runs/{id}/start`.
+
+    Without a session of its own it belongs to that of its sweep.
+    """
     check_folder("workdir", body.workdir)
     if body.sweep_id is not None:
-        await sweeps.open_for_runs(body.sweep_id)
+        sweep = await sweeps.open_for_runs(body.sweep_id)
+        session_id = body.chat_session_id or sweep.chat_session_id
+        body = body.model_copy(update={"chat_session_id": session_id})
     return await runs.create(body, idempotency_key)
 
 

@@ -137,5 +137,7 @@ def check_other_ways(server: Server, session_id: str, run_id: str) -> None:
         answer = server.http.post(path, json=body)
         assert answer.status_code == 409, path
         assert "budget.runs" in answer.json()["detail"]
+    by_sweep = {"name": "x", "command": "true", "sweep_id": sweep}
+    assert server.http.post("/runs", json=by_sweep).status_code == 409
     put = server.http.put(f"/sweeps/{draft}", json={"status": "pending"})
     assert put.status_code == 409
