@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from flows.models.alert import AlertStatus
+from flows.models.alert import AlertKind, AlertStatus
 from flows.session import ResearchSession
 from flows.spending import hours_end_at
 from flows.store.alerts import AlertStore
@@ -62,7 +62,11 @@ async def _alerted(session: ResearchSession, run_ids: set[str]) -> bool:
     """Whether one of these runs has an open alert that the last prompt could not tell of."""
     told = session.record.iterations[-1].started_at if session.record.iterations else 0.0
     alerts = await AlertStore(session.client, session.settings).of_runs(sorted(run_ids))
-    return any(one.status is AlertStatus.OPEN and one.created_at > told for one in alerts)
+    # That a run has failed is told by its end, which may come a moment after its alert.
+    return any(
+        one.status is AlertStatus.OPEN and one.created_at > told and one.kind is not AlertKind.EXIT
+        for one in alerts
+    )
 
 
 async def _wait(

@@ -26,7 +26,7 @@ from flows.worker.host import HostCompute
 from flows.worker.identity import worker_identity
 from flows.worker.lean import lean_engine
 from flows.worker.one_per_host import HostHold
-from flows.worker.patience import make_patient
+from flows.worker.patience import make_patient, patient_limits
 from flows.worker.worker import WildloopWorker
 
 CONNECT_SECONDS = 120.0
@@ -84,7 +84,7 @@ async def run_worker(
         InvalidRequest: `compute` names nothing that is there.
     """
     await wait_for_api(stop)
-    with lean_engine():
+    with lean_engine(), patient_limits():
         await serve(slots, compute, ready_file, stop, done)
 
 

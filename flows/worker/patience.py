@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
-from prefect.client.orchestration import PrefectClient
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.concurrency import services
 
 logger = logging.getLogger("wildloop.prefect")
 
@@ -58,3 +61,24 @@ def make_patient(client: PrefectClient) -> None:
         pattern: PatientTransport(transport) if transport is not None else None
         for pattern, transport in inner._mounts.items()
     }
+
+
+@contextmanager
+def patient_limits() -> Iterator[None]:
+    """While entered, a task waits for the server when it asks for the limits of its tags.
+
+    Prefect 3.8 asks by a client of its own, in a thread of its own, which gives up after some
+    seconds: the engine then fails a run that has not even begun. An internal, guarded by a test.
+    """
+    asked = services.get_client  # type: ignore[attr-defined]
+
+    def patient() -> PrefectClient:
+        client = get_client()
+        make_patient(client)
+        return client
+
+    services.get_client = patient  # type: ignore[attr-defined, assignment]
+    try:
+        yield
+    finally:
+        services.get_client = asked  # type: ignore[attr-defined]

@@ -6,9 +6,15 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.concurrency import services
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
 
-from flows.worker.patience import PatientTransport, make_patient
+from flows.worker.patience import PatientTransport, make_patient, patient_limits
 from shim.net import free_ports
 
 
@@ -57,3 +63,23 @@ async def test_prefect_client_that_never_connected_waits_too() -> None:
     _, close = await answering(port, "hello")
     assert (await asyncio.wait_for(asked, 20)).json() == "hello"
     await close()
+
+
+async def test_limits_of_tags_are_asked_for_with_patience() -> None:
+    (port,) = free_ports(1)
+    asked, unlimited = services.get_client, {"lease_id": "x", "limits": []}
+    settings = {
+        PREFECT_API_URL: f"http://127.0.0.1:{port}/api",
+        PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
+        PREFECT_CLIENT_MAX_RETRIES: 0,
+    }
+    with temporary_settings(settings), patient_limits():
+        service = services.ConcurrencySlotAcquisitionWithLeaseService(frozenset({"tag:gpu"}))
+        async with service._lifespan():
+            acquiring = asyncio.create_task(service.acquire(1, "concurrency"))
+            await asyncio.sleep(0.3)
+            assert not acquiring.done()
+            _, close = await answering(port, unlimited)
+            assert (await asyncio.wait_for(acquiring, 30)).json() == unlimited
+            await close()
+    assert services.get_client is asked
