@@ -10,7 +10,6 @@ from prefect.concurrency import services
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
-    PREFECT_CLIENT_MAX_RETRIES,
     temporary_settings,
 )
 
@@ -71,11 +70,11 @@ async def test_limits_of_tags_are_asked_for_with_patience() -> None:
     settings = {
         PREFECT_API_URL: f"http://127.0.0.1:{port}/api",
         PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
-        PREFECT_CLIENT_MAX_RETRIES: 0,
     }
     with temporary_settings(settings), patient_limits():
         service = services.ConcurrencySlotAcquisitionWithLeaseService(frozenset({"tag:gpu"}))
         async with service._lifespan():
+            assert isinstance(service._client._client._transport, PatientTransport)
             acquiring = asyncio.create_task(service.acquire(1, "concurrency"))
             await asyncio.sleep(0.3)
             assert not acquiring.done()
