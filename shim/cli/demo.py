@@ -4,7 +4,6 @@ import contextlib
 import importlib.resources
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from flows.models.session import Session, SessionStart, SessionStatus
 from flows.settings import HOME_VARIABLE, SERVER_URL_VARIABLE, TOKEN_VARIABLE, ensure_token
 from shim.cli.client import ApiClient, ClientError
 from shim.cli.output import fail
+from shim.cli.up import stop_event
 from shim.cli.view import best_text, follow
 from shim.net import free_ports
 
@@ -66,9 +66,10 @@ def demo(
         faults = verdict(session)
         conclude(session, project, time.monotonic() - asked, faults)
         if keep_up:
+            # Its own handlers: a shell's background job is begun with Ctrl-C ignored.
+            stopping = stop_event()
             say("the server stays up until Ctrl-C")
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
+            stopping.wait()
     say(
         f"in all {time.monotonic() - began:.1f} s. To look again: "
         f"{HOME_VARIABLE}={folder / 'home'} wildloop up --workdir {project}"
