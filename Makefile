@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 # Most tests wait for processes: more of them at once than there are cores. Left in their order, the
 # long files of few tests do not come last, with nothing beside them.
-JOBS ?= 4
+JOBS ?= 3
 
 help: ## list the daily commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

@@ -10,4 +10,4 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def test_runs_survive_random_kills_of_another_seed(tmp_path: Path) -> None:
-    check_survival(tmp_path, seed=2)
+    check_survival(tmp_path, seed=2, runs=36)

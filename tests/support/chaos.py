@@ -153,10 +153,10 @@ def wait_until_all_ended(
     return ended
 
 
-def check_survival(tmp_path: Path, seed: int) -> None:
-    """60 runs on three slots while processes are killed: each has one true outcome."""
+def check_survival(tmp_path: Path, seed: int, runs: int = RUNS) -> None:
+    """Runs on three slots while processes are killed: each has one true outcome."""
     chance = random.Random(seed)
-    made = witnesses(tmp_path / "witnesses", RUNS, chance)
+    made = witnesses(tmp_path / "witnesses", runs, chance)
     server = start_server(tmp_path / "home", make_project(tmp_path / "project"), slots=SLOTS)
     killer = Killer(server, chance)
     try:
@@ -165,7 +165,7 @@ def check_survival(tmp_path: Path, seed: int) -> None:
                 create_surely(server, f"run-{number:03d}", witness)
                 for number, witness in enumerate(made)
             ]
-            assert len(set(ids)) == RUNS
+            assert len(set(ids)) == runs
             ended = wait_until_all_ended(server, ids, 600)
         wait_for(lambda: read_run(server, ids[0]), "all answer again", 120)
         listed = server.get("/runs", limit=1000)
@@ -176,7 +176,7 @@ def check_survival(tmp_path: Path, seed: int) -> None:
     assert set(killer.kills) == set(MODULES), Counter(killer.kills)
     outcomes = {run["id"]: (run["status"], run["exit_code"]) for run in listed}
     assert outcomes == {id: (run["status"], run["exit_code"]) for id, run in ended.items()}
-    assert (health["total"], health["running"], health["queued"]) == (RUNS, 0, 0)
+    assert (health["total"], health["running"], health["queued"]) == (runs, 0, 0)
     intervals = []
     for run_id, witness in zip(ids, made, strict=True):
         run = ended[run_id]
