@@ -95,7 +95,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         return {EXPERIMENT_TAG: experiment, LOOP_TAG: research_loop}
 
     async def sync_with_backend(self) -> None:
-        """Heartbeat; then look for changes of the compute, and adopt runs of a dead worker."""
+        """Heartbeat; then look for changes of the compute, for stops and pauses, for orphans."""
         await super().sync_with_backend()
         if self._work_pool is None:
             return
@@ -108,6 +108,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                     self.work_pool.id, self._on_event, self.resync, self._cluster_changed
                 )
             )
+        # Prefect's event stream may lose an event: nobody's stop or pause may be lost with it.
+        await self._read_held()
         adopted = await self.adopt_orphans()
         if not self.settled:
             self.taken_up = reconcile.taken_up_note(adopted)

@@ -270,7 +270,7 @@ def test_pause_ends_the_agent_and_resume_goes_on_where_it_was(
     pid_file = script.folder / "pid"
     pid = int(wait_for(lambda: pid_file.exists() and pid_file.read_text().strip(), "agent runs"))
     server.post("/wild/v2/pause", {"session_id": session_id})
-    wait_for(lambda: not alive(pid), "the agent is ended", 20)
+    wait_for(lambda: not alive(pid), "the agent is ended", 60)
     assert server.session(session_id)["status"] == "paused"
     again = server.http.post("/wild/v2/pause", json={"session_id": session_id})
     assert again.status_code == 409

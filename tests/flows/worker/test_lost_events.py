@@ -1,0 +1,55 @@
+"""What an event should have told is found out without it."""
+
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.states import Cancelling, Suspended
+from prefect.workers.base import BaseWorker
+
+from flows.control import RunControl, StopReason
+from flows.worker.worker import WildloopWorker
+
+
+class Server:
+    """Knows one flow run, which someone has stopped or paused."""
+
+    def __init__(self, flow_run: Any) -> None:
+        self.flow_run = flow_run
+
+    async def read_flow_runs(self, **_: object) -> list[Any]:
+        return [self.flow_run]
+
+    async def read_flow_run(self, id: UUID) -> Any:
+        assert id == self.flow_run.id
+        return self.flow_run
+
+    async def set_flow_run_state(self, *_: object, **__: object) -> None:
+        """A suspension without an expiry takes the place of the user's."""
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [(Cancelling(), StopReason.CANCEL), (Suspended(), StopReason.PAUSE)],
+    ids=["stop", "pause"],
+)
+async def test_request_is_read_at_the_next_heartbeat(
+    state: Any, reason: StopReason, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def quiet(_: object) -> None: ...
+
+    async def nothing() -> list[Any]:
+        return []
+
+    monkeypatch.setattr(BaseWorker, "sync_with_backend", quiet)
+    worker = WildloopWorker(work_pool_name="wildloop")
+    worker._work_pool = SimpleNamespace(id=uuid4())  # type: ignore[assignment]
+    worker._observing = worker.settled = True
+    monkeypatch.setattr(worker, "adopt_orphans", nothing)
+    held = SimpleNamespace(id=uuid4(), state=state, state_type=state.type, tags=[])
+    worker._client = Server(held)  # type: ignore[assignment]
+    control = RunControl()
+    worker._active[held.id] = control
+    await worker.sync_with_backend()
+    assert control.reason is reason
