@@ -20,6 +20,7 @@ LOG_TAIL_LINES = 15
 RESTARTS_AT_START = 2
 RESTART_WINDOW_S = 60.0
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+LONGEST_AFTER_KILL_S = 4.0
 LOG_TOLD_AFTER = 5
 POLL_S = 0.05
 KILL_WAIT_S = 3.0
@@ -192,7 +193,7 @@ class Supervisor:
         return True
 
     def keep(self) -> None:
-        """Start children again that have ended, each after a wait that grows to 15 s.
+        """Start children again that have ended, each after a wait that grows to 15 s (4 s if killed).
 
         One that has answered before is started for ever: a night's runs must not be left alone
         because something out there kills, or a disk is full for an hour.
@@ -221,7 +222,9 @@ class Supervisor:
         self._say(f"{child.name} {child.end()}: starting it again")
         if count == LOG_TOLD_AFTER and not child.was_killed:
             self._say(f"{child.name} has ended {count} times in a minute; {_log_of(child)}")
-        return BACK_OFF_S[min(count, len(BACK_OFF_S)) - 1]
+        wait = BACK_OFF_S[min(count, len(BACK_OFF_S)) - 1]
+        # Who is killed is not at fault: others wait for it.
+        return min(wait, LONGEST_AFTER_KILL_S) if child.was_killed else wait
 
     def stop(self) -> None:
         """Stop all children, the last of the list first."""
