@@ -193,7 +193,7 @@ class Supervisor:
         return True
 
     def keep(self) -> None:
-        """Start children again that have ended, each after a growing wait: 15 s at most, or 4 s.
+        """Start children again that have ended, each after a wait: 15 s at most, 4 s if killed.
 
         One that has answered before is started for ever: a night's runs must not be left alone
         because something out there kills, or a disk is full for an hour.
