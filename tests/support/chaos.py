@@ -54,7 +54,7 @@ def witnesses(folder: Path, count: int, chance: random.Random) -> list[Witness]:
     return made
 
 
-def create_surely(server: Server, name: str, witness: Witness, seconds: float = 120.0) -> str:
+def create_surely(server: Server, name: str, witness: Witness, seconds: float = 300.0) -> str:
     """Create a run as a careful client does: try again with the same Idempotency-Key."""
 
     def attempt() -> str | None:
