@@ -86,11 +86,6 @@ async def find_commit(path: Path, since: str, text: str) -> str | None:
     return await git_line(path, "log", *options, f"{since}..HEAD") or None
 
 
-async def tag(path: Path, name: str, commit: str) -> None:
-    """Give a commit a name under which it stays reachable; a tag of this name is moved."""
-    await run_git_locking(path, "update-ref", f"refs/tags/{name}", commit)
-
-
 async def resolve(path: Path, name: str) -> str | None:
     """The commit behind a name; None where there is none."""
     return await git_answer(path, "rev-parse", "--verify", "-q", f"{name}^{{commit}}")

@@ -240,12 +240,7 @@ def entry_markdown(iteration: IterationRecord) -> str:
 
 def usage_text(iteration: IterationRecord) -> str:
     """Tokens and cost of a call in a line; empty where the agent tells neither."""
-    parts = []
-    if (usage := iteration.usage) is not None:
-        taken_in = usage.input + usage.cache_read + usage.cache_write
-        parts.append(
-            f"{taken_in:,} tokens in ({usage.cache_read:,} from the cache), {usage.output:,} out"
-        )
+    parts = [iteration.usage.text] if iteration.usage is not None else []
     if iteration.cost_usd is not None:
         parts.append(f"${iteration.cost_usd:.4f}" + " (estimate)" * iteration.cost_is_estimate)
     return ", ".join(parts)

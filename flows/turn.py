@@ -17,6 +17,7 @@ from flows.errors import Unavailable
 from flows.keep.texts import isolation_section, keep_section
 from flows.models.run import Run
 from flows.models.session import IterationRecord
+from flows.models.spending import Spending
 from flows.prompts import (
     PromptContext,
     budget_section,
@@ -147,8 +148,9 @@ async def prompt_context(
     cluster = await session.cluster.cluster()
     sweep = await session.evo.find(session.id) if session.spec.evo_sweep_enabled else None
     memories = await session.memories.for_prompt(session.workdir)
+    used = spending(session.record, runs)
     return PromptContext(
-        **await research_sections(session, kind, runs, sweep, spending(session.record, runs)),
+        **await research_sections(session, kind, runs, sweep, used),
         goal=session.spec.goal,
         workdir=str(session.workdir),
         iteration=index,
@@ -187,13 +189,12 @@ async def prompt_context(
             max_new_runs=capacity.max_new_runs,
             label=cluster.label,
         ),
-        budget_section=budget_text(session, runs),
+        budget_section=budget_text(session, used),
     )
 
 
-def budget_text(session: ResearchSession, runs: Sequence[Run]) -> str:
+def budget_text(session: ResearchSession, used: Spending) -> str:
     """What is used of the budget, and that the session is at its end, if it is."""
-    used = spending(session.record, runs)
     text = budget_section(
         session.spec.budget,
         hours_used=used.hours,

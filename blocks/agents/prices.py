@@ -15,6 +15,12 @@ class Usage(BaseModel):
     cache_read: int = 0
     cache_write: int = 0
 
+    @property
+    def text(self) -> str:
+        """The tokens in a few words."""
+        taken_in = self.input + self.cache_read + self.cache_write
+        return f"{taken_in:,} tokens in ({self.cache_read:,} from the cache), {self.output:,} out"
+
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
             input=self.input + other.input,

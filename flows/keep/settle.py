@@ -12,6 +12,7 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from flows import git, git_restore
+from flows.history import tag_commit
 from flows.keep.decide import decide
 from flows.keep.evidence import evidence
 from flows.keep.flags import flagged_edits
@@ -252,7 +253,7 @@ async def _carry_out(session: ResearchSession, verdict: Verdict) -> None:
         logger.warning("%s: %s", verdict.label, warning)
     try:
         if verdict.tag is not None and verdict.commit is not None:
-            await git_restore.tag(session.workdir, verdict.tag, verdict.commit)
+            await tag_commit(session.workdir, verdict.tag, verdict.commit)
         if verdict.status is not KeepStatus.KEEP and verdict.base and verdict.commit:
             verdict.reverted_by = await _take_back(session, verdict)
             for call in session.record.iterations:

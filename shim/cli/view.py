@@ -55,12 +55,7 @@ def summary_lines(session: Session) -> list[str]:
 def usage_text(session: Session) -> str:
     """Tokens and cost of all calls; empty where the agent tells neither."""
     usage, spent = session.usage, session.spent
-    parts = []
-    if usage != Usage():
-        taken_in = usage.input + usage.cache_read + usage.cache_write
-        parts.append(
-            f"{taken_in:,} tokens in ({usage.cache_read:,} from the cache), {usage.output:,} out"
-        )
+    parts = [usage.text] if usage != Usage() else []
     if any(step.cost_usd is not None for step in session.history):
         parts.append(f"${spent.cost_usd:.2f}" + " (estimate)" * spent.cost_is_estimate)
     return ", ".join(parts)

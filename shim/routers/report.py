@@ -1,6 +1,7 @@
 """A session's report over HTTP."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -34,8 +35,7 @@ async def get_report(
     """The final one; while the session goes on (or with `now`), one of how it stands."""
     session = await sessions.find(session_id)
     paths = SessionPaths.of(session.workdir, session.session_id)
-    is_final = not (now or session.is_active)
-    text = await asyncio.to_thread(_read, paths, "report.md") if is_final else None
+    text = await _final(session, paths.report, now)
     if text is not None:
         page = str(paths.page) if paths.page.is_file() else None
         return ReportView(
@@ -64,9 +64,7 @@ async def get_report_page(
     """One page with its plots in it: no script, and nothing is loaded from elsewhere."""
     session = await sessions.find(session_id)
     paths = SessionPaths.of(session.workdir, session.session_id)
-    text = (
-        None if now or session.is_active else await asyncio.to_thread(_read, paths, "report.html")
-    )
+    text = await _final(session, paths.page, now)
     text = text or (await _make(session, sessions, client, settings)).html
     return HTMLResponse(text, headers={"Content-Security-Policy": POLICY})
 
@@ -87,8 +85,7 @@ async def get_report_runs(
     """A row a run, with a column for each parameter and each metric."""
     session = await sessions.find(session_id)
     paths = SessionPaths.of(session.workdir, session.session_id)
-    is_final = not (now or session.is_active)
-    text = await asyncio.to_thread(_read, paths, "runs.csv") if is_final else None
+    text = await _final(session, paths.runs_table, now)
     text = text or (await _make(session, sessions, client, settings)).csv
     return Response(text, media_type="text/csv; charset=utf-8")
 
@@ -100,8 +97,13 @@ async def _make(
     return await report_now(client, settings, session, record)
 
 
-def _read(paths: SessionPaths, name: str) -> str | None:
+async def _final(session: Session, file: Path, now: bool) -> str | None:
+    """The final text of an ended session; None where one is to be made."""
+    return None if now or session.is_active else await asyncio.to_thread(_read, file)
+
+
+def _read(file: Path) -> str | None:
     try:
-        return (paths.root / name).read_text(encoding="utf-8", errors="replace")
+        return file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None

@@ -8,6 +8,7 @@ import pytest
 from flows import git_restore
 from flows.git import commit_all, head_commit
 from flows.git_process import GitError
+from flows.history import tag_commit
 from tests.support.project import git
 
 
@@ -108,6 +109,6 @@ async def test_diff_and_names_leave_the_session_out(repo: Path) -> None:
 async def test_a_tag_can_be_set_again(repo: Path) -> None:
     base, made = await change(repo)
     for commit in (base, made, made):
-        await git_restore.tag(repo, "wild/s/iteration-01", commit)
+        await tag_commit(repo, "wild/s/iteration-01", commit)
     assert await git_restore.resolve(repo, "wild/s/iteration-01") == made
     assert await git_restore.resolve(repo, "wild/s/iteration-02") is None
