@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from blocks.launchers.base import Launcher, LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
 from flows import checkout
+from flows.alerts.ending import last_line
 from flows.attempts import Attempt, Retry, current_attempt, log_tail, retry_after
 from flows.control import RunControl, StopReason
 from flows.errors import WildloopError
@@ -31,7 +32,8 @@ logger = logging.getLogger("wildloop.execution")
 STOP_GRACE_SECONDS = 5.0
 CLAIM_SECONDS = 30.0
 NOT_FOR_RUNS = ("PREFECT_", TOKEN_VARIABLE, "WILDLOOP_SUPERVISOR")
-# Without cgroups Slurm kills such a job and says no more than that it failed.
+# Without cgroups Slurm kills such a job and says no more than that it failed; where the job's
+# script could still note an exit code, it does not even say that in time.
 OVER_MEMORY = re.compile(r"slurmstepd.*exceeded (?:job )?memory limit", re.IGNORECASE)
 LOST = "lost: the process is gone and left no exit code (killed, reboot)"
 
@@ -156,13 +158,16 @@ class Execution:
             return self._failed(f"{ended.reason} (exit code {ended.exit_code})", ended)
         if ended.state is ProcessState.EXITED and ended.exit_code == 0:
             return Outcome(status="finished", message="exit code 0", exit_code=0)
+        said = log_tail(self.paths.log, self.attempt.log_offset, 4096)
+        over_memory = OVER_MEMORY.search(said) is not None
         if ended.state is ProcessState.EXITED:
-            last = _last_line(log_tail(self.paths.log, self.attempt.log_offset, 4096))
+            cause = f"OUT_OF_MEMORY (exit code {ended.exit_code})" if over_memory else None
+            last = last_line(said)
             return self._failed(
-                f"exit code {ended.exit_code}" + (f": {last}" if last else ""), ended
+                (cause or f"exit code {ended.exit_code}") + (f": {last}" if last else ""), ended
             )
         reason = ended.reason
-        if reason and OVER_MEMORY.search(log_tail(self.paths.log, self.attempt.log_offset, 4096)):
+        if reason and over_memory:
             reason = f"OUT_OF_MEMORY ({reason})"
         return self._failed(f"lost: {reason}" if reason else LOST, ended)
 
@@ -219,9 +224,3 @@ def tracker_defaults(env: Mapping[str, str], run_id: str, paths: RunPaths) -> di
     if not env.get("WANDB_API_KEY"):
         defaults["WANDB_MODE"] = "offline"
     return defaults
-
-
-def _last_line(text: str) -> str:
-    """The last line with text, at most 200 characters, for the state's message."""
-    shown = [line.strip() for line in text.split("\n") if line.strip()]
-    return "".join(char for char in shown[-1] if char.isprintable())[:200] if shown else ""

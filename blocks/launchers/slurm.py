@@ -227,8 +227,9 @@ class SlurmLauncher(Launcher):
             try:
                 view = (await self._watch.look(job_id, at_once=True)).view
             except SlurmSilent:
-                # The exit code stands by itself; only a word on it is missing.
-                return
+                # The exit code stands by itself: only a word on it is missing, worth some seconds.
+                await asyncio.sleep(POLL_SECONDS)
+                continue
             if view is None or view.has_ended:
                 await self._conclude(folder, view)
                 return
