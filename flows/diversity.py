@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
-from flows.configurations import (
+from flows.configurations.groups import (
     Configuration,
     configurations,
+    declared_code,
     pooled_deviation,
     ranked,
 )
@@ -92,7 +93,7 @@ def near_misses(
     The spread is the standard deviation over seeds, pooled over all configurations. While it is
     unknown the best few are taken.
     """
-    found = configurations(runs, metric.name, records)
+    found = configurations(runs, metric.name, declared_code(records))
     order = ranked(found, metric.direction)[: NEAR + 1]
     spread = pooled_deviation(found)
     if not order or spread is None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from flows.configurations import (
+from flows.configurations.groups import (
     Configuration,
     baseline_of,
     configurations,
+    declared_code,
     pooled_deviation,
     ranked,
 )
@@ -43,7 +44,7 @@ def evidence_section(
         metric: the primary metric; without one nothing can be compared, which is said.
         spent: what the session has used.
     """
-    found = configurations(runs, metric.name if metric else None, records)
+    found = configurations(runs, metric.name if metric else None, declared_code(records))
     parts = [
         "### Best against baseline\n\n" + _comparison(found, metric),
         "### Runs by configuration\n\n" + _table(found, metric),

@@ -10,12 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from flows.configurations.settings import plain_value, settings_of
 from flows.metrics import downsample, read_all
 from flows.metrics.read import workdir_of
 from flows.models.evo import Choice, EvoSweepSpec, Range, Trial, TrialStatus
 from flows.models.run import Run
 from flows.project import MetricConfig
-from flows.report.configurations import plain_value, settings_of
 from flows.results import scored
 
 CURVES = 8

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from flows.configurations import Configuration, configurations
+from flows.configurations.groups import Configuration, configurations, declared_code
 from flows.failures import causes
 from flows.log_end import log_end
 from flows.models.run import Run, RunStatus
@@ -105,7 +105,7 @@ def _grouped(
     runs: Sequence[Run], first: str | None, records: Sequence[IterationRecord]
 ) -> list[str]:
     """Seeds of one configuration together, where there are any."""
-    found = [one for one in configurations(runs, first, records) if one.n > 1]
+    found = [one for one in configurations(runs, first, declared_code(records)) if one.n > 1]
     if not found or first is None:
         return []
     lines = [f"- {one.name}: {first} {one.score}" for one in found[:ROWS]]
@@ -116,10 +116,10 @@ def _repeats(
     runs: Sequence[Run], others: Sequence[Run], records: Sequence[IterationRecord]
 ) -> list[str]:
     """Runs that did what another has done before, seed and code included. Reruns are meant to."""
-    known: dict[tuple[str, str, str], Run] = {}
+    known: dict[tuple[str, str, str | None], Run] = {}
     lines = []
     fresh = {run.id for run in runs}
-    for one in configurations(others, None, records):
+    for one in configurations(others, None, declared_code(records)):
         for run in one.runs:
             key = (run.command, str(sorted(run.parameters.items())), one.code)
             first = known.setdefault(key, run)
@@ -155,7 +155,7 @@ def failed_configurations(
     """Configurations whose every run that ended has failed."""
     return [
         one
-        for one in configurations(runs, None, records)
+        for one in configurations(runs, None, declared_code(records))
         if one.failures and not any(run.status is RunStatus.FINISHED for run in one.runs)
     ]
 

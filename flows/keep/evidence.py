@@ -1,61 +1,22 @@
 """What an iteration's runs say: one value per seed of each configuration."""
 
-import json
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from flows.configurations.groups import configurations
+from flows.configurations.settings import seed_of, title_of
 from flows.models.keep import Evidence
-from flows.models.run import Run, RunStatus
+from flows.models.run import Run
+from flows.results import value_of
 
 UNKNOWN_SEED = "?"
-_SEED_NAME = r"(?:(?:global|manual|np|torch|random)[-_.]?)?(?:seed|random[-_]?state)"
-_SEED_KEY = re.compile(rf"(?:.*[./])?{_SEED_NAME}", re.IGNORECASE)
-# `--seed=3`, `--seed 3`, `-seed 3`, `seed=3` (Hydra), `SEED=3 python`, `--trainer.seed=3`
-_SEED_WORD = re.compile(
-    rf"(?<![^\s;&|(])(?:--?)?(?:[\w.]+\.)?{_SEED_NAME}(?:=|\s+)(?P<quote>['\"]?)(?P<value>-?\d+)"
-    r"(?P=quote)(?![^\s;&|)])",
-    re.IGNORECASE,
-)
 _MEMORY = re.compile(
     r"(?:.*/)?(?:peak|max)[-_]?(?:gpu|cuda|v?ram|rss)?[-_]?(?:memory|mem|vram|ram|rss)"
     r"(?:[-_]used)?[-_](?P<unit>mi?b|gi?b)|(?:.*/)?(?:v?ram|memory|mem)[-_](?P<unit2>mi?b|gi?b)",
     re.IGNORECASE,
 )
 _GB = 1024.0
-
-
-def seed_of(run: Run) -> str | None:
-    """The run's seed: as told, else from its parameters, else from its command."""
-    if run.seed is not None:
-        return str(run.seed)
-    for name, value in run.parameters.items():
-        if _SEED_KEY.fullmatch(name) and value is not None:
-            return str(value)
-    found = _SEED_WORD.search(run.command)
-    return found["value"] if found else None
-
-
-def configuration_of(run: Run) -> str:
-    """Command and parameters without the seed: runs with the same one differ by chance alone."""
-    command = " ".join(_SEED_WORD.sub(" ", run.command).split())
-    rest = {name: value for name, value in run.parameters.items() if not _SEED_KEY.fullmatch(name)}
-    shown = ", ".join(
-        f"{name}={_shown(rest[name])}"
-        for name in sorted(rest)
-        if not _told(name, rest[name], command)
-    )
-    return f"{command} [{shown}]" if shown else command
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _told(name: str, value: Any, command: str) -> bool:
-    """Whether the command already has the parameter, as runs of <experiments> do."""
-    return f"--{name}={_shown(value)}" in command.split()
 
 
 def evidence(
@@ -79,14 +40,11 @@ def evidence(
         commit: its commit.
         busy: why a run shared its machine, by run id.
     """
-    groups: dict[str, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.created_at):
-        groups.setdefault(configuration_of(run), []).append(run)
     return [
-        _of_group(name, group, metric, busy or {}).model_copy(
+        _of_group(title_of(group.runs[0]), group.runs, metric, busy or {}).model_copy(
             update={"iteration": iteration, "commit": commit}
         )
-        for name, group in groups.items()
+        for group in configurations(runs, metric, lambda _: "")
     ]
 
 
@@ -95,7 +53,7 @@ def _of_group(name: str, runs: list[Run], metric: str, busy: Mapping[str, str]) 
     failed: list[str] = []
     unseeded: list[float] = []
     for run in runs:
-        seed, value = seed_of(run), _value(run, metric)
+        seed, value = seed_of(run), value_of(run, metric)
         if value is None:
             failed.append(seed or UNKNOWN_SEED)
         elif seed is None:
@@ -105,7 +63,7 @@ def _of_group(name: str, runs: list[Run], metric: str, busy: Mapping[str, str]) 
             by_seed.setdefault(seed, []).append(value)
     # A run without a seed that failed was made good by one that did not.
     unseeded_runs = sum(
-        1 for run in runs if seed_of(run) is None and _value(run, metric) is not None
+        1 for run in runs if seed_of(run) is None and value_of(run, metric) is not None
     )
     missing = [
         seed
@@ -122,10 +80,6 @@ def _of_group(name: str, runs: list[Run], metric: str, busy: Mapping[str, str]) 
         memory_mb=_memory(runs),
         busy=[f"{run.name}: {busy[run.id]}" for run in runs if run.id in busy],
     )
-
-
-def _value(run: Run, metric: str) -> float | None:
-    return run.metrics.get(metric) if run.status is RunStatus.FINISHED else None
 
 
 def _memory(runs: Iterable[Run]) -> float | None:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from flows.configurations.groups import Configuration
+from flows.configurations.settings import differences
 from flows.models.run import Run
-from flows.report.configurations import Configuration, differences
 from flows.report.statistics import Difference, difference
 
 # `ablation`, `ablate`, `p4-ablate-03`; also what authors write for it.
@@ -42,7 +43,7 @@ def ablations(ablated: Sequence[Configuration], reference: Configuration) -> lis
 
 def removed(without: Configuration, reference: Configuration) -> str:
     """What the reference has and the ablated configuration has not."""
-    changes = differences(reference.parameters, without.parameters)
+    changes = differences(reference.settings, without.settings)
     said = [f"{name}: {_said(was)} -> {_said(now)}" for name, (was, now) in changes.items()]
     if without.code != reference.code:
         said.append(f"code ({without.runs[0].name})")

@@ -8,13 +8,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from blocks.agents.prices import Usage
+from flows.configurations.settings import seed_of, settings_of, shown
 from flows.manifest import Manifest, read_manifest
 from flows.models.run import Run, RunStatus
 from flows.models.session import IterationRecord
 from flows.paths import RunPaths
 from flows.protocol.plan import MARKS, Plan
 from flows.redaction import redact
-from flows.report.configurations import seed_of, settings_of
 from flows.report.facts import ReportFacts
 from flows.report.findings import run_link
 from flows.report.text import (
@@ -158,7 +158,7 @@ def _run_row(run: Run, metrics: Sequence[str], facts: ReportFacts) -> list[str]:
         run.status.value,
         seconds,
         plain(seed_of(run) or "-", 20),
-        plain(", ".join(f"{name}={value}" for name, value in settings_of(run).items()) or "-"),
+        plain(shown(settings_of(run)) or "-"),
         *[number(run.metrics.get(name)) for name in metrics],
     ]
 

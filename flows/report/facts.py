@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from flows.configurations.groups import Configuration, configurations
 from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.keep import KeepState
 from flows.models.memory import Memory
@@ -13,7 +14,6 @@ from flows.models.session import BestResult, IterationRecord
 from flows.project import MetricConfig
 from flows.protocol.plan import Plan
 from flows.report.ablation import Ablation, ablations, is_ablation
-from flows.report.configurations import Configuration, configurations
 from flows.report.statistics import Difference, difference
 from flows.results import best_by, value_of
 
@@ -62,8 +62,11 @@ class ReportFacts:
     def __post_init__(self) -> None:
         # An ablation that does better than the best is a finding, and may be the best itself.
         self.best, self.baseline = best_by(self.runs, self.metric)
-        name = self.metric.name if self.metric else ""
-        self.groups = configurations(self.runs, name, self.codes) if self.metric else []
+        self.groups = (
+            configurations(self.runs, self.metric.name, lambda run: self.codes.get(run.id))
+            if self.metric
+            else []
+        )
 
     @property
     def by_id(self) -> dict[str, Run]:

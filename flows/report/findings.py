@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
+from flows.configurations.groups import Configuration
+from flows.configurations.settings import seed_of, shown
 from flows.models.evo import Trial, TrialStatus
 from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.run import Run
 from flows.project import MetricConfig
 from flows.report.ablation import RULE, Ablation
-from flows.report.configurations import Configuration, seed_of
 from flows.report.facts import ReportFacts
 from flows.report.statistics import Difference, spread
 from flows.report.text import code, link, number, plain, signed, table
@@ -54,7 +55,7 @@ def _group_row(title: str, group: Configuration | None, facts: ReportFacts) -> l
 
 def settings(group: Configuration) -> str:
     """The configuration's parameters."""
-    return plain(", ".join(f"{name}={value}" for name, value in group.parameters.items()) or "-")
+    return plain(shown(group.settings) or "-")
 
 
 def measured(group: Configuration) -> str:

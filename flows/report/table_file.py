@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-from flows.report.configurations import seed_of
+from flows.configurations.settings import seed_of
 from flows.report.facts import ReportFacts
 
 FIELDS = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flows.keep.decide import NOT_MEASURED, Decision, decide
-from flows.keep.evidence import configuration_of, evidence, merged, seed_of
+from flows.keep.evidence import evidence, merged
 from flows.models.keep import Evidence, KeepStatus
 from flows.models.run import Run, RunStatus
 
@@ -33,27 +33,6 @@ def group(*values: float, name: str = "train", **more: Any) -> Evidence:
 
 
 BEST = group(0.90, 0.91, 0.92)
-
-
-@pytest.mark.parametrize(
-    ("command", "fields", "seed", "configuration"),
-    [
-        ("python t.py --seed=3", {}, "3", "python t.py"),
-        ("python t.py --seed 3 --lr=1", {}, "3", "python t.py --lr=1"),
-        ("SEED=4 python t.py", {}, "4", "python t.py"),
-        ("python t.py trainer.seed=5", {}, "5", "python t.py"),
-        ("python t.py --random-state '6'", {}, "6", "python t.py"),
-        ("python t.py", {"seed": 7}, "7", "python t.py"),
-        ("python t.py", {"parameters": {"random_seed": 8, "lr": 0.1}}, "8", "python t.py [lr=0.1]"),
-        ("python t.py --lr=0.1", {"parameters": {"lr": 0.1}}, None, "python t.py --lr=0.1"),
-        ("python seed.py --seeds 3", {}, None, "python seed.py --seeds 3"),
-    ],
-)
-def test_seed_and_configuration_of_a_run(
-    command: str, fields: dict[str, Any], seed: str | None, configuration: str
-) -> None:
-    found = run(1, command, **fields)
-    assert (seed_of(found), configuration_of(found)) == (seed, configuration)
 
 
 def test_runs_of_one_seed_count_once_and_repetitions_without_seed_tell_nothing_new() -> None:

@@ -2,11 +2,10 @@
 
 import pytest
 
-from flows.configurations import (
+from flows.configurations.groups import (
     baseline_of,
     configurations,
-    identity,
-    label_of,
+    declared_code,
     pooled_deviation,
     ranked,
 )
@@ -32,29 +31,10 @@ def test_seeds_of_one_configuration_are_one_group() -> None:
     assert found[0].score == "0.6 ± 0.14 (n=2)"
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("train.py --seed 1", "train.py --seed 2", True),
-        ("train.py --seed=1 --lr 0.1", "train.py --lr 0.1 --seed 7", True),
-        ("SEED=1 train.py", "SEED=2 train.py", True),
-        ("train.py --random-state 1", "train.py --random-state 2", True),
-        ("train.py --lr 0.1", "train.py --lr 0.2", False),
-        ("train.py --speed 1", "train.py --speed 2", False),
-    ],
-)
-def test_commands_without_parameters_are_compared_without_their_seed(
-    one: str, other: str, same: bool
-) -> None:
-    assert (
-        identity(made_run(1, 0.1, command=one)) == identity(made_run(2, 0.1, command=other))
-    ) is same
-
-
 def test_a_declared_change_of_code_begins_another_configuration() -> None:
     runs = [made_run(n, 0.5, parameters={"lr": 0.1}) for n in (1, 5, 9)]
     records = [made_record(4, "hyper-parameter"), made_record(6, "architecture")]
-    found = configurations(runs, "score", records)
+    found = configurations(runs, "score", declared_code(records))
     assert [(one.name, one.n) for one in found] == [
         ("lr=0.1", 2),
         ("lr=0.1 (code of iteration-06)", 1),
@@ -64,7 +44,7 @@ def test_a_declared_change_of_code_begins_another_configuration() -> None:
 def test_code_that_was_taken_back_counts_until_then() -> None:
     runs = [made_run(n, 0.5, parameters={"lr": 0.1}) for n in (1, 7, 9)]
     records = [made_record(6, "architecture", taken_back_at=8.0)]
-    found = configurations(runs, "score", records)
+    found = configurations(runs, "score", declared_code(records))
     assert [(one.code, one.n) for one in found] == [("", 2), ("iteration-06", 1)]
 
 
@@ -96,5 +76,19 @@ def test_pooled_deviation() -> None:
     assert pooled_deviation(configurations(runs[:1], "score")) is None
 
 
-def test_labels_are_short() -> None:
-    assert len(label_of(made_run(1, 0.1, parameters={"x": "y" * 500}))) == 120
+def test_a_seed_that_was_run_twice_is_one_sample_and_runs_without_seed_are_one_each() -> None:
+    runs = [made_run(n, n / 10, parameters={"seed": n // 3}) for n in (1, 2, 3)]
+    (seeded,) = configurations(runs, "score")
+    assert seeded.values == [0.2, 0.3]
+    assert [run.name for run in seeded.measured] == ["run-2", "run-3"]
+    assert len(seeded.runs) == 3
+    (plain,) = configurations([made_run(1, 0.5), made_run(2, 0.5)], "score")
+    assert plain.values == [0.5, 0.5]
+
+
+def test_code_that_is_known_tells_more_than_the_folder() -> None:
+    runs = [made_run(n, 0.5, workdir=f"/snapshots/{n}") for n in (1, 2, 3)]
+    assert len(configurations(runs, "score")) == 3
+    digests = {"id-0001": "a", "id-0002": "a", "id-0003": "b"}
+    found = configurations(runs, "score", lambda run: digests[run.id])
+    assert [(one.code, one.n) for one in found] == [("a", 2), ("b", 1)]

@@ -1,0 +1,1 @@
+"""Runs by configuration: what was run, whatever the seed."""
