@@ -17,7 +17,7 @@ from flows.models.run import RunFacts, RunSpec
 from flows.paths import RunPaths
 from flows.settings import RUNS_QUEUE
 from flows.store.base import DEPLOYMENT, EXPERIMENT
-from flows.store.runs import LABEL_PREFIX, run_tags
+from flows.store.run_mapping import LABEL_PREFIX, run_tags
 
 CLIENTS = 4
 BATCH = 50

@@ -14,7 +14,7 @@ from blocks.agents.prices import Usage
 from blocks.launchers.record import RECORD
 from flows.activity import activity_log, tell_activity
 from flows.control import StopReason
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.models.spending import CallSoFar
 from flows.session import ResearchSession
 from flows.spending import hours_end_at

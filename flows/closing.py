@@ -6,7 +6,7 @@ from prefect.logging import get_run_logger
 
 from flows.keep.settle import settle
 from flows.models.run import Run
-from flows.models.session import Phase
+from flows.models.session_record import Phase
 from flows.models.spending import Closing
 from flows.reflection import reflect
 from flows.session import ResearchSession

@@ -13,7 +13,7 @@ from flows.configurations.groups import (
 )
 from flows.models.change import Change, ChangeKind
 from flows.models.run import Run
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.project import MetricConfig
 from flows.results import scored
 from flows.struggle import STALL_RUNS, plateau

@@ -13,7 +13,7 @@ from flows.guards.turns import inspect_call
 from flows.history import tag_commit, tag_name
 from flows.keep.settle import flag_edits
 from flows.models.run import Run, RunCreate
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.models.sweep import WildSweepCreate
 from flows.protocol.edits import review_edit
 from flows.protocol.experiments import parse_experiments

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.struggle import Sign
 
 REFLECT_AFTER = 3

@@ -13,7 +13,7 @@ from flows.configurations.groups import (
 from flows.diversity import changes
 from flows.failures import causes
 from flows.models.run import Run, RunStatus
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.models.spending import Spending
 from flows.project import MetricConfig
 from flows.redaction import redact

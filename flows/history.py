@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.git_process import GitError, git_answer, git_line, run_git, run_git_locking
 from flows.models.history import Difference
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 
 DIFF_LIMIT = 200_000
 # The session's own files: prompts, replies, the log.

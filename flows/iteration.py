@@ -10,7 +10,7 @@ from flows.control import StopRequested
 from flows.effects import close_turn, create_experiments, plan_before, review_plan, write_plan
 from flows.guards.direct import watched
 from flows.keep.settle import begin_change
-from flows.models.session import IterationRecord, Phase
+from flows.models.session_record import IterationRecord, Phase
 from flows.protocol.plan import open_tasks
 from flows.session import ResearchSession, current_session
 from flows.sweeping import active_sweep, begin_sweep, settle_sweep, take_up_sweep

@@ -10,7 +10,7 @@ from flows.control import StopRequested
 from flows.effects import close_turn, tell_misplaced, write_plan
 from flows.errors import PreflightFailed
 from flows.guards.direct import watched
-from flows.models.session import Phase
+from flows.models.session_record import Phase
 from flows.protocol.plan import has_abort_sentinel, plan_faults
 from flows.session import ResearchSession, current_session
 from flows.spending import spending, spent_bound

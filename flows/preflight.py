@@ -16,7 +16,7 @@ from flows.errors import PreflightFailed, WildloopError
 from flows.guards.isolation import isolated
 from flows.guards.patterns import TooManyFiles
 from flows.guards.turns import begin_guards
-from flows.models.session import Phase
+from flows.models.session_record import Phase
 from flows.protocol.plan import abort_checklist
 from flows.session import ResearchSession
 from flows.settings import TOKEN_VARIABLE

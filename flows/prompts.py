@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel
 
 from flows.models.alert import Alert, Severity
-from flows.models.session import Budget
+from flows.models.session_options import Budget
 from flows.skills import SkillLibrary
 
 SHOWN_ALERTS = 8

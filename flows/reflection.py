@@ -9,7 +9,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.control import StopRequested
 from flows.effects import close_turn, plan_before, review_plan, tell_misplaced, write_plan
 from flows.guards.direct import watched
-from flows.models.session import Phase
+from flows.models.session_record import Phase
 from flows.protocol.plan import closed_gates, open_tasks
 from flows.session import ResearchSession, current_session
 from flows.turn import Turn, take_turn

@@ -23,7 +23,7 @@ from flows.escalation import Rung, escalation
 from flows.guards.isolation import isolated
 from flows.iteration import next_iteration, rest
 from flows.keep.settle import settle
-from flows.models.session import (
+from flows.models.session_options import (
     AgentName,
     AutonomyLevel,
     AwayMinutes,
@@ -37,12 +37,12 @@ from flows.models.session import (
     KeepAlpha,
     KeepMode,
     MaxIterations,
-    Phase,
     SessionSpec,
     WaitSeconds,
     Workdir,
     described,
 )
+from flows.models.session_record import Phase
 from flows.planning import PlanningFailed, plan_session
 from flows.preflight import preflight
 from flows.project import load_project

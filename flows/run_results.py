@@ -7,7 +7,7 @@ from flows.configurations.groups import Configuration, configurations, declared_
 from flows.failures import causes
 from flows.log_end import log_end
 from flows.models.run import Run, RunStatus
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.project import MetricConfig
 from flows.redaction import redact
 from flows.tables import row

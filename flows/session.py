@@ -16,7 +16,8 @@ from flows.control import RunControl
 from flows.errors import WildloopError
 from flows.keep.texts import log_entry
 from flows.models.run import Run
-from flows.models.session import IterationRecord, Phase, SessionRecord, SessionSpec
+from flows.models.session_options import SessionSpec
+from flows.models.session_record import IterationRecord, Phase, SessionRecord
 from flows.paths import SessionPaths
 from flows.project import ProjectConfig
 from flows.protocol.plan import Plan, parse_plan, progress, progress_table

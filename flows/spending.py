@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict
 
 from flows.models.run import Run
-from flows.models.session import Budget, IterationRecord, SessionRecord, SessionSpec
+from flows.models.session_options import Budget, SessionSpec
+from flows.models.session_record import IterationRecord, SessionRecord
 from flows.models.spending import Spending
 
 # How far the runs that run at the end of a budget of time may go beyond it.

@@ -8,7 +8,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import NamedTuple
 
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 
 WINDOW = 3
 SHORT_SECONDS = 30.0

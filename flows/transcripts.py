@@ -9,7 +9,7 @@ from blocks.agents.attempts import attempts
 from blocks.agents.base import AgentReply
 from blocks.agents.jsonl import CHUNK_BYTES
 from blocks.agents.masking import mask_file
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.session import ResearchSession
 
 EVENTS_SUFFIX = ".jsonl"

@@ -1,6 +1,7 @@
 """One agent call: the prompt, the process, the reply, the record."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -16,7 +17,7 @@ from flows.catalog import api_catalog
 from flows.errors import Unavailable
 from flows.keep.texts import isolation_section, keep_section
 from flows.models.run import Run
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.models.spending import Spending
 from flows.prompts import (
     PromptContext,
@@ -30,6 +31,7 @@ from flows.prompts import (
     user_availability,
 )
 from flows.protocol.tags import AgentReplyTags, parse_reply
+from flows.redaction import Redactor
 from flows.research_context import research_sections
 from flows.results import scored
 from flows.search.summary import evo_sweep_section
@@ -121,12 +123,11 @@ async def _fill(
 
 
 def _masked(session: ResearchSession, reply: AgentReply) -> AgentReply:
-    """The reply without the token, should the agent have printed it."""
-    if session.settings.token is None:
-        return reply
-    token = session.settings.token.get_secret_value()
-    error = reply.error.replace(token, "[token]") if reply.error else None
-    return reply.model_copy(update={"text": reply.text.replace(token, "[token]"), "error": error})
+    """The reply without secrets, should the agent have printed them."""
+    token = session.settings.token
+    redactor = Redactor.of(os.environ, token.get_secret_value() if token is not None else None)
+    error = redactor(reply.error) if reply.error else None
+    return reply.model_copy(update={"text": redactor(reply.text), "error": error})
 
 
 def _last_faults(session: ResearchSession) -> list[str]:

@@ -31,13 +31,14 @@ from pydantic import BaseModel, ValidationError
 from flows.errors import BudgetSpent, NotFound
 from flows.grid import expand
 from flows.models.run import RunCreate
-from flows.models.session import Budget
+from flows.models.session_options import Budget
 from flows.models.sweep import SweepCreate, SweepRecord, SweepStatus, SweepUpdate
 from flows.settings import Settings
 from flows.spending import refusal, spending
 from flows.store.owners import find_session
 from flows.store.run_index import RunIndex
-from flows.store.runs import EXPERIMENT_TAG, RunStore
+from flows.store.run_mapping import EXPERIMENT_TAG
+from flows.store.runs import RunStore
 from flows.store.sessions import SessionStore
 from flows.store.states import session_status
 from flows.store.sweeps import SweepStore, grid_id

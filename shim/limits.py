@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.errors import InvalidRequest, TooManyRequests
-from flows.store.runs import EXPERIMENT_TAG
+from flows.store.run_mapping import EXPERIMENT_TAG
 
 BODY_VARIABLE = "WILDLOOP_MAX_BODY_BYTES"
 RATE_VARIABLE = "WILDLOOP_RUNS_PER_MINUTE"

@@ -9,7 +9,7 @@ from typing import Any
 from flows.configurations.settings import identity, label_of, seed_of, settings_of
 from flows.models.change import ChangeKind
 from flows.models.run import Run, RunStatus
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.results import value_of
 
 # These change numbers by arguments alone, or nothing.

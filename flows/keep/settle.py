@@ -12,7 +12,7 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from flows import git, git_restore
-from flows.history import tag_commit
+from flows.history import tag_commit, tag_name
 from flows.keep.decide import decide
 from flows.keep.evidence import evidence
 from flows.keep.flags import flagged_edits
@@ -22,7 +22,7 @@ from flows.manifest import busy_reason, snapshot_of
 from flows.metrics.primary import primary_metric
 from flows.models.keep import Evidence, KeepState, KeepStatus, Verdict
 from flows.models.run import Run
-from flows.models.session import IterationRecord, Phase
+from flows.models.session_record import IterationRecord, Phase
 from flows.session import ResearchSession
 from flows.waiting import wait_for_runs
 
@@ -154,7 +154,7 @@ async def _decide(
             *_doubts(session, runs, calls, bool(groups)),
             *await _other_code(session, runs, commit),
         ],
-        tag=f"wild/{session.id}/iteration-{last.index:02d}" if commit else None,
+        tag=tag_name(session.id, last) if commit else None,
         decided_at=datetime.now(UTC).timestamp(),
     )
     state.best, state.spread = decision.best, decision.spread

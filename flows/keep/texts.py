@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flows.keep.decide import describe, few_seeds
 from flows.keep.ledger import plain
 from flows.models.keep import KeepState, Verdict
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 
 MANY_SEEDS = 3
 SHOWN_VERDICTS = 5

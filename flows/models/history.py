@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 from flows.models.run import Run
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 
 
 class Difference(BaseModel):

@@ -11,7 +11,7 @@ from blocks.agents.prices import Usage
 from flows.configurations.settings import seed_of, settings_of, shown
 from flows.manifest import Manifest, read_manifest
 from flows.models.run import Run, RunStatus
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.paths import RunPaths
 from flows.protocol.plan import MARKS, Plan
 from flows.redaction import redact

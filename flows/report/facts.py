@@ -10,7 +10,8 @@ from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.keep import KeepState
 from flows.models.memory import Memory
 from flows.models.run import Run, RunStatus
-from flows.models.session import BestResult, IterationRecord
+from flows.models.session import BestResult
+from flows.models.session_record import IterationRecord
 from flows.project import MetricConfig
 from flows.protocol.plan import Plan
 from flows.report.ablation import Ablation, ablations, is_ablation

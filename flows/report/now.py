@@ -7,7 +7,8 @@ from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient
 
-from flows.models.session import Session, SessionRecord
+from flows.models.session import Session
+from flows.models.session_record import SessionRecord
 from flows.project import load_project
 from flows.report.build import Report, build
 from flows.report.facts import SessionFacts

@@ -20,7 +20,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.models.run import Run
-from flows.store.runs import ACTIVE, EXPERIMENT_TAG, PAGE, to_run
+from flows.store.run_mapping import EXPERIMENT_TAG, to_run
+from flows.store.runs import ACTIVE, PAGE
 
 OPEN = (*ACTIVE, StateType.PAUSED)
 # Hosts put their own time on the end of a run: their clocks may differ by so much.

@@ -1,28 +1,17 @@
-"""Runs: flow runs of the deployment `experiment/wildloop`, read and written as `Run`."""
+"""Runs: flow runs of the deployment `experiment/wildloop`, created, read and steered."""
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    FlowRunFilterTags,
-)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Scheduled
-from pydantic import BaseModel, Field
 
 from flows.errors import Conflict, InvalidRequest, InvalidTransition
-from flows.metrics import run_metrics
 from flows.models.run import (
     Checkout,
     Run,
@@ -34,41 +23,24 @@ from flows.models.run import (
     RunStatus,
     RunUpdate,
 )
-from flows.paths import RunPaths
 from flows.settings import CPU_QUEUE, RUNS_QUEUE
-from flows.store.base import EXPERIMENT, Store, flow_run_url, parse_id
+from flows.store.base import EXPERIMENT, Store
 from flows.store.hosts import live_hosts
 from flows.store.owners import find_session, folder_of, snapshot_for
-from flows.store.states import cancel, prefect_types, ready_state, run_status
+from flows.store.run_filter import ARCHIVED_TAG, RunFilter
+from flows.store.run_mapping import (
+    LABEL_PREFIX,
+    exact_checkout,
+    run_tags,
+    spec_of,
+    to_run,
+    with_live_metrics,
+)
+from flows.store.states import cancel, ready_state
 from flows.texts import UNSTORABLE, unstorable
 
-LABEL_PREFIX = "wildloop."
-EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
-PRIORITY_TAG = "wildloop:priority"
-ARCHIVED_TAG = "wildloop:archived"
 PAGE = 200
 ACTIVE = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
-
-
-class RunFilter(BaseModel):
-    """Which runs to list; newest first."""
-
-    limit: int = Field(default=100, ge=1, le=1000)
-    offset: int = Field(default=0, ge=0)
-    status: RunStatus | None = None
-    sweep_id: str | None = None
-    chat_session_id: str | None = None
-    archived: bool | None = None
-    before: float | None = Field(default=None, description="Created before; Unix seconds.")
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether Prefect's query finds just these runs, so that it can count the offset too.
-
-        It knows no `not`, and does not tell launching from running.
-        """
-        unclear = (RunStatus.LAUNCHING, RunStatus.RUNNING)
-        return self.archived is not False and self.status not in unclear
 
 
 class RunStore(Store):
@@ -158,12 +130,12 @@ class RunStore(Store):
         while len(runs) < wanted.limit + skipped:
             page = min(PAGE, wanted.limit + skipped - len(runs))
             flow_runs = await self.client.read_flow_runs(
-                flow_run_filter=self._filter(wanted),
+                flow_run_filter=wanted.query(),
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
                 limit=page,
                 offset=offset,
             )
-            runs += [run for run in map(to_run, flow_runs) if _matches(run, wanted)]
+            runs += [run for run in map(to_run, flow_runs) if wanted.matches(run)]
             offset += len(flow_runs)
             if len(flow_runs) < page:
                 break
@@ -196,7 +168,7 @@ class RunStore(Store):
             asyncio.gather(
                 *(
                     self.client.count_flow_runs(
-                        flow_run_filter=self._filter(wanted.model_copy(update={"status": status}))
+                        flow_run_filter=wanted.model_copy(update={"status": status}).query()
                     )
                     for status in still
                 )
@@ -211,7 +183,7 @@ class RunStore(Store):
         flow_runs: list[FlowRun] = []
         while True:
             page = await self.client.read_flow_runs(
-                flow_run_filter=self._filter(wanted or RunFilter(), ACTIVE),
+                flow_run_filter=(wanted or RunFilter()).query(ACTIVE),
                 sort=FlowRunSort.EXPECTED_START_TIME_DESC,
                 limit=PAGE,
                 offset=len(flow_runs),
@@ -321,155 +293,3 @@ class RunStore(Store):
             LABEL_PREFIX + key: value for key, value in facts.model_dump(exclude_none=True).items()
         }
         await self.client.update_flow_run_labels(flow_run_id, labels)
-
-    def _filter(self, wanted: RunFilter, types: Sequence[StateType] | None = None) -> FlowRunFilter:
-        tags = [EXPERIMENT_TAG]
-        if wanted.sweep_id is not None:
-            tags.append(f"sweep:{wanted.sweep_id}")
-        if wanted.chat_session_id is not None:
-            tags.append(f"session:{wanted.chat_session_id}")
-        if wanted.archived:
-            tags.append(ARCHIVED_TAG)
-        if types is None and wanted.status is not None:
-            types = prefect_types(wanted.status)
-        return FlowRunFilter(
-            tags=FlowRunFilterTags(all_=tags),
-            state=_state_filter(list(types)) if types is not None else None,
-            expected_start_time=_before(wanted.before) if wanted.before is not None else None,
-        )
-
-
-def exact_checkout(run: Run) -> Checkout:
-    """The code that a run ran.
-
-    Raises:
-        InvalidRequest: it is not known.
-    """
-    if run.git_commit is None:
-        raise InvalidRequest(
-            f"exact: the commit of run '{run.id}' is not known: it was never launched, or its "
-            "workdir is no git repository"
-        )
-    patch = RunPaths(Path(run.run_dir)).patch
-    return Checkout(git_commit=run.git_commit, patch=str(patch) if patch.exists() else None)
-
-
-def run_tags(spec: RunSpec) -> list[str]:
-    """The Prefect tags of a run."""
-    tags = [EXPERIMENT_TAG]
-    if spec.gpus:
-        tags.append("gpu")
-    if spec.priority:
-        tags.append(PRIORITY_TAG)
-    if spec.sweep_id:
-        tags.append(f"sweep:{spec.sweep_id}")
-    if spec.chat_session_id:
-        tags.append(f"session:{spec.chat_session_id}")
-    return tags
-
-
-def facts_of(flow_run: FlowRun) -> RunFacts:
-    """What execution found out about a run."""
-    return RunFacts.model_validate(
-        {
-            key.removeprefix(LABEL_PREFIX): value
-            for key, value in (flow_run.labels or {}).items()
-            if key.startswith(LABEL_PREFIX)
-        }
-    )
-
-
-def spec_of(flow_run: FlowRun) -> RunSpec:
-    """What the run is to run."""
-    return RunSpec.model_validate(flow_run.parameters.get("spec", {}))
-
-
-def to_run(flow_run: FlowRun) -> Run:
-    """The run behind a flow run of the experiment deployment."""
-    spec, facts, state = spec_of(flow_run), facts_of(flow_run), flow_run.state
-    status = run_status(state, launched=bool(facts.started_at))
-    # When creation was asked for, which is also the order of the queue: the row itself may be
-    # written a little later.
-    asked = flow_run.expected_start_time or flow_run.created or datetime.now(UTC)
-    created = asked.timestamp()
-    ended = state.timestamp.timestamp() if state and status.is_terminal else None
-    queued_at = facts.queued_at or (None if status is RunStatus.READY else created)
-    workdir = spec.workdir or "."
-    run_dir = facts.run_dir or str(RunPaths.of(workdir, str(flow_run.id)).root)
-    return Run(
-        id=str(flow_run.id),
-        name=flow_run.name,
-        command=spec.command,
-        workdir=workdir,
-        status=status,
-        sweep_id=_tagged(flow_run.tags, "sweep:") or spec.sweep_id,
-        chat_session_id=spec.chat_session_id,
-        parent_run_id=spec.parent_run_id,
-        origin_alert_id=spec.origin_alert_id,
-        parameters=spec.parameters,
-        seed=spec.seed,
-        priority=spec.priority,
-        gpus_requested=spec.gpus,
-        timeout_seconds=spec.timeout_seconds,
-        created_at=created,
-        queued_at=queued_at,
-        started_at=facts.started_at or None,
-        finished_at=facts.finished_at or ended,
-        exit_code=facts.exit_code,
-        error=state.message if state and status is RunStatus.FAILED else None,
-        gpus=[device for device in (facts.gpus or "").split(",") if device],
-        host=facts.host,
-        run_dir=run_dir,
-        git_commit=facts.git_commit,
-        is_archived=bool(facts.archived),
-        attempt=facts.attempt or 0,
-        reason=(facts.reason or None) if not status.is_terminal else None,
-        job_id=facts.job_id,
-        metrics=json.loads(facts.metrics) if facts.metrics else {},
-        ui_url=flow_run_url(flow_run.id),
-    )
-
-
-async def with_live_metrics(runs: list[Run]) -> list[Run]:
-    """The runs, those under way with the last metrics of their folders."""
-
-    def read() -> list[Run]:
-        return [
-            run.model_copy(update={"metrics": run_metrics(Path(run.run_dir))})
-            if run.started_at is not None and not run.metrics
-            else run
-            for run in runs
-        ]
-
-    return await asyncio.to_thread(read)
-
-
-def _matches(run: Run, wanted: RunFilter) -> bool:
-    """What Prefect's query cannot tell: one of its states stands for several of our words."""
-    return wanted.status in (None, run.status) and wanted.archived in (None, run.is_archived)
-
-
-def _state_filter(types: list[StateType]) -> FlowRunFilterState:
-    return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
-
-
-def _before(seconds: float) -> FlowRunFilterExpectedStartTime:
-    # Prefect's bound counts in, and its times have microseconds.
-    last = datetime.fromtimestamp(seconds, UTC) - timedelta(microseconds=1)
-    return FlowRunFilterExpectedStartTime(before_=last)
-
-
-def _tagged(tags: Iterable[str], prefix: str) -> str | None:
-    return next((tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)), None)
-
-
-__all__ = [
-    "RunFilter",
-    "RunStore",
-    "facts_of",
-    "parse_id",
-    "run_tags",
-    "spec_of",
-    "to_run",
-    "with_live_metrics",
-]

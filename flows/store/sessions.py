@@ -25,16 +25,9 @@ from flows import git
 from flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
 from flows.models.alert import Alert, AlertStatus
 from flows.models.run import Run, RunCounts, RunStatus
-from flows.models.session import (
-    Phase,
-    Session,
-    SessionEvent,
-    SessionRecord,
-    SessionSpec,
-    SessionStart,
-    SessionStatus,
-    TaskProgress,
-)
+from flows.models.session import Session, SessionEvent, SessionStatus, TaskProgress
+from flows.models.session_options import SessionSpec, SessionStart
+from flows.models.session_record import Phase, SessionRecord
 from flows.paths import SessionPaths
 from flows.project import load_project
 from flows.protocol.plan import parse_plan, progress

@@ -17,7 +17,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from blocks.cluster.contention import Occupancy
 from flows.capacity import Waiting, admit
-from flows.store.runs import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
+from flows.store.run_mapping import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
 from flows.worker.host import HostCompute
 from flows.worker.identity import WorkerIdentity
 

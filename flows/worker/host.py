@@ -19,7 +19,7 @@ from flows.models.run import RunSpec
 from flows.paths import RunPaths
 from flows.reservation import read_reservation
 from flows.store.hosts import publish_host, read_host, sync_limits
-from flows.store.runs import EXPERIMENT_TAG, spec_of
+from flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 from flows.worker.devices import DevicePool, Grant, sharing_for
 
 FRESH_SECONDS = 0.1

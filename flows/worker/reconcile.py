@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.store.base import LOOP_TAG
-from flows.store.runs import EXPERIMENT_TAG
+from flows.store.run_mapping import EXPERIMENT_TAG
 from flows.worker.identity import WorkerIdentity
 
 UNSIGNED_SECONDS = 20.0

@@ -33,7 +33,7 @@ from flows.experiment import experiment
 from flows.guards.book import GuardBook
 from flows.research_loop import research_loop
 from flows.store.base import LOOP_TAG
-from flows.store.runs import EXPERIMENT_TAG, spec_of
+from flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 from flows.store.states import suspended_state
 from flows.worker import admission, reconcile
 from flows.worker.devices import Grant

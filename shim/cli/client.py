@@ -9,7 +9,8 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from flows.models.run import LogChunk, Run
-from flows.models.session import Session, SessionActivity, SessionStart
+from flows.models.session import Session, SessionActivity
+from flows.models.session_options import SessionStart
 from flows.settings import SERVER_URL_VARIABLE, Settings, wildloop_home
 
 M = TypeVar("M", bound=BaseModel)

@@ -15,7 +15,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.models.session import Session, SessionStart, SessionStatus
+from flows.models.session import Session, SessionStatus
+from flows.models.session_options import SessionStart
 from flows.settings import HOME_VARIABLE, SERVER_URL_VARIABLE, TOKEN_VARIABLE, ensure_token
 from shim.cli.client import ApiClient, ClientError
 from shim.cli.output import fail

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from flows.keep.decide import describe
 from flows.models.keep import ResultsView
-from flows.models.session import Budget, Session, SessionStart
+from flows.models.session import Session
+from flows.models.session_options import Budget, SessionStart
 from shim.cli.client import ApiClient
 from shim.cli.output import fail, print_json
 from shim.cli.view import follow, summary_lines

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from flows.models.run import Run, RunCreate, RunRerun, RunStatus, RunUpdate
 from flows.models.sweep import AddToSweep
-from flows.store.runs import RunFilter
+from flows.store.run_filter import RunFilter
 from shim.checks import check_folder
 from shim.deps import IdempotencyKey, Runs, Sweeps, WithIndex, WithListings
 from shim.errors import RESPONSES

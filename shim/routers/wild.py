@@ -11,14 +11,8 @@ from flows.errors import NotFound
 from flows.history import difference
 from flows.models.history import IterationView
 from flows.models.keep import ResultsView
-from flows.models.session import (
-    ResolveEvents,
-    Session,
-    SessionCommand,
-    SessionEvent,
-    SessionStart,
-    SteerCommand,
-)
+from flows.models.session import ResolveEvents, Session, SessionCommand, SessionEvent, SteerCommand
+from flows.models.session_options import SessionStart
 from flows.paths import SessionPaths
 from flows.session import entry_markdown
 from flows.store.results import read_results

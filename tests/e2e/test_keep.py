@@ -125,7 +125,7 @@ def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
     assert "iteration-02: **keep**: better" in script.prompt(4)
     told = script.prompt(5)
     assert "iteration-03: **discard**: not shown to be better" in told
-    assert f"wild/{session_id}/iteration-03" in told
+    assert f"wild/{session_id[:8]}/iter-03" in told
     assert "a changed seed is no improvement" in told
     assert "iteration-04: **crash**" in script.prompt(6)
     assert "Best so far: 0.90133 ± 0.0047 over 3 seeds" in script.prompt(7)

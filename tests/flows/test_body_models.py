@@ -10,7 +10,7 @@ from flows.models.alert import AlertCreate
 from flows.models.cluster import ManualCluster
 from flows.models.memory import MemoryCreate, MemoryUpdate
 from flows.models.run import RunCreate, RunRerun, RunSpec, RunUpdate
-from flows.models.session import SessionStart
+from flows.models.session_options import SessionStart
 from flows.models.skill import SkillInstall
 from flows.models.sweep import SweepCreate, SweepUpdate
 from shim.models import MetricEntry, StatusReport

@@ -13,7 +13,8 @@ from blocks.agents.claude_code import ClaudeCode
 from flows import calls
 from flows.calls import CallEnd, call_agent
 from flows.control import RunControl, StopReason, StopRequested
-from flows.models.session import IterationRecord, SessionRecord, SessionSpec
+from flows.models.session_options import SessionSpec
+from flows.models.session_record import IterationRecord, SessionRecord
 from flows.models.spending import Closing
 from flows.paths import SessionPaths
 from flows.settings import Settings

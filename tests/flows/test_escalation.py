@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.escalation import Rung, escalation
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.struggle import Sign, findings
 
 STUCK = Sign.IDLE.value

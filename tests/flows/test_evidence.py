@@ -1,7 +1,7 @@
 """The evidence that a reflection is given."""
 
 from flows.evidence import EVIDENCE_LIMIT, evidence_section
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.models.spending import Spending
 from flows.project import MetricConfig
 from tests.support.records import made_record, made_run

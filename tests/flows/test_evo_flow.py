@@ -16,7 +16,8 @@ from flows.evo_sweep import Sweeper, command_of, outcome_of, trial_run
 from flows.models.evo import EvoSweepSpec, EvoSweepState, Failure, Trial, TrialStatus
 from flows.models.evo_sweep import EvoSweepRecord, EvoSweepStatus, EvoSweepStop
 from flows.models.run import Run, RunCreate, RunStatus
-from flows.models.session import Budget, IterationRecord, SessionRecord
+from flows.models.session_options import Budget
+from flows.models.session_record import IterationRecord, SessionRecord
 from flows.search.summary import sweep_markdown, sweep_results, told_by
 from flows.sweeping import Sweeping, SweepLeft, script_faults
 

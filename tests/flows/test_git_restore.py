@@ -109,6 +109,6 @@ async def test_diff_and_names_leave_the_session_out(repo: Path) -> None:
 async def test_a_tag_can_be_set_again(repo: Path) -> None:
     base, made = await change(repo)
     for commit in (base, made, made):
-        await tag_commit(repo, "wild/s/iteration-01", commit)
-    assert await git_restore.resolve(repo, "wild/s/iteration-01") == made
-    assert await git_restore.resolve(repo, "wild/s/iteration-02") is None
+        await tag_commit(repo, "wild/s/iter-01", commit)
+    assert await git_restore.resolve(repo, "wild/s/iter-01") == made
+    assert await git_restore.resolve(repo, "wild/s/iter-02") is None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.history import DIFF_LIMIT, difference, tag_commit, tag_name
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from tests.support.project import git, make_project
 
 SESSION = "0123456789ab-session"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.models.session import IterationRecord, SessionRecord
+from flows.models.session_record import IterationRecord, SessionRecord
 
 
 def call(kind: str = "planning", **fields: object) -> IterationRecord:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import InvalidRequest, NotFound
-from flows.models.session import Budget
+from flows.models.session_options import Budget
 from flows.prompts import (
     PromptContext,
     budget_section,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from flows.models.run import Run, RunStatus
-from flows.models.session import Budget, IterationRecord, SessionRecord, SessionSpec
+from flows.models.session_options import Budget, SessionSpec
+from flows.models.session_record import IterationRecord, SessionRecord
 from flows.models.spending import CallSoFar, Spending
 from flows.spending import (
     elapsed_seconds,

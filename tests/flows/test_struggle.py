@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.struggle import struggle_signs
 
 

@@ -15,7 +15,7 @@ from prefect.states import Completed, Running, Scheduled
 from flows.models.run import RunStatus
 from flows.store import run_index
 from flows.store.run_index import OPEN, RunIndex
-from flows.store.runs import EXPERIMENT_TAG, to_run
+from flows.store.run_mapping import EXPERIMENT_TAG, to_run
 
 
 class Server:

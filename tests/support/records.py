@@ -4,7 +4,7 @@ from typing import Any
 
 from flows.models.change import Change, ChangeKind
 from flows.models.run import Run, RunStatus
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 
 
 def made_run(number: int, score: float | None = None, **fields: Any) -> Run:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.models.run import Run, RunStatus
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.project import MetricConfig
 from flows.protocol.plan import parse_plan
 from flows.report.facts import ReportFacts, SessionFacts

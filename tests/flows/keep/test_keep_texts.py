@@ -2,7 +2,7 @@
 
 from flows.keep.texts import isolation_section, keep_section, log_entry
 from flows.models.keep import Comparison, Evidence, KeepState, KeepStatus, Verdict
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.report.kept import kept
 
 BEST = Evidence(
@@ -24,7 +24,7 @@ DISCARDED = Verdict(
     against=BEST,
     comparison=Comparison(test="Welch t", gain=0.001, p=0.4),
     warnings=["seed edited"],
-    tag="wild/s/iteration-02",
+    tag="wild/s/iter-02",
     reverted_by="d" * 40,
 )
 STATE = KeepState(metric="score", best=BEST, verdicts=[DISCARDED])
@@ -47,7 +47,7 @@ def test_the_agent_is_told_the_rule_the_best_and_the_last_decision() -> None:
         "only 2 seeds of python train.py",
         "iteration-02: **discard**: not shown to be better: difference +0.001, p = 0.4",
         "wider layer | twice",
-        "git diff bbbbbbbbbbbb wild/s/iteration-02",
+        "git diff bbbbbbbbbbbb wild/s/iter-02",
         "- data edited",
     ):
         assert words in told

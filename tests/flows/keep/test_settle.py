@@ -13,7 +13,7 @@ from flows.keep import settle as module
 from flows.keep.ledger import read_ledger
 from flows.keep.settle import begin_change, flag_edits, settle
 from flows.models.run import Run, RunStatus
-from flows.models.session import IterationRecord, Phase, SessionRecord
+from flows.models.session_record import IterationRecord, Phase, SessionRecord
 from flows.paths import SessionPaths
 from flows.project import KeepConfig, MetricConfig, ProjectConfig
 from tests.support.project import git, make_project

@@ -9,7 +9,7 @@ import pytest
 
 from blocks.agents.prices import Usage
 from flows.models.run import RunStatus
-from flows.models.session import IterationRecord
+from flows.models.session_record import IterationRecord
 from flows.project import MetricConfig
 from flows.report.build import build
 from flows.report.document import document

@@ -10,14 +10,8 @@ import pytest
 from rich.console import Console
 
 from flows.models.run import RunCounts
-from flows.models.session import (
-    BestResult,
-    Phase,
-    PhaseProgress,
-    Session,
-    SessionStatus,
-    TaskProgress,
-)
+from flows.models.session import BestResult, PhaseProgress, Session, SessionStatus, TaskProgress
+from flows.models.session_record import Phase
 from shim.cli.demo import verdict
 from shim.cli.view import best_text, change_line, panel, summary_lines
 from shim.net import free_ports

@@ -1,0 +1,135 @@
+"""A run and the flow run behind it: tags, labels and parameters, read as `Run`."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect.client.schemas.objects import FlowRun
+
+from flows.errors import InvalidRequest
+from flows.metrics import run_metrics
+from flows.models.run import (
+    Checkout,
+    Run,
+    RunFacts,
+    RunSpec,
+    RunStatus,
+)
+from flows.paths import RunPaths
+from flows.store.base import EXPERIMENT, flow_run_url
+from flows.store.states import run_status
+
+LABEL_PREFIX = "wildloop."
+EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
+PRIORITY_TAG = "wildloop:priority"
+
+
+def exact_checkout(run: Run) -> Checkout:
+    """The code that a run ran.
+
+    Raises:
+        InvalidRequest: it is not known.
+    """
+    if run.git_commit is None:
+        raise InvalidRequest(
+            f"exact: the commit of run '{run.id}' is not known: it was never launched, or its "
+            "workdir is no git repository"
+        )
+    patch = RunPaths(Path(run.run_dir)).patch
+    return Checkout(git_commit=run.git_commit, patch=str(patch) if patch.exists() else None)
+
+
+def run_tags(spec: RunSpec) -> list[str]:
+    """The Prefect tags of a run."""
+    tags = [EXPERIMENT_TAG]
+    if spec.gpus:
+        tags.append("gpu")
+    if spec.priority:
+        tags.append(PRIORITY_TAG)
+    if spec.sweep_id:
+        tags.append(f"sweep:{spec.sweep_id}")
+    if spec.chat_session_id:
+        tags.append(f"session:{spec.chat_session_id}")
+    return tags
+
+
+def facts_of(flow_run: FlowRun) -> RunFacts:
+    """What execution found out about a run."""
+    return RunFacts.model_validate(
+        {
+            key.removeprefix(LABEL_PREFIX): value
+            for key, value in (flow_run.labels or {}).items()
+            if key.startswith(LABEL_PREFIX)
+        }
+    )
+
+
+def spec_of(flow_run: FlowRun) -> RunSpec:
+    """What the run is to run."""
+    return RunSpec.model_validate(flow_run.parameters.get("spec", {}))
+
+
+def to_run(flow_run: FlowRun) -> Run:
+    """The run behind a flow run of the experiment deployment."""
+    spec, facts, state = spec_of(flow_run), facts_of(flow_run), flow_run.state
+    status = run_status(state, launched=bool(facts.started_at))
+    # When creation was asked for, which is also the order of the queue: the row itself may be
+    # written a little later.
+    asked = flow_run.expected_start_time or flow_run.created or datetime.now(UTC)
+    created = asked.timestamp()
+    ended = state.timestamp.timestamp() if state and status.is_terminal else None
+    queued_at = facts.queued_at or (None if status is RunStatus.READY else created)
+    workdir = spec.workdir or "."
+    run_dir = facts.run_dir or str(RunPaths.of(workdir, str(flow_run.id)).root)
+    return Run(
+        id=str(flow_run.id),
+        name=flow_run.name,
+        command=spec.command,
+        workdir=workdir,
+        status=status,
+        sweep_id=_tagged(flow_run.tags, "sweep:") or spec.sweep_id,
+        chat_session_id=spec.chat_session_id,
+        parent_run_id=spec.parent_run_id,
+        origin_alert_id=spec.origin_alert_id,
+        parameters=spec.parameters,
+        seed=spec.seed,
+        priority=spec.priority,
+        gpus_requested=spec.gpus,
+        timeout_seconds=spec.timeout_seconds,
+        created_at=created,
+        queued_at=queued_at,
+        started_at=facts.started_at or None,
+        finished_at=facts.finished_at or ended,
+        exit_code=facts.exit_code,
+        error=state.message if state and status is RunStatus.FAILED else None,
+        gpus=[device for device in (facts.gpus or "").split(",") if device],
+        host=facts.host,
+        run_dir=run_dir,
+        git_commit=facts.git_commit,
+        is_archived=bool(facts.archived),
+        attempt=facts.attempt or 0,
+        reason=(facts.reason or None) if not status.is_terminal else None,
+        job_id=facts.job_id,
+        metrics=json.loads(facts.metrics) if facts.metrics else {},
+        ui_url=flow_run_url(flow_run.id),
+    )
+
+
+async def with_live_metrics(runs: list[Run]) -> list[Run]:
+    """The runs, those under way with the last metrics of their folders."""
+
+    def read() -> list[Run]:
+        return [
+            run.model_copy(update={"metrics": run_metrics(Path(run.run_dir))})
+            if run.started_at is not None and not run.metrics
+            else run
+            for run in runs
+        ]
+
+    return await asyncio.to_thread(read)
+
+
+def _tagged(tags: Iterable[str], prefix: str) -> str | None:
+    return next((tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)), None)
