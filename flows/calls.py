@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from blocks.agents.attempts import PASSING
 from blocks.agents.base import AgentReply, AgentRequest
 from blocks.agents.prices import Usage
+from blocks.agents.registry import load_agent
 from blocks.launchers.record import RECORD
 from flows.activity import activity_log, tell_activity
 from flows.control import StopReason
@@ -87,6 +88,16 @@ async def call_agent(
     )
     position.call, position.note = None, ""
     return end
+
+
+async def end_call_left(session: ResearchSession) -> None:
+    """End the agent of the call under way, which an earlier worker may have left running."""
+    label, attempt = session.record.in_progress, session.record.attempt
+    folder = session.paths.processes / f"{label}.{attempt}"
+    if label is None or not (folder / RECORD).exists():
+        return
+    agent = session.agent or await load_agent(session.spec.agent)
+    await agent.stop(folder)
 
 
 def call_deadline(session: ResearchSession) -> float | None:

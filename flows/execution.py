@@ -68,11 +68,14 @@ class Execution:
     async def begin(self) -> ProcessStatus:
         """Launch the command, or attach to it if it was launched before.
 
+        Returns:
+            Its status; ABSENT where the run was stopped before anything was launched.
+
         Raises:
             LaunchFailed, OSError, WildloopError: it cannot be launched.
         """
         status = await self.launcher.status(self.paths.root)
-        if status.state is not ProcessState.ABSENT:
+        if status.state is not ProcessState.ABSENT or self.is_given_up:
             return status
         if not self.workdir.is_dir():
             raise LaunchFailed(f"workdir '{self.workdir}' does not exist on {socket.gethostname()}")
@@ -98,6 +101,11 @@ class Execution:
                 slurm=self.spec.slurm,
             )
         )
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether someone has asked for the run's end."""
+        return self.control.reason is StopReason.CANCEL
 
     def environment(self) -> dict[str, str]:
         """The environment of the command."""

@@ -73,6 +73,8 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
             return launch_fault(error)
         finally:
             control.launched.set()
+        if status.state is ProcessState.ABSENT:
+            return Outcome(status="stopped", message="stopped before it was launched")
         recording = asyncio.create_task(_record_launch(store, execution, status))
         try:
             async with watch_run(execution, status, AlertStore(client, settings)) as watch:

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from blocks.agents.registry import load_agent
 from flows import checkout, git
+from flows.calls import end_call_left
 from flows.closing import close_session
 from flows.control import StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
@@ -271,6 +272,8 @@ async def tidy_worktrees(session: ResearchSession) -> None:
 
 async def leave(session: ResearchSession, reason: StopReason) -> State[Any]:
     """End this flow run before its time, as its worker asks."""
+    if reason in (StopReason.CANCEL, StopReason.PAUSE):
+        await end_call_left(session)
     if reason is StopReason.CANCEL:
         await finish(session, "stopped by the user", report=bool(session.record.iterations))
         return Cancelled(message="stopped by the user")

@@ -25,6 +25,7 @@ class AlertKind(StrEnum):
     EXIT = "exit"
     DISK = "disk"
     GPU_LOST = "gpu_lost"
+    HOST_LOST = "host_lost"
 
 
 class Severity(StrEnum):

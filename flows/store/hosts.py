@@ -50,15 +50,16 @@ async def publish_host(client: PrefectClient, record: HostRecord) -> None:
     await sync_limits(client, record)
 
 
-async def sync_limits(client: PrefectClient, own: HostRecord) -> int:
+async def sync_limits(client: PrefectClient, own: HostRecord, left: int = 0) -> int:
     """Set the queues' concurrency limits to the slots of all live hosts; return g.
 
     Args:
         client: the Prefect client.
         own: this host's record: it counts, whether or not its worker has sent a heartbeat yet.
+        left: slots held by runs on hosts that are offline: the server counts these runs too.
     """
     others = [record for record in await live_hosts(client) if record.host != own.host]
-    g = total_slots([*others, own])
+    g = total_slots([*others, own]) + left
     for name, limit in ((RUNS_QUEUE, g), (CPU_QUEUE, max(2, os.cpu_count() or 2))):
         queue = await client.read_work_queue_by_name(name, POOL_NAME)
         if queue.concurrency_limit != limit:

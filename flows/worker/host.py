@@ -30,12 +30,15 @@ class HostCompute:
 
     Args:
         record: this host's compute as found at the start, and the slots that the user has set.
+
+    `left_elsewhere` is the slots of runs on other hosts whose workers are offline.
     """
 
     def __init__(self, record: HostRecord) -> None:
         gpus = [gpu.device for gpu in record.cluster.details.gpus]
         local = record.cluster.type is ClusterType.LOCAL_GPU
         self.record = record
+        self.left_elsewhere = 0
         self.devices = DevicePool(
             gpus if local else None, sharing_for(record.slots_override, len(gpus))
         )
@@ -117,7 +120,7 @@ class HostCompute:
             self.record = known.model_copy(update={"slots_override": self.record.slots_override})
         elif _devices(known.cluster.details.gpus) != _devices(self.record.cluster.details.gpus):
             await publish_host(client, self.record)
-        await sync_limits(client, self.record)
+        await sync_limits(client, self.record, self.left_elsewhere)
 
     def _take_over(self, seen: Occupancy) -> None:
         """Note GPUs that have vanished or come back; a broken driver tells nothing."""

@@ -13,12 +13,10 @@ from typing import Any
 from uuid import UUID
 
 import anyio.abc
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
-from prefect.exceptions import Abort, ObjectNotFound, Pause
-from prefect.flow_engine import run_flow_async
+from prefect.exceptions import Abort, Pause
 from prefect.flows import Flow
-from prefect.states import Cancelled, Running
 from prefect.workers.base import (
     BaseJobConfiguration,
     BaseVariables,
@@ -34,9 +32,9 @@ from flows.guards.book import GuardBook
 from flows.research_loop import research_loop
 from flows.store.base import LOOP_TAG
 from flows.store.run_mapping import EXPERIMENT_TAG, spec_of
-from flows.store.states import suspended_state
-from flows.worker import admission, reconcile
+from flows.worker import absent, admission, reconcile, requests
 from flows.worker.devices import Grant
+from flows.worker.engine import run_to_end
 from flows.worker.host import HostCompute
 from flows.worker.identity import worker_identity
 from flows.worker.observer import STEERED, observe_flow_runs
@@ -75,6 +73,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self.launchers = Launchers()
         self._environments = EnvironmentRecorder()
         self._guards = GuardBook()
+        self._absent = absent.AbsentHosts(self.identity.host)
         self._active: dict[UUID, RunControl] = {}
         self._slots: dict[UUID, int] = {}
         self._strays: dict[UUID, int] = {}
@@ -110,6 +109,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             )
         # Prefect's event stream may lose an event: nobody's stop or pause may be lost with it.
         await self._read_held()
+        if not self.settled:
+            await absent.reclaim(self.client, self.identity.host)
         adopted = await self.adopt_orphans()
         if not self.settled:
             self.taken_up = reconcile.taken_up_note(adopted)
@@ -152,6 +153,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 for run in active
                 if run.id not in self._active and admission.may_hold_slots(run, self.identity)
             }
+            if self.host is not None:
+                self.host.left_elsewhere = await self._absent.look(self.client, active)
         return adopted
 
     def nudge(self) -> None:
@@ -288,9 +291,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             return
         try:
             state = await self._run_flow(flow, flow_run, control)
-            if not state.is_final():
-                # Its state was changed by someone else, perhaps before the event was here.
-                await self._read_request(flow_run.id, control)
+            # Its state was changed by someone else, perhaps before the event was here.
+            if not state.is_final() and await requests.is_cancelling(self.client, flow_run.id):
+                control.request(StopReason.CANCEL)
         except (Abort, Pause) as left:
             logger.info("left as it is: %s", left)
         except Exception as error:
@@ -299,7 +302,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             logger.exception("flow run ended by an unexpected error")
             await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
         if control.reason is StopReason.CANCEL:
-            await self._close_cancelled(flow_run.id)
+            await requests.close_cancelled(self.client, flow_run.id)
 
     async def _run_flow(
         self, flow: Flow[Any, Any], flow_run: FlowRun, control: RunControl
@@ -307,24 +310,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         enter_control(control)
         # With a deployment id the engine starts a thread, an event loop and a websocket for each
         # flow run, and blocks this loop meanwhile, to see suspensions: the observer sees them.
-        lean = flow_run.model_copy(update={"deployment_id": None})
-        state = await run_flow_async(
-            flow, flow_run=lean, parameters=dict(flow_run.parameters), return_type="state"
-        )
-        assert isinstance(state, State)
-        return state
-
-    async def _read_request(self, flow_run_id: UUID, control: RunControl) -> None:
-        state = (await self.client.read_flow_run(flow_run_id)).state
-        if state is not None and state.is_cancelling():
-            control.request(StopReason.CANCEL)
-
-    async def _close_cancelled(self, flow_run_id: UUID) -> None:
-        flow_run = await self.client.read_flow_run(flow_run_id)
-        if flow_run.state is None or flow_run.state.type is not StateType.CANCELLED:
-            await self.client.set_flow_run_state(
-                flow_run_id, Cancelled(message="Stopped."), force=True
-            )
+        return await run_to_end(flow, flow_run.model_copy(update={"deployment_id": None}))
 
     async def _on_event(self, flow_run_id: UUID, state_name: str) -> None:
         control = self._active.get(flow_run_id)
@@ -338,8 +324,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 # Left by a worker that is gone, or asked for in the moment of its end.
                 await self.adopt_orphans()
         elif state_name in ("Paused", "Suspended"):
-            if control is not None:
-                await self._pause(flow_run_id, control)
+            if control is not None and await requests.suspend(self.client, flow_run_id):
+                control.request(StopReason.PAUSE)
         elif state_name == STEERED:
             if control is not None:
                 control.activity.set()
@@ -349,25 +335,6 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                     waiting.activity.set()
             if state_name not in ENDED or flow_run_id not in self._told:
                 self.nudge()
-
-    async def _pause(self, flow_run_id: UUID, control: RunControl) -> None:
-        try:
-            flow_run = await self.client.read_flow_run(flow_run_id)
-        except ObjectNotFound:
-            return
-        state = flow_run.state
-        if state is None or not state.is_paused():
-            return
-        if EXPERIMENT_TAG in flow_run.tags:
-            message = "An experiment's command cannot be paused: it goes on. Stop it instead."
-            await self.client.set_flow_run_state(flow_run_id, Running(message=message), force=True)
-            return
-        if not state.state_details.pause_reschedule or state.state_details.pause_timeout:
-            # A pause with an expiry would fail the session if it is resumed later than that.
-            await self.client.set_flow_run_state(
-                flow_run_id, suspended_state("Paused until resumed."), force=True
-            )
-        control.request(StopReason.PAUSE)
 
     async def let_go(self) -> None:
         """Stop taking work and end all flows, leaving their states and commands as they are."""

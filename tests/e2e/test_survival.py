@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.chaos import most_at_once
+from tests.support.project import make_project
 from tests.support.script import DONE, STOP, Script, good_plan, planned
 from tests.support.server import Server, alive, start_server, wait_for
 from tests.support.workers import another_worker
@@ -106,6 +107,33 @@ def test_session_resumes_at_its_iteration_and_never_replans(
     assert script.calls() == 4
 
 
+def test_stop_while_no_worker_is_there_ends_the_command(own_server: Server) -> None:
+    server = own_server
+    run = server.reaches(server.run("sleep 300")["id"], "running")
+    pid = json.loads((Path(run["run_dir"]) / "process.json").read_text())["pid"]
+    server.child("flows.worker.main").kill()
+    assert server.post(f"/runs/{run['id']}/stop")["status"] == "running"
+    assert server.ended(run["id"])["status"] == "stopped"
+    assert not alive(pid)
+    assert server.ended(server.run("echo next")["id"])["status"] == "finished"
+
+
+def test_session_stopped_while_no_worker_is_there_leaves_no_agent(
+    own_server: Server, project: Path
+) -> None:
+    server = own_server
+    session_id = server.start(project, "command:sleep 300")
+    (record,) = wait_for(
+        lambda: list(project.glob(f".wild/runs/agents-{session_id}/planning.1/process.json")),
+        "the agent works",
+    )
+    pid = json.loads(record.read_text())["pid"]
+    server.child("flows.worker.main").kill()
+    server.post("/wild/v2/stop", {"session_id": session_id})
+    assert server.session_ended(session_id)["status"] == "stopped"
+    assert not alive(pid)
+
+
 def test_second_up_on_the_same_home_is_refused(own_server: Server) -> None:
     with pytest.raises(AssertionError, match="runs already on"):
         start_server(own_server.home, own_server.workdir, slots=1)
@@ -146,6 +174,42 @@ def test_workers_of_two_hosts_share_the_queue_and_keep_their_own_slots(
     assert set(by_host) == {socket.gethostname(), "elsewhere"}
     assert most_at_once(by_host[socket.gethostname()]) <= 1
     assert most_at_once(by_host["elsewhere"]) <= 2
+
+
+def test_runs_of_a_host_that_is_gone_hold_nobody_up(tmp_path: Path) -> None:
+    quick = {"PREFECT_WORKER_HEARTBEAT_SECONDS": "2", "WILDLOOP_HOST_PATIENCE_SECONDS": "1"}
+    project = make_project(tmp_path / "project")
+    server = start_server(tmp_path / "home", project, slots=1, extra=quick)
+    two = ("--slots", "2")
+    try:
+        with another_worker(server, tmp_path / "ready", *two, host="elsewhere") as worker:
+            made = [server.run("sleep 300") for _ in range(3)]
+            runs = [server.reaches(run["id"], "running") for run in made]
+            worker.kill()
+        here = [run for run in runs if run["host"] == socket.gethostname()]
+        there = [run for run in runs if run["host"] == "elsewhere"]
+        assert (len(here), len(there)) == (1, 2)
+        alerts = wait_for(
+            lambda: len(found := server.get("/alerts")) == 2 and found, "both are told of", 90
+        )
+        assert {alert["run_id"] for alert in alerts} == {run["id"] for run in there}
+        assert {alert["kind"] for alert in alerts} == {"host_lost"}
+        assert "'elsewhere'" in alerts[0]["message"]
+        server.post(f"/runs/{here[0]['id']}/stop")
+        assert server.ended(server.run("echo on")["id"])["status"] == "finished"
+        given_up, left = (server.get(f"/runs/{run['id']}") for run in there)
+        pid = json.loads((Path(given_up["run_dir"]) / "process.json").read_text())["pid"]
+        server.post(f"/runs/{given_up['id']}/stop")
+        assert server.ended(given_up["id"])["status"] == "stopped"
+        assert (left["status"], alive(pid)) == ("running", True)
+        with another_worker(server, tmp_path / "again", *two, host="elsewhere"):
+            wait_for(lambda: not alive(pid), "what was stopped is ended on its host")
+            assert server.ended(given_up["id"])["status"] == "stopped"
+            server.post(f"/runs/{left['id']}/stop")
+            assert server.ended(left["id"])["status"] == "stopped"
+        assert len(server.get("/alerts")) == 2
+    finally:
+        server.stop()
 
 
 def test_all_processes_killed_at_once_lose_nothing(own_server: Server, tmp_path: Path) -> None:

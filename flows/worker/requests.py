@@ -1,0 +1,45 @@
+"""What others ask of a flow run that this worker drives, read from the server and settled there."""
+
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Running
+
+from flows.store.run_mapping import EXPERIMENT_TAG
+from flows.store.states import suspended_state
+
+
+async def is_cancelling(client: PrefectClient, flow_run_id: UUID) -> bool:
+    """Whether someone has asked for the flow run's end."""
+    state = (await client.read_flow_run(flow_run_id)).state
+    return state is not None and state.is_cancelling()
+
+
+async def close_cancelled(client: PrefectClient, flow_run_id: UUID) -> None:
+    """Note that a flow run was stopped, whatever state it is in."""
+    flow_run = await client.read_flow_run(flow_run_id)
+    if flow_run.state is None or flow_run.state.type is not StateType.CANCELLED:
+        await client.set_flow_run_state(flow_run_id, Cancelled(message="Stopped."), force=True)
+
+
+async def suspend(client: PrefectClient, flow_run_id: UUID) -> bool:
+    """Make a pause last until it is resumed; False if the flow run is not to pause."""
+    try:
+        flow_run = await client.read_flow_run(flow_run_id)
+    except ObjectNotFound:
+        return False
+    state = flow_run.state
+    if state is None or not state.is_paused():
+        return False
+    if EXPERIMENT_TAG in flow_run.tags:
+        message = "An experiment's command cannot be paused: it goes on. Stop it instead."
+        await client.set_flow_run_state(flow_run_id, Running(message=message), force=True)
+        return False
+    if not state.state_details.pause_reschedule or state.state_details.pause_timeout:
+        # A pause with an expiry would fail the session if it is resumed later than that.
+        await client.set_flow_run_state(
+            flow_run_id, suspended_state("Paused until resumed."), force=True
+        )
+    return True
