@@ -24,6 +24,7 @@ from flows.escalation import Rung, escalation
 from flows.guards.isolation import isolated
 from flows.iteration import next_iteration, rest
 from flows.keep.settle import settle
+from flows.leftovers import close_steps, continue_numbering
 from flows.models.session_options import (
     AgentName,
     AutonomyLevel,
@@ -225,6 +226,8 @@ async def open_session(spec: SessionSpec, client: Any) -> ResearchSession:
         resumed=bool(record.iterations or record.in_progress),
     )
     enter_session(session)
+    if session.resumed:
+        await continue_numbering(client, session.flow_run_id)
     get_run_logger().info("session %s %s", session_id, "resumed" if session.resumed else "begins")
     return session
 
@@ -248,6 +251,8 @@ async def finish(session: ResearchSession, reason: str, report: bool = True) -> 
     """End the session: its waiting runs are stopped, its report written."""
     session.record.ended_reason, session.record.note = reason, ""
     await end_sweep(session, reason)
+    if session.resumed:
+        await close_steps(session.client, session.flow_run_id)
     stopped = await stop_runs(session.runs, session.id, running=False)
     if stopped:
         get_run_logger().warning("stopped %d runs that still waited", len(stopped))

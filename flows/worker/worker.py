@@ -29,6 +29,7 @@ from flows.control import RunControl, StopReason, enter_control
 from flows.environment import EnvironmentRecorder
 from flows.experiment import experiment
 from flows.guards.book import GuardBook
+from flows.leftovers import close_steps
 from flows.research_loop import research_loop
 from flows.store.base import LOOP_TAG
 from flows.store.run_mapping import EXPERIMENT_TAG, spec_of
@@ -235,6 +236,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         async def drive() -> None:
             try:
                 await self._sign(flow_run.id)
+                if EXPERIMENT_TAG in flow_run.tags:
+                    await close_steps(self.client, flow_run.id)
                 await self._drive(flow_run, control)
             finally:
                 self._release(flow_run.id, control)

@@ -81,30 +81,45 @@ def test_session_resumes_at_its_iteration_and_never_replans(
 ) -> None:
     server, script = own_server, Script(tmp_path / "script")
     script.reply(1, planned())
+    script.reply(2, "<summary>before</summary>")
     script.shell(
-        2,
+        3,
         f'until [ -e "{script.folder}/go" ]; do sleep 0.2; done\n'
         "echo '<summary>survived</summary>'",
     )
+    script.reply(4, "<summary>after</summary>")
     plan = script.folder / "done-plan.md"
     plan.write_text(good_plan("x"), encoding="utf-8")
-    script.shell(3, f'cp "{plan}" "$WILDLOOP_TASKS_PATH"\ncat <<END\n{DONE}END\n')
+    script.shell(5, f'cp "{plan}" "$WILDLOOP_TASKS_PATH"\ncat <<END\n{DONE}END\n')
     script.default(STOP)
     session_id = server.start(server.workdir, script.agent)
-    wait_for(lambda: script.calls() == 2, "iteration 1 runs")
+    wait_for(lambda: script.calls() == 3, "iteration 2 runs")
+    run = server.run("sleep 8")
+    server.reaches(run["id"], "running")
     server.child("flows.worker.main").kill()
     wait_for(lambda: "adopting" in (server.home / "logs" / "worker.log").read_text(), "adopted")
     (script.folder / "go").touch()
     session = server.session_ended(session_id)
     assert session["status"] == "completed"
+    iterations = ["iteration-01", "iteration-02", "iteration-03", "iteration-04"]
     assert [s["kind"] for s in session["history"]] == [
         "planning",
-        "iteration",
-        "iteration",
+        *["iteration"] * 4,
         "reflection",
     ]
-    assert session["history"][1]["summary"] == "survived"
-    assert script.calls() == 4
+    assert session["history"][2]["summary"] == "survived"
+    assert script.calls() == 6
+    # In the Prefect UI each step has one record, the interrupted ones too, and none runs for ever.
+    steps = server.steps(session_id)
+    assert sorted(step["name"] for step in steps) == [*iterations, "planning", "reflection-04"]
+    assert {step["state_name"] for step in steps} == {"Completed"}
+    begun = {step["name"]: step["start_time"] for step in steps}
+    assert sorted(iterations, key=lambda name: begun[name]) == iterations
+    assert server.ended(run["id"])["status"] == "finished"
+    tasks = wait_for(
+        lambda: len(found := server.tasks(run["id"])) == 2 and found, "both tasks are recorded"
+    )
+    assert {task["state_name"] for task in tasks} == {"Crashed", "Completed"}
 
 
 def test_stop_while_no_worker_is_there_ends_the_command(own_server: Server) -> None:

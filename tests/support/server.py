@@ -116,6 +116,19 @@ class Server:
         }
         return str(self.post("/wild/v2/start", body)["session_id"])
 
+    def steps(self, session_id: str) -> list[dict[str, Any]]:
+        """The flow runs within a session, as the Prefect UI shows them."""
+        return self._records("flow_runs", {"parent_flow_run_id": {"any_": [session_id]}})
+
+    def tasks(self, flow_run_id: str) -> list[dict[str, Any]]:
+        """The task runs of a flow run, as the Prefect UI shows them."""
+        return self._records("task_runs", {"flow_run_id": {"any_": [flow_run_id]}})
+
+    def _records(self, table: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        response = self.prefect.post(f"/{table}/filter", json={table: wanted})
+        assert response.is_success, response.text
+        return list(response.json())
+
     def session(self, session_id: str) -> dict[str, Any]:
         """The session as it is."""
         return dict(self.get("/wild/v2/status", session_id=session_id))
