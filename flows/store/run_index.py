@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -11,7 +11,8 @@ import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
-    FlowRunFilterEndTime,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -24,8 +25,8 @@ from flows.store.run_mapping import EXPERIMENT_TAG, to_run
 from flows.store.runs import ACTIVE, PAGE
 
 OPEN = (*ACTIVE, StateType.PAUSED)
-# Hosts put their own time on the end of a run: their clocks may differ by so much.
-CLOCK_SLACK = timedelta(minutes=5)
+# Whoever creates a run puts a time on it: their clocks may differ by so much.
+CLOCK_SLACK = timedelta(minutes=1)
 WHOLE_SECONDS = 900.0
 WARM_AFTER_SECONDS = 2.0
 AT_ONCE = 3
@@ -36,7 +37,8 @@ logger = logging.getLogger("wildloop.runs")
 class RunIndex:
     """A copy of the runs of sweeps and sessions; all of it can be read again at any time.
 
-    Ten thousand ended runs are read once, then only those that are open or have just ended. What
+    Ten thousand ended runs are read once, then only those that are open, were so at the look
+    before, or are new: ends are not asked for by time, since each host has its own clock. What
     other processes change of ended runs (name, sweep) is seen when all is read again, every
     15 minutes and behind the answers; what this one changes is told to `note`.
     """
@@ -102,19 +104,20 @@ class RunIndex:
             if time.monotonic() - self._whole_at > WHOLE_SECONDS:
                 self._whole_at = time.monotonic()
                 self._rereading = asyncio.create_task(self._reread(client))
-            open_runs, ended = await asyncio.gather(
-                _read(client, FlowRunFilter(tags=_EXPERIMENTS, state=_in(OPEN))),
-                _read(
-                    client,
-                    FlowRunFilter(
-                        tags=_EXPERIMENTS,
-                        end_time=FlowRunFilterEndTime(after_=self._read_at - CLOCK_SLACK),
-                    ),
+            open_runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS, state=_in(OPEN)))
+            gone = self._open_ids() - {run.id for run in open_runs}
+            # Created after the last look, they may have ended since, unseen.
+            young = FlowRunFilterExpectedStartTime(after_=self._read_at - CLOCK_SLACK)
+            found = await asyncio.gather(
+                _read(client, FlowRunFilter(tags=_EXPERIMENTS, expected_start_time=young)),
+                *(
+                    _read(client, FlowRunFilter(id=FlowRunFilterId(any_=ids)))
+                    for ids in _parts(gone)
                 ),
             )
-            # One that was open and is in neither answer has been deleted.
+            # One that was open and is in no answer has been deleted.
             self._runs = {id: run for id, run in self._runs.items() if run.status.is_terminal}
-            runs = [*open_runs, *ended]
+            runs = [*open_runs, *(run for some in found for run in some)]
         self._take(runs)
         # What was changed meanwhile may have been read before the change.
         self._take(self._noted.values())
@@ -135,6 +138,9 @@ class RunIndex:
             # Those that ended meanwhile are asked for at the next look.
             self._read_at = began
 
+    def _open_ids(self) -> set[str]:
+        return {id for id, run in self._runs.items() if not run.status.is_terminal}
+
     def _take(self, runs: Iterable[Run]) -> None:
         for run in runs:
             if run.sweep_id is not None or run.chat_session_id is not None:
@@ -144,6 +150,13 @@ class RunIndex:
 
 
 _EXPERIMENTS = FlowRunFilterTags(all_=[EXPERIMENT_TAG])
+
+
+def _parts(ids: Iterable[str]) -> Iterator[list[UUID]]:
+    """The ids, as many at once as a request may name."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), PAGE):
+        yield [UUID(id) for id in ordered[start : start + PAGE]]
 
 
 def _in(types: Iterable[StateType]) -> FlowRunFilterState:

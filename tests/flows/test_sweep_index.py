@@ -19,26 +19,35 @@ from flows.store.run_mapping import EXPERIMENT_TAG, to_run
 
 
 class Server:
-    """The edge: flow runs in memory, filtered as the server does by type and end."""
+    """The edge: flow runs in memory, filtered as the server does by type, id and time."""
 
     def __init__(self) -> None:
         self.flow_runs: dict[UUID, FlowRun] = {}
+        self.created: dict[UUID, datetime] = {}
         self.told = 0
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def put(self, sweep: str | None, state: State[Any], id: UUID | None = None) -> FlowRun:
+    def put(
+        self,
+        sweep: str | None,
+        state: State[Any],
+        id: UUID | None = None,
+        created: datetime | None = None,
+    ) -> FlowRun:
         """Add a run, or change it."""
+        new = uuid4()
         spec = {"name": "r", "command": "true", "sweep_id": sweep}
         tags = [EXPERIMENT_TAG] + ([f"sweep:{sweep}"] if sweep else [])
         now = datetime.now(UTC)
         flow_run = FlowRun(
-            id=id or uuid4(),
+            id=id or new,
             flow_id=uuid4(),
             state=state,
             tags=tags,
             parameters={"spec": spec},
-            expected_start_time=now,
-            end_time=state.timestamp if state.is_final() else None,
+            expected_start_time=self.created.setdefault(
+                id or new, created or (state.timestamp if state.is_final() else now)
+            ),
         )
         self.flow_runs[flow_run.id] = flow_run
         return flow_run
@@ -51,9 +60,11 @@ class Server:
         if flow_run_filter.state is not None:
             types = flow_run_filter.state.type.any_ if flow_run_filter.state.type else []
             found = [one for one in found if one.state and one.state.type in (types or [])]
-        if flow_run_filter.end_time is not None:
-            after = flow_run_filter.end_time.after_
-            found = [one for one in found if one.end_time and after and one.end_time >= after]
+        if flow_run_filter.id is not None:
+            found = [one for one in found if one.id in (flow_run_filter.id.any_ or [])]
+        if flow_run_filter.expected_start_time is not None:
+            after = flow_run_filter.expected_start_time.after_
+            found = [one for one in found if after and self.created[one.id] >= after]
         page = found[offset : offset + limit]
         self.told += len(page)
         self.meanwhile()
@@ -75,7 +86,8 @@ async def test_ended_runs_are_read_once_and_open_ones_each_time() -> None:
     index, server = RunIndex(), Server()
     for number in range(700):
         server.put(f"s{number % 7}", long_ago())
-    active = server.put("s0", Running())
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    active = server.put("s0", Running(), created=yesterday)
     server.put(None, long_ago())
     first = await statuses(index, server)
     assert {sweep: len(found) for sweep, found in first.items()} == {
@@ -86,11 +98,28 @@ async def test_ended_runs_are_read_once_and_open_ones_each_time() -> None:
     server.put("s0", Completed(), id=active.id)
     late = server.put("s1", Scheduled())
     second = await statuses(index, server)
-    assert server.told == 2
+    assert server.told == 3
     assert second["s0"].count(RunStatus.FINISHED) == 101
     assert second["s1"][-1] is RunStatus.QUEUED
     del server.flow_runs[late.id]
     assert (await statuses(index, server))["s1"] == [RunStatus.FINISHED] * 100
+
+
+async def test_run_that_was_created_and_ended_between_two_looks_is_seen() -> None:
+    index, server = RunIndex(), Server()
+    await statuses(index, server)
+    server.put("s", Completed())
+    assert await statuses(index, server) == {"s": [RunStatus.FINISHED]}
+
+
+async def test_more_runs_than_a_request_may_name_end_at_once() -> None:
+    index, server = RunIndex(), Server()
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    runs = [server.put("s", Running(), created=yesterday) for _ in range(450)]
+    await statuses(index, server)
+    for run in runs:
+        server.put("s", long_ago(), id=run.id)
+    assert await statuses(index, server) == {"s": [RunStatus.FINISHED] * 450}
 
 
 async def test_changed_sweep_of_an_ended_run_is_told_to_the_index() -> None:
