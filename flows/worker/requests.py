@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Running
 
@@ -11,10 +11,14 @@ from flows.store.run_mapping import EXPERIMENT_TAG
 from flows.store.states import suspended_state
 
 
+def is_to_end(flow_run: FlowRun) -> bool:
+    """Whether someone had asked for the flow run's end when it was read."""
+    return flow_run.state is not None and flow_run.state.is_cancelling()
+
+
 async def is_cancelling(client: PrefectClient, flow_run_id: UUID) -> bool:
-    """Whether someone has asked for the flow run's end."""
-    state = (await client.read_flow_run(flow_run_id)).state
-    return state is not None and state.is_cancelling()
+    """Whether someone has asked for the flow run's end by now."""
+    return is_to_end(await client.read_flow_run(flow_run_id))
 
 
 async def close_cancelled(client: PrefectClient, flow_run_id: UUID) -> None:

@@ -230,7 +230,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         if control is None:
             self._logger.warning("%s waits: its devices are not to be had now", flow_run.id)
             return
-        if flow_run.state and flow_run.state.is_cancelling():
+        if requests.is_to_end(flow_run):
             control.request(StopReason.CANCEL)
 
         async def drive() -> None:
@@ -253,6 +253,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         else:
             spec = spec_of(flow_run)
             grant = self.host.grant(str(flow_run.id), spec) if self.host else Grant((), False)
+            if grant is None and requests.is_to_end(flow_run):
+                # It is to be ended, not launched: it needs no devices.
+                grant = Grant((), False)
             if grant is None:
                 return None
             control = RunControl(

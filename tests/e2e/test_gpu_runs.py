@@ -126,6 +126,23 @@ def test_adopted_run_keeps_its_devices_and_an_ended_one_frees_them(gpu_server: S
     assert server.ended(kept["id"])["status"] == "finished"
 
 
+def test_run_that_waits_for_its_next_attempt_is_stopped_though_all_devices_are_busy(
+    gpu_server: Server,
+) -> None:
+    server = gpu_server
+    failing = server.run("exit 1", retries=1, retry_delay_seconds=600)
+    wait_for(
+        lambda: (
+            (found := server.get(f"/runs/{failing['id']}"))["attempt"] == 1
+            and found["status"] == "queued"
+        ),
+        "it waits for its second attempt",
+    )
+    held(server, server.run("sleep 300", gpus=4), 4)
+    server.post(f"/runs/{failing['id']}/stop")
+    assert server.ended(failing["id"], 20)["status"] == "stopped"
+
+
 def test_run_that_died_for_want_of_gpu_memory_is_tried_again(gpu_server: Server) -> None:
     fault = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
     command = (
