@@ -90,14 +90,19 @@ async def call_agent(
     return end
 
 
-async def end_call_left(session: ResearchSession) -> None:
-    """End the agent of the call under way, which an earlier worker may have left running."""
+async def end_call_left(session: ResearchSession) -> bool:
+    """End the agent of the call under way, which an earlier worker may have left running.
+
+    Returns:
+        Whether its last attempt had begun.
+    """
     label, attempt = session.record.in_progress, session.record.attempt
     folder = session.paths.processes / f"{label}.{attempt}"
     if label is None or not (folder / RECORD).exists():
-        return
+        return False
     agent = session.agent or await load_agent(session.spec.agent)
     await agent.stop(folder)
+    return True
 
 
 def call_deadline(session: ResearchSession) -> float | None:

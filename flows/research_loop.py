@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow, tags
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, Pause
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
@@ -17,7 +17,7 @@ from blocks.agents.registry import load_agent
 from flows import checkout, git
 from flows.calls import end_call_left
 from flows.closing import close_session
-from flows.control import StopReason, StopRequested, current_control
+from flows.control import RunControl, StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
 from flows.errors import PreflightFailed, WildloopError
 from flows.escalation import Rung, escalation
@@ -109,6 +109,8 @@ async def research_loop(
         session = await open_session(spec, client)
         try:
             with tags(f"session:{session.id}"):
+                # What was stopped or paused while nobody drove it is only left in order.
+                session.control.check()
                 return await carry_out(session)
         except StopRequested as stop:
             return await leave(session, stop.reason)
@@ -210,26 +212,31 @@ async def begin_clock(session: ResearchSession) -> None:
 
 async def open_session(spec: SessionSpec, client: Any) -> ResearchSession:
     """The session of this flow run: a new one, or the one it was before it was interrupted."""
-    settings, session_id = Settings.from_environment(), str(runtime.id)
-    workdir = Path(spec.workdir).expanduser().resolve()
-    spec = spec.model_copy(update={"workdir": str(workdir)})
+    session = await read_session(spec, client, str(runtime.id), current_control())
+    enter_session(session)
+    if session.resumed:
+        await continue_numbering(client, session.flow_run_id)
+    get_run_logger().info("session %s %s", session.id, "resumed" if session.resumed else "begins")
+    return session
+
+
+async def read_session(
+    spec: SessionSpec, client: Any, session_id: str, control: RunControl
+) -> ResearchSession:
+    """The session as it is recorded."""
+    settings, workdir = Settings.from_environment(), Path(spec.workdir).expanduser().resolve()
     record = await SessionStore(client, settings).record(session_id)
-    session = ResearchSession(
+    return ResearchSession(
         id=session_id,
-        spec=spec,
+        spec=spec.model_copy(update={"workdir": str(workdir)}),
         settings=settings,
         client=client,
-        control=current_control(),
+        control=control,
         library=SkillLibrary(shipped_skills_path(), workdir / ".wild" / "skills"),
         project=load_project(workdir) if workdir.is_dir() else None,
         record=record,
         resumed=bool(record.iterations or record.in_progress),
     )
-    enter_session(session)
-    if session.resumed:
-        await continue_numbering(client, session.flow_run_id)
-    get_run_logger().info("session %s %s", session_id, "resumed" if session.resumed else "begins")
-    return session
 
 
 async def prepare_branch(session: ResearchSession) -> None:
@@ -277,15 +284,32 @@ async def tidy_worktrees(session: ResearchSession) -> None:
 
 async def leave(session: ResearchSession, reason: StopReason) -> State[Any]:
     """End this flow run before its time, as its worker asks."""
-    if reason in (StopReason.CANCEL, StopReason.PAUSE):
-        await end_call_left(session)
     if reason is StopReason.CANCEL:
+        await end_call_left(session)
         await finish(session, "stopped by the user", report=bool(session.record.iterations))
         return Cancelled(message="stopped by the user")
     if reason is StopReason.PAUSE:
-        # The agent was ended: its half-done call is not to be taken for a reply.
-        session.record.attempt += 1
-        session.record.paused_at = datetime.now(UTC).timestamp()
-        await session.save()
+        await note_pause(session)
         raise Pause("paused by the user")
     raise Abort("the worker stops; the next one takes the session up again")
+
+
+async def leave_paused(client: Any, flow_run: FlowRun) -> None:
+    """Leave a session in order that was paused while nobody drove it: its agent may still work.
+
+    Raises:
+        WildloopError: the session cannot be read as it is.
+    """
+    spec = SessionSpec.model_validate(
+        {name: value for name, value in flow_run.parameters.items() if value is not None}
+    )
+    await note_pause(await read_session(spec, client, str(flow_run.id), RunControl()))
+
+
+async def note_pause(session: ResearchSession) -> None:
+    """End the agent, and note since when the session pauses."""
+    if await end_call_left(session):
+        # Its half-done call is not to be taken for a reply.
+        session.record.attempt += 1
+    session.record.paused_at = session.record.paused_at or datetime.now(UTC).timestamp()
+    await session.save()

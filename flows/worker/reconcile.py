@@ -27,7 +27,7 @@ ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 async def active(client: PrefectClient) -> list[FlowRun]:
     """Every session and experiment that a worker has claimed and that has not ended."""
-    return await _active(client, [EXPERIMENT_TAG, LOOP_TAG])
+    return await _in_states(client, [EXPERIMENT_TAG, LOOP_TAG], ACTIVE)
 
 
 def orphans(active: Sequence[FlowRun], held: Container[UUID], me: WorkerIdentity) -> list[FlowRun]:
@@ -69,13 +69,22 @@ async def requests(client: PrefectClient, held: Sequence[UUID]) -> list[tuple[UU
     return found
 
 
-async def _active(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
+async def paused_and_left(client: PrefectClient) -> list[FlowRun]:
+    """The sessions of this host that were paused while nobody drove them: an agent may work."""
+    found = await _in_states(client, [LOOP_TAG], [StateType.PAUSED])
+    owners = [(WorkerIdentity.parse(run.infrastructure_pid), run) for run in found]
+    return [run for owner, run in owners if owner is not None and owner.is_dead()]
+
+
+async def _in_states(
+    client: PrefectClient, tags: list[str], types: list[StateType]
+) -> list[FlowRun]:
     found: list[FlowRun] = []
     while True:
         page = await client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
                 tags=FlowRunFilterTags(any_=tags),
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=ACTIVE)),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
             ),
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=PAGE,

@@ -27,10 +27,11 @@ from prefect.workers.base import (
 from blocks.launchers.choice import Launchers
 from flows.control import RunControl, StopReason, enter_control
 from flows.environment import EnvironmentRecorder
+from flows.errors import WildloopError
 from flows.experiment import experiment
 from flows.guards.book import GuardBook
 from flows.leftovers import close_steps
-from flows.research_loop import research_loop
+from flows.research_loop import leave_paused, research_loop
 from flows.store.base import LOOP_TAG
 from flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 from flows.worker import absent, admission, reconcile, requests
@@ -112,6 +113,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         await self._read_held()
         if not self.settled:
             await absent.reclaim(self.client, self.identity.host)
+            for flow_run in await reconcile.paused_and_left(self.client):
+                await self._leave_paused(flow_run)
         adopted = await self.adopt_orphans()
         if not self.settled:
             self.taken_up = reconcile.taken_up_note(adopted)
@@ -222,6 +225,13 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         finally:
             self._submitting_flow_run_ids.discard(flow_run.id)
             self._release(flow_run.id, control)
+
+    async def _leave_paused(self, flow_run: FlowRun) -> None:
+        try:
+            await leave_paused(self.client, flow_run)
+        except WildloopError as error:
+            self._logger.error("the agent of %s was not looked for: %s", flow_run.id, error)
+        await self._sign(flow_run.id)
 
     def _start(self, flow_run: FlowRun) -> None:
         """Drive an adopted flow run."""

@@ -149,6 +149,29 @@ def test_session_stopped_while_no_worker_is_there_leaves_no_agent(
     assert not alive(pid)
 
 
+def test_session_paused_while_no_worker_is_there_leaves_no_agent(
+    own_server: Server, tmp_path: Path
+) -> None:
+    server, script = own_server, Script(tmp_path / "script")
+    script.reply(1, planned())
+    script.shell(2, f'echo $$ > "{script.folder}/pid"\nexec sleep 300')
+    script.default(STOP)
+    session_id = server.start(server.workdir, script.agent)
+    pid_file = script.folder / "pid"
+    wait_for(lambda: pid_file.exists() and pid_file.read_text().strip(), "the agent works")
+    pid = int(pid_file.read_text())
+    server.child("flows.worker.main").kill()
+    server.post("/wild/v2/pause", {"session_id": session_id})
+    wait_for(lambda: not alive(pid), "its agent is ended")
+    wait_for(lambda: server.session(session_id)["status"] == "paused", "it is paused")
+    server.post("/wild/v2/resume", {"session_id": session_id})
+    wait_for(lambda: len(server.session(session_id)["history"]) >= 2, "the call was made again")
+    server.post("/wild/v2/stop", {"session_id": session_id})
+    session = server.session_ended(session_id)
+    assert session["history"][1]["kind"] == "iteration" and not session["history"][1]["failed"]
+    assert "interrupted" in script.prompt(3)
+
+
 def test_second_up_on_the_same_home_is_refused(own_server: Server) -> None:
     with pytest.raises(AssertionError, match="runs already on"):
         start_server(own_server.home, own_server.workdir, slots=1)
