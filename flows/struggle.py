@@ -44,8 +44,12 @@ def struggle_signs(
     direction: str,
     k: int = STALL_RUNS,
 ) -> list[str]:
-    """The signs, as sentences for the agent; empty when all is well. As `findings`."""
-    return [found.text for found in findings(iterations, metric_history, direction, k)]
+    """The signs, as sentences for the agent; empty when all is well. Arguments as of `findings`.
+
+    A plateau is left out: `diversity_section` tells of it, with what to do about it.
+    """
+    found = findings(iterations, metric_history, direction, k)
+    return [one.text for one in found if one.sign is not Sign.PLATEAU]
 
 
 def findings(

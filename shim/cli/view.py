@@ -20,6 +20,7 @@ LOOKS_AT_ACTIVITY = 2
 SHOWN_STEPS = 6
 SHOWN_ACTIVITY = 12
 RECENT_BYTES = 4096
+BREACH_LENGTH = 200
 
 
 def summary_lines(session: Session) -> list[str]:
@@ -41,6 +42,10 @@ def summary_lines(session: Session) -> list[str]:
         lines.append(f"  agent     {text}")
     if text := budget_text(session):
         lines.append(f"  budget    {text}")
+    if breaches := [(step.label, text) for step in session.history for text in step.breaches]:
+        label, text = breaches[-1]
+        said = text if len(text) <= BREACH_LENGTH else f"{text[:BREACH_LENGTH]}..."
+        lines.append(f"  breaches  {len(breaches)} of the rules; the last, in {label}: {said}")
     if session.note:
         lines.append(f"  note      {session.note}")
     if session.error:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flows.models.session_record import IterationRecord
-from flows.struggle import struggle_signs
+from flows.struggle import findings, struggle_signs
 
 
 def record(index: int, seconds: float = 100.0, **fields: Any) -> IterationRecord:
@@ -133,6 +133,7 @@ def test_a_failed_last_call(fields: dict[str, Any], sign: str) -> None:
     ],
 )
 def test_plateau(history: list[float], direction: str, k: int, stalled: bool) -> None:
-    found = struggle_signs([], history, direction, k)
+    found = findings([], history, direction, k)
     assert bool(found) is stalled
-    assert all("has not improved in the last" in sign for sign in found)
+    assert all("has not improved in the last" in one.text for one in found)
+    assert struggle_signs([], history, direction, k) == []

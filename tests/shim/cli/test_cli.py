@@ -169,6 +169,22 @@ def test_views_show_what_matters() -> None:
     assert best_text(session(best=None)) == "none yet"
 
 
+def test_views_show_breaches_of_the_rules() -> None:
+    assert "breaches" not in "\n".join(summary_lines(session()))
+    steps = [
+        {
+            "index": n,
+            "kind": "iteration",
+            "started_at": 0.0,
+            "breaches": [f"edited {n} " + "x" * 300],
+        }
+        for n in (1, 2)
+    ]
+    (line,) = [one for one in summary_lines(session(history=steps)) if "breaches" in one]
+    assert "2 of the rules; the last, in iteration-02: edited 2 x" in line
+    assert len(line) < 270 and line.endswith("...")
+
+
 def test_views_show_spending_and_what_is_waited_for() -> None:
     plain = "\n".join(summary_lines(session()))
     assert "agent     " not in plain and "budget" not in plain
