@@ -16,6 +16,12 @@ class NotFound(WildloopError):
         super().__init__(f"no {kind} with id '{id}'")
 
 
+class NoneYet(WildloopError):
+    """The latest was asked for, and there is none."""
+
+    status_code = 404
+
+
 class InvalidTransition(WildloopError):
     """A run or session cannot go from its state to the one asked for."""
 

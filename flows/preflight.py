@@ -74,6 +74,11 @@ async def _repository(session: ResearchSession) -> str:
             f"workdir '{session.workdir}' is not a git repository: run `git init` there and "
             "commit once"
         )
+    if (other := await session.sessions.holder_of(session.id)) is not None:
+        raise CheckFailed(
+            f"session '{other}' works in '{session.workdir}' already: stop it first, or use "
+            "another clone"
+        )
     return f"git repository at {await git.head_commit(session.workdir)}"
 
 

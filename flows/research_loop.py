@@ -11,6 +11,7 @@ from prefect.exceptions import Abort, Pause
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
 from prefect.states import Cancelled, Completed, Failed
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from blocks.agents.registry import load_agent
@@ -101,10 +102,14 @@ async def research_loop(
         "keep_alpha": keep_alpha,
         "isolation": isolation,
     }
-    spec = SessionSpec.model_validate(
+    try:
         # What was not given arrives as the description itself, or as None.
-        {name: value for name, value in given.items() if not isinstance(value, FieldInfo | None)}
-    )
+        spec = SessionSpec.of_parameters(
+            {name: value for name, value in given.items() if not isinstance(value, FieldInfo)}
+        )
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        return Failed(message=f"invalid parameters: {'; '.join(faults)}")
     async with get_client() as client:
         session = await open_session(spec, client)
         try:
@@ -300,9 +305,7 @@ async def leave_paused(client: Any, flow_run: FlowRun) -> None:
     Raises:
         WildloopError: the session cannot be read as it is.
     """
-    spec = SessionSpec.model_validate(
-        {name: value for name, value in flow_run.parameters.items() if value is not None}
-    )
+    spec = SessionSpec.of_parameters(flow_run.parameters)
     await note_pause(await read_session(spec, client, str(flow_run.id), RunControl()))
 
 

@@ -104,7 +104,11 @@ class BudgetGate:
 
 def bounded_session(flow_run: FlowRun) -> Bounded | None:
     """The session of a flow run with its budget; None if it has none."""
-    budget = Budget.model_validate(flow_run.parameters.get("budget") or {})
+    try:
+        budget = Budget.model_validate(flow_run.parameters.get("budget") or {})
+    except ValidationError:
+        # Anybody may start the deployment with any parameters: its flow fails on these.
+        return None
     if budget == Budget():
         return None
     other = flow_run.parameters.get("chat_session_id")

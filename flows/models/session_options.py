@@ -1,5 +1,6 @@
 """What a session is asked to do: goal, agent, bounds and ways of working."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -196,6 +197,16 @@ class SessionSpec(SessionOptions):
     """The parameters of the research loop."""
 
     workdir: Workdir
+
+    @classmethod
+    def of_parameters(cls, parameters: Mapping[str, Any]) -> "SessionSpec":
+        """The session that these parameters of a flow run describe; None means the default.
+
+        Raises:
+            ValidationError: they describe none.
+        """
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return cls.model_validate(given)
 
 
 class SessionStart(SessionOptions):

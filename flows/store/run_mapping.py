@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect.client.schemas.objects import FlowRun
+from pydantic import ValidationError
 
 from flows.errors import InvalidRequest
 from flows.metrics import run_metrics
@@ -24,6 +25,7 @@ from flows.store.states import run_status
 LABEL_PREFIX = "wildloop."
 EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
 PRIORITY_TAG = "wildloop:priority"
+UNREADABLE = "(its parameters cannot be read)"
 
 
 def exact_checkout(run: Run) -> Checkout:
@@ -67,8 +69,29 @@ def facts_of(flow_run: FlowRun) -> RunFacts:
 
 
 def spec_of(flow_run: FlowRun) -> RunSpec:
-    """What the run is to run."""
-    return RunSpec.model_validate(flow_run.parameters.get("spec", {}))
+    """What the run is to run.
+
+    Prefect's API and UI take any parameters. A run whose parameters cannot be read is shown by its
+    name, without a command; its flow fails on them, and says why.
+    """
+    try:
+        return RunSpec.model_validate(flow_run.parameters.get("spec", {}))
+    except ValidationError:
+        return RunSpec.model_construct(name=flow_run.name, command=UNREADABLE)
+
+
+def readable_spec(flow_run: FlowRun) -> RunSpec:
+    """As `spec_of`, to be run again or changed.
+
+    Raises:
+        InvalidRequest: its parameters cannot be read.
+    """
+    spec = spec_of(flow_run)
+    if spec.command == UNREADABLE:
+        raise InvalidRequest(
+            f"run '{flow_run.id}' was created with parameters that cannot be read: create another"
+        )
+    return spec
 
 
 def to_run(flow_run: FlowRun) -> Run:

@@ -31,8 +31,8 @@ from flows.store.run_filter import ARCHIVED_TAG, RunFilter
 from flows.store.run_mapping import (
     LABEL_PREFIX,
     exact_checkout,
+    readable_spec,
     run_tags,
-    spec_of,
     to_run,
     with_live_metrics,
 )
@@ -237,7 +237,7 @@ class RunStore(Store):
         """
         body = body or RunRerun()
         flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
-        spec, run = spec_of(flow_run), to_run(flow_run)
+        spec, run = readable_spec(flow_run), to_run(flow_run)
         changed: dict[str, Any] = {"parent_run_id": run_id, "origin_alert_id": body.origin_alert_id}
         if body.command is not None:
             changed["command"] = body.command
@@ -258,7 +258,7 @@ class RunStore(Store):
             Conflict: a field was given that can no longer be changed.
         """
         flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
-        run, spec = to_run(flow_run), spec_of(flow_run)
+        run, spec = to_run(flow_run), readable_spec(flow_run)
         given = body.model_dump(exclude_none=True)
         if "sweep_id" in body.model_fields_set:
             given["sweep_id"] = body.sweep_id

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from uuid import UUID, uuid4
@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -19,17 +20,17 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from flows import git
-from flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
+from flows.errors import Conflict, InvalidRequest, InvalidTransition, NoneYet, NotFound
 from flows.models.alert import Alert, AlertStatus
 from flows.models.run import Run, RunCounts, RunStatus
 from flows.models.session import Session, SessionEvent, SessionStatus, TaskProgress
 from flows.models.session_options import SessionSpec, SessionStart
 from flows.models.session_record import Phase, SessionRecord
 from flows.paths import SessionPaths
-from flows.project import load_project
+from flows.project import ProjectConfig, load_project
 from flows.protocol.plan import parse_plan, progress
 from flows.results import best_result
 from flows.settings import Settings
@@ -49,13 +50,10 @@ STEER_KEY = "steer-"
 NAME_LENGTH = 80
 STEER_EVENT = "wildloop.session.steered"
 SESSIONS_RESOURCE = "wildloop.sessions"
-ALIVE = [
-    StateType.SCHEDULED,
-    StateType.PENDING,
-    StateType.RUNNING,
-    StateType.PAUSED,
-    StateType.CANCELLING,
-]
+AT_WORK = [StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
+ALIVE = [StateType.SCHEDULED, StateType.PENDING, *AT_WORK]
+# The clocks of this host and of the Prefect server may differ by so much.
+CLOCK_SLACK = timedelta(minutes=1)
 
 
 class ResolvedEvents(BaseModel):
@@ -110,6 +108,24 @@ class SessionStore(Store):
         )
         return self._session(flow_run, None, [])
 
+    async def holder_of(self, session_id: str) -> str | None:
+        """The session that works in this session's workdir since before it; None if none does.
+
+        Those that a schedule or Prefect's API has started are not refused by `start`.
+        """
+        own = await self.client.read_flow_run(UUID(session_id))
+        workdir = Path(spec_of(own).workdir).resolve()
+        now = datetime.now(UTC)
+        for other in await self._flow_runs(AT_WORK):
+            began = (other.start_time or now, str(other.id))
+            if (
+                other.id != own.id
+                and began < (own.start_time or now, session_id)
+                and Path(spec_of(other).workdir).resolve() == workdir
+            ):
+                return str(other.id)
+        return None
+
     async def get(self, session_id: str) -> Session:
         """Read one session; NotFound if there is none."""
         flow_run = await self.read_flow_run("session", session_id, RESEARCH_LOOP)
@@ -141,7 +157,8 @@ class SessionStore(Store):
         """The session with either id; with neither, the one active session, else the latest.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none of this id.
+            NoneYet: there is none at all.
             Conflict: no id was given and several sessions are active.
         """
         if session_id is not None:
@@ -155,7 +172,7 @@ class SessionStore(Store):
             raise Conflict(f"several sessions are active ({ids}): give session_id")
         latest = alive or await self._flow_runs(None, 1)
         if not latest:
-            raise NotFound("session", "(latest)")
+            raise NoneYet("there is no session yet: start one (`wildloop start`)")
         return await self.get(str(latest[0].id))
 
     async def record(self, session_id: str) -> SessionRecord:
@@ -286,9 +303,12 @@ class SessionStore(Store):
     async def _flow_runs(
         self, types: list[StateType] | None, limit: int = 200, tags: list[str] | None = None
     ) -> list[FlowRun]:
+        """The newest sessions' flow runs. Those of coming nights are none yet."""
+        now = datetime.now(UTC) + CLOCK_SLACK
         return await self.client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
                 tags=FlowRunFilterTags(all_=[LOOP_TAG, *(tags or [])]),
+                expected_start_time=FlowRunFilterExpectedStartTime(before_=now),
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
                 if types
                 else None,
@@ -302,7 +322,7 @@ class SessionStore(Store):
         status = session_status(state)
         record = record or SessionRecord(session_id=str(flow_run.id))
         paths = SessionPaths.of(spec.workdir, str(flow_run.id))
-        best, baseline = best_result(runs, load_project(Path(spec.workdir)))
+        best, baseline = best_result(runs, _project_of(spec))
         failed = status is SessionStatus.FAILED
         ended_at = state.timestamp.timestamp() if state and status.is_terminal else None
         return Session(
@@ -339,8 +359,25 @@ class SessionStore(Store):
 
 
 def spec_of(flow_run: FlowRun) -> SessionSpec:
-    """What a session is to do, from its flow run's parameters."""
-    return SessionSpec.model_validate(flow_run.parameters)
+    """What a session is to do, from its flow run's parameters.
+
+    Prefect's API and UI take any parameters. Of those that cannot be read goal and folder are
+    shown as they are; the flow fails on them, and says why.
+    """
+    given = flow_run.parameters
+    try:
+        return SessionSpec.of_parameters(given)
+    except ValidationError:
+        goal, workdir = given.get("goal") or flow_run.name, given.get("workdir") or "."
+        return SessionSpec.model_construct(goal=str(goal), workdir=str(workdir))
+
+
+def _project_of(spec: SessionSpec) -> ProjectConfig | None:
+    """The project's wildloop.toml; None where there is none, or somebody has broken it."""
+    try:
+        return load_project(Path(spec.workdir))
+    except InvalidRequest:
+        return None
 
 
 def read_progress(paths: SessionPaths) -> TaskProgress:

@@ -23,6 +23,7 @@ from prefect.workers.base import (
     BaseWorker,
     BaseWorkerResult,
 )
+from pydantic import ValidationError
 
 from blocks.launchers.choice import Launchers
 from flows.control import RunControl, StopReason, enter_control
@@ -229,7 +230,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
     async def _leave_paused(self, flow_run: FlowRun) -> None:
         try:
             await leave_paused(self.client, flow_run)
-        except WildloopError as error:
+        except (WildloopError, ValidationError) as error:
             self._logger.error("the agent of %s was not looked for: %s", flow_run.id, error)
         await self._sign(flow_run.id)
 

@@ -1,0 +1,125 @@
+"""Runs and sessions that people create by Prefect itself: its UI, its API, a schedule."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.script import Script, planned
+from tests.support.server import Server, wait_for
+
+pytestmark = pytest.mark.e2e
+
+LISTS = (
+    "/runs",
+    "/sweeps",
+    "/alerts",
+    "/cluster",
+    "/wild/v2/sessions",
+    "/wild/v2/system-health",
+)
+
+
+@pytest.fixture
+def script(server: Server, tmp_path: Path) -> Iterator[Script]:
+    """An agent whose sessions end with the test."""
+    yield Script(tmp_path / "script")
+    for session in server.get("/wild/v2/sessions"):
+        if session["is_active"]:
+            server.post("/wild/v2/stop", {"session_id": session["session_id"], "runs": "stop"})
+            server.session_ended(session["session_id"])
+
+
+def create(server: Server, deployment: str, parameters: Any, **more: Any) -> str:
+    """A flow run, created as the Prefect UI does it; its id."""
+    found = server.prefect.get(f"/deployments/name/{deployment}").json()
+    body = {"parameters": parameters, "name": "by hand"} | more
+    answer = server.prefect.post(f"/deployments/{found['id']}/create_flow_run", json=body)
+    assert answer.is_success, answer.text
+    return str(answer.json()["id"])
+
+
+def state(server: Server, flow_run_id: str) -> dict[str, Any]:
+    """The flow run's state, once it has ended."""
+
+    def look() -> dict[str, Any] | None:
+        found = dict(server.prefect.get(f"/flow_runs/{flow_run_id}").json()["state"])
+        return found if found["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+    return wait_for(look, "it has ended")
+
+
+@pytest.mark.parametrize(
+    ("deployment", "parameters", "named"),
+    [
+        ("experiment/wildloop", {}, "spec"),
+        ("experiment/wildloop", {"spec": "true"}, "spec"),
+        ("experiment/wildloop", {"spec": {"name": "x"}}, "spec.command"),
+        ("experiment/wildloop", {"spec": {"name": "x", "command": 5}}, "spec.command"),
+        ("research-loop/wildloop", {}, "goal"),
+        ("research-loop/wildloop", {"goal": "", "workdir": "/nope"}, "goal"),
+        ("research-loop/wildloop", {"goal": "g", "workdir": "/", "budget": {"runs": 0}}, "runs"),
+    ],
+)
+def test_wrong_parameters_fail_one_run_and_nothing_else(
+    server: Server, deployment: str, parameters: Any, named: str
+) -> None:
+    id = create(server, deployment, parameters)
+    ended = state(server, id)
+    assert ended["type"] == "FAILED" and named in ended["message"]
+    for path in LISTS:
+        server.get(path)
+    assert server.ended(server.run("echo next")["id"])["status"] == "finished"
+    if deployment.startswith("experiment"):
+        run = server.get(f"/runs/{id}")
+        assert run["status"] == "failed" and named in run["error"]
+        assert server.http.post(f"/runs/{id}/rerun").status_code == 422
+    else:
+        session = server.session(id)
+        assert session["status"] == "failed" and named in session["error"]
+
+
+def test_run_of_the_prefect_form_is_a_run(server: Server) -> None:
+    spec = {"name": "by hand", "command": "echo score=0.5", "workdir": str(server.workdir)}
+    id = create(server, "experiment/wildloop", {"spec": spec})
+    ended = server.ended(id)
+    assert (ended["status"], ended["metrics"]) == ("finished", {"score": 0.5})
+
+
+def test_session_of_a_coming_night_is_not_there_yet(
+    server: Server, project: Path, script: Script
+) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    coming = create(
+        server,
+        "research-loop/wildloop",
+        {"goal": "g", "workdir": str(project), "budget": None},
+        state={"type": "SCHEDULED", "state_details": {"scheduled_time": tomorrow.isoformat()}},
+    )
+    script.default("<summary>x</summary><promise>WAITING</promise>")
+    session_id = server.start(project, script.agent)
+    listed = [one["session_id"] for one in server.get("/wild/v2/sessions")]
+    assert session_id in listed and coming not in listed
+    assert server.get("/wild/v2/status")["session_id"] == session_id
+    assert server.session(coming)["status"] == "queued"
+    server.prefect.delete(f"/flow_runs/{coming}")
+
+
+def test_scheduled_session_leaves_a_project_alone_where_another_works(
+    server: Server, project: Path, script: Script
+) -> None:
+    script.reply(1, planned())
+    script.shell(2, "sleep 300")
+    first = server.start(project, script.agent)
+    wait_for(lambda: script.calls() == 2, "the first one works")
+    second = create(
+        server,
+        "research-loop/wildloop",
+        {"goal": "g", "workdir": str(project), "agent": "baseline"},
+    )
+    ended = state(server, second)
+    assert ended["type"] == "FAILED" and first in ended["message"]
+    assert server.session(first)["status"] == "running"
+    assert server.session(second)["branch"] is None
