@@ -61,6 +61,9 @@ class RunControl:
         after: set when the run before this one has been launched, so that runs claimed together
             still start in their order.
         guards: what the sessions protect.
+
+    `is_adopted` is true where an earlier worker has left the flow run: what its command has come to
+    is its outcome, and no former attempt.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class RunControl:
         self.environments = environments or EnvironmentRecorder()
         self.guards = guards or GuardBook()
         self.launched = asyncio.Event()
+        self.is_adopted = False
         self.activity = Activity()
         self._after = after
         self._abandoned: list[asyncio.Future[Any]] = []

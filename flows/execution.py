@@ -102,6 +102,11 @@ class Execution:
             )
         )
 
+    async def has_ended(self) -> bool:
+        """Whether a command was launched in the run's folder, and is over."""
+        status = await self.launcher.status(self.paths.root)
+        return status.state in (ProcessState.EXITED, ProcessState.LOST)
+
     @property
     def is_given_up(self) -> bool:
         """Whether someone has asked for the run's end."""

@@ -63,6 +63,8 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
     execution = Execution(spec, run_id, Path(spec.workdir or settings.workdir), control)
     async with get_client() as client:
         store = RunStore(client, settings)
+        if not control.is_adopted and await execution.has_ended():
+            execution = await _anew(store, execution)
         if spec.chat_session_id is not None:
             execution.guard = RunGuard(
                 await control.guards.find(client, settings.home, spec.chat_session_id)
@@ -88,6 +90,14 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
             return await _requeue(store, execution, outcome)
         await _record_end(store, execution, outcome)
         return outcome
+
+
+async def _anew(store: RunStore, ended: Execution) -> Execution:
+    """Another attempt of a run that had ended and was put into the queue again by Prefect."""
+    following = await asyncio.to_thread(begin_next, ended.paths)
+    facts = RunFacts(attempt=following.number, started_at=0.0)
+    await store.write_facts(UUID(ended.run_id), facts)
+    return Execution(ended.spec, ended.run_id, ended.workdir, ended.control)
 
 
 async def _believed(execution: Execution, outcome: Outcome) -> Outcome:

@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 
 from flows.store.base import LOOP_TAG
 from flows.store.run_mapping import EXPERIMENT_TAG
@@ -22,6 +23,8 @@ from flows.worker.identity import WorkerIdentity
 UNSIGNED_SECONDS = 20.0
 PAGE = 200
 NAMES_SHOWN = 5
+ASKED = (StateType.CANCELLING, StateType.CANCELLED, StateType.PAUSED)
+DELETED = "Deleted"
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
@@ -51,22 +54,29 @@ def is_orphan(flow_run: FlowRun, me: WorkerIdentity, now: datetime) -> bool:
 
 
 async def requests(client: PrefectClient, held: Sequence[UUID]) -> list[tuple[UUID, str]]:
-    """Those of the flow runs `held` that someone has cancelled or paused, with their states."""
+    """Those of the flow runs `held` that someone has cancelled, paused or deleted, and which."""
     found: list[tuple[UUID, str]] = []
     for start in range(0, len(held), PAGE):
+        wanted = list(held[start : start + PAGE])
         flow_runs = await client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(
-                id=FlowRunFilterId(any_=list(held[start : start + PAGE])),
-                state=FlowRunFilterState(
-                    type=FlowRunFilterStateType(
-                        any_=[StateType.CANCELLING, StateType.CANCELLED, StateType.PAUSED]
-                    )
-                ),
-            ),
-            limit=PAGE,
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=wanted)), limit=PAGE
         )
-        found += [(run.id, run.state.name or "") for run in flow_runs if run.state is not None]
+        found += [
+            (run.id, run.state.name or "")
+            for run in flow_runs
+            if run.state is not None and run.state.type in ASKED
+        ]
+        missing = set(wanted) - {run.id for run in flow_runs}
+        found += [(id, DELETED) for id in missing if await _is_deleted(client, id)]
     return found
+
+
+async def _is_deleted(client: PrefectClient, flow_run_id: UUID) -> bool:
+    try:
+        await client.read_flow_run(flow_run_id)
+    except ObjectNotFound:
+        return True
+    return False
 
 
 async def paused_and_left(client: PrefectClient) -> list[FlowRun]:

@@ -17,13 +17,19 @@ def is_to_end(flow_run: FlowRun) -> bool:
 
 
 async def is_cancelling(client: PrefectClient, flow_run_id: UUID) -> bool:
-    """Whether someone has asked for the flow run's end by now."""
-    return is_to_end(await client.read_flow_run(flow_run_id))
+    """Whether someone has asked for the flow run's end by now, or deleted it."""
+    try:
+        return is_to_end(await client.read_flow_run(flow_run_id))
+    except ObjectNotFound:
+        return True
 
 
 async def close_cancelled(client: PrefectClient, flow_run_id: UUID) -> None:
-    """Note that a flow run was stopped, whatever state it is in."""
-    flow_run = await client.read_flow_run(flow_run_id)
+    """Note that a flow run was stopped, whatever state it is in; one may have been deleted."""
+    try:
+        flow_run = await client.read_flow_run(flow_run_id)
+    except ObjectNotFound:
+        return
     if flow_run.state is None or flow_run.state.type is not StateType.CANCELLED:
         await client.set_flow_run_state(flow_run_id, Cancelled(message="Stopped."), force=True)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import anyio.abc
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
-from prefect.exceptions import Abort, Pause
+from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flows import Flow
 from prefect.workers.base import (
     BaseJobConfiguration,
@@ -241,6 +241,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         if control is None:
             self._logger.warning("%s waits: its devices are not to be had now", flow_run.id)
             return
+        control.is_adopted = True
         if requests.is_to_end(flow_run):
             control.request(StopReason.CANCEL)
 
@@ -313,6 +314,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 control.request(StopReason.CANCEL)
         except (Abort, Pause) as left:
             logger.info("left as it is: %s", left)
+        except ObjectNotFound:
+            # By now its command or agent has been ended.
+            self._logger.warning("flow run %s was deleted while it ran", flow_run.id)
         except Exception as error:
             # Its command may go on: it holds its slots until it is adopted or found to have ended.
             self._strays[flow_run.id] = self._slots.get(flow_run.id, 0)
@@ -331,7 +335,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
 
     async def _on_event(self, flow_run_id: UUID, state_name: str) -> None:
         control = self._active.get(flow_run_id)
-        if state_name == "Cancelled" and control is not None:
+        if state_name in ("Cancelled", reconcile.DELETED) and control is not None:
             # Set by hand past Cancelling: Prefect lets the engine run it all the same.
             control.request(StopReason.CANCEL)
         if state_name == "Cancelling":

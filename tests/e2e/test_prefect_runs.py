@@ -1,5 +1,6 @@
 """Runs and sessions that people create by Prefect itself: its UI, its API, a schedule."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.script import Script, planned
-from tests.support.server import Server, wait_for
+from tests.support.server import Server, alive, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -123,3 +124,33 @@ def test_scheduled_session_leaves_a_project_alone_where_another_works(
     assert ended["type"] == "FAILED" and first in ended["message"]
     assert server.session(first)["status"] == "running"
     assert server.session(second)["branch"] is None
+
+
+def test_retry_in_the_prefect_ui_runs_the_command_again(server: Server, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    run = server.run(f"echo x >> '{count}'; [ $(wc -l < '{count}') = 2 ] || exit 3; echo score=1")
+    first = server.ended(run["id"])
+    assert (first["status"], first["exit_code"]) == ("failed", 3)
+    body = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
+    answer = server.prefect.post(f"/flow_runs/{run['id']}/set_state", json=body)
+    assert answer.json()["status"] == "ACCEPT"
+    again = wait_for(
+        lambda: (found := server.ended(run["id"]))["attempt"] == 1 and found, "it ran again"
+    )
+    assert (again["status"], again["exit_code"], again["metrics"]) == ("finished", 0, {"score": 1})
+    assert count.read_text() == "x\nx\n"
+    assert (Path(again["run_dir"]) / "attempts" / "0" / "exit_code").read_text() == "3\n"
+
+
+def test_run_that_is_deleted_in_the_prefect_ui_is_ended(server: Server) -> None:
+    run = server.reaches(server.run("sleep 300")["id"], "running")
+    pid = json.loads((Path(run["run_dir"]) / "process.json").read_text())["pid"]
+    assert server.prefect.delete(f"/flow_runs/{run['id']}").is_success
+    wait_for(lambda: not alive(pid), "its command is ended")
+    made = [server.run("sleep 1") for _ in range(2)]
+    wait_for(
+        lambda: all(server.get(f"/runs/{one['id']}")["started_at"] for one in made),
+        "its slot is free",
+        20,
+    )
+    assert [server.ended(one["id"])["status"] for one in made] == ["finished"] * 2
