@@ -6,7 +6,8 @@ from flows.keep.ledger import row_of
 from flows.models.keep import ResultsView
 from flows.paths import SessionPaths
 from flows.store.base import RESEARCH_LOOP
-from flows.store.sessions import SessionStore, spec_of
+from flows.store.session_mapping import spec_of
+from flows.store.sessions import SessionStore
 
 
 async def read_results(sessions: SessionStore, session_id: str) -> ResultsView:

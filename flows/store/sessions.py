@@ -1,8 +1,7 @@
-"""Sessions: flow runs of the research loop, with their position in an artifact each."""
+"""Sessions: flow runs of the deployment `research-loop/wildloop`, started, read and steered."""
 
 import asyncio
 import json
-from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,26 +19,22 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from flows import git
 from flows.errors import Conflict, InvalidRequest, InvalidTransition, NoneYet, NotFound
-from flows.models.alert import Alert, AlertStatus
-from flows.models.run import Run, RunCounts, RunStatus
-from flows.models.session import Session, SessionEvent, SessionStatus, TaskProgress
+from flows.models.run import RunStatus
+from flows.models.session import Session, SessionEvent, SessionStatus
 from flows.models.session_options import SessionSpec, SessionStart
-from flows.models.session_record import Phase, SessionRecord
-from flows.paths import SessionPaths
-from flows.project import ProjectConfig, load_project
-from flows.protocol.plan import parse_plan, progress
-from flows.results import best_result
+from flows.models.session_record import SessionRecord
 from flows.settings import Settings
-from flows.spending import spending
 from flows.store import artifacts
 from flows.store.alerts import AlertStore
-from flows.store.base import LOOP_TAG, RESEARCH_LOOP, Store, flow_run_url
+from flows.store.base import LOOP_TAG, RESEARCH_LOOP, Store
 from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
+from flows.store.session_events import alert_event, run_event
+from flows.store.session_mapping import spec_of, to_session
 from flows.store.states import cancel, session_status, suspended_state
 
 LOG_KEY = "iteration-log-"
@@ -52,6 +47,8 @@ STEER_EVENT = "wildloop.session.steered"
 SESSIONS_RESOURCE = "wildloop.sessions"
 AT_WORK = [StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 ALIVE = [StateType.SCHEDULED, StateType.PENDING, *AT_WORK]
+
+
 # The clocks of this host and of the Prefect server may differ by so much.
 CLOCK_SLACK = timedelta(minutes=1)
 
@@ -106,7 +103,7 @@ class SessionStore(Store):
             parameters=spec.model_dump(mode="json", exclude_none=True),
             tags=tags,
         )
-        return self._session(flow_run, None, [])
+        return to_session(flow_run, None, [])
 
     async def holder_of(self, session_id: str) -> str | None:
         """The session that works in this session's workdir since before it; None if none does.
@@ -133,7 +130,7 @@ class SessionStore(Store):
             self.record(session_id),
             RunStore(self.client, self.settings).all(chat_session_id=session_id),
         )
-        return self._session(flow_run, record, runs)
+        return to_session(flow_run, record, runs)
 
     async def recent(self, limit: int = 50) -> list[Session]:
         """The sessions, newest first."""
@@ -150,7 +147,7 @@ class SessionStore(Store):
                 if artifact
                 else None
             )
-            sessions.append(self._session(flow_run, record, runs.get(str(flow_run.id), [])))
+            sessions.append(to_session(flow_run, record, runs.get(str(flow_run.id), [])))
         return sessions
 
     async def find(self, chat_session_id: str | None, session_id: str | None = None) -> Session:
@@ -316,111 +313,6 @@ class SessionStore(Store):
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=limit,
         )
-
-    def _session(self, flow_run: FlowRun, record: SessionRecord | None, runs: list[Run]) -> Session:
-        spec, state = spec_of(flow_run), flow_run.state
-        status = session_status(state)
-        record = record or SessionRecord(session_id=str(flow_run.id))
-        paths = SessionPaths.of(spec.workdir, str(flow_run.id))
-        best, baseline = best_result(runs, _project_of(spec))
-        failed = status is SessionStatus.FAILED
-        ended_at = state.timestamp.timestamp() if state and status.is_terminal else None
-        return Session(
-            session_id=str(flow_run.id),
-            chat_session_id=spec.chat_session_id,
-            goal=spec.goal,
-            workdir=spec.workdir,
-            agent=spec.agent,
-            status=status,
-            phase=Phase.ENDED if status.is_terminal else record.phase,
-            note="" if status.is_terminal else record.note,
-            is_active=not status.is_terminal,
-            iteration=record.last_index,
-            max_iterations=spec.max_iterations,
-            started_at=flow_run.start_time.timestamp() if flow_run.start_time else None,
-            finished_at=ended_at,
-            error=(state.message if state else None) if failed else None,
-            branch=record.branch,
-            session_dir=str(paths.root),
-            runs=RunCounts.of(Counter(run.status for run in runs)),
-            tasks=read_progress(paths),
-            best=best,
-            baseline=baseline,
-            history=record.iterations,
-            budget=spec.budget,
-            spent=spending(record, runs, ended_at),
-            usage=record.usage,
-            report_path=record.report_path,
-            keep=spec.keep,
-            keep_alpha=spec.keep_alpha,
-            isolation=spec.isolation,
-            ui_url=flow_run_url(flow_run.id),
-        )
-
-
-def spec_of(flow_run: FlowRun) -> SessionSpec:
-    """What a session is to do, from its flow run's parameters.
-
-    Prefect's API and UI take any parameters. Of those that cannot be read goal and folder are
-    shown as they are; the flow fails on them, and says why.
-    """
-    given = flow_run.parameters
-    try:
-        return SessionSpec.of_parameters(given)
-    except ValidationError:
-        goal, workdir = given.get("goal") or flow_run.name, given.get("workdir") or "."
-        return SessionSpec.model_construct(goal=str(goal), workdir=str(workdir))
-
-
-def _project_of(spec: SessionSpec) -> ProjectConfig | None:
-    """The project's wildloop.toml; None where there is none, or somebody has broken it."""
-    try:
-        return load_project(Path(spec.workdir))
-    except InvalidRequest:
-        return None
-
-
-def read_progress(paths: SessionPaths) -> TaskProgress:
-    """Open and closed tasks of the session's tasks.md; zeros where there is none yet."""
-    try:
-        return progress(parse_plan(paths.tasks.read_text(encoding="utf-8", errors="replace")))
-    except FileNotFoundError:
-        return TaskProgress()
-
-
-def run_event(run: Run) -> SessionEvent:
-    """The event of a run's end."""
-    word: Literal["run_finished", "run_failed", "run_stopped"]
-    if run.status is RunStatus.FINISHED:
-        word = "run_finished"
-    elif run.status is RunStatus.FAILED:
-        word = "run_failed"
-    else:
-        word = "run_stopped"
-    return SessionEvent(
-        id=f"run:{run.id}:{run.status.value}",
-        type=word,
-        title=f"{run.name} {run.status.value}",
-        detail=run.error or "",
-        run_id=run.id,
-        created_at=run.finished_at or run.created_at,
-    )
-
-
-def alert_event(alert: Alert, run_name: str) -> SessionEvent:
-    """The event of an alert: resolved once somebody has chosen."""
-    words = ", ".join(alert.choices)
-    answer = f"POST /alerts/{alert.id}/respond"
-    return SessionEvent(
-        id=f"alert:{alert.id}",
-        type="alert",
-        title=f"{alert.severity.value}: {alert.kind.value} in {run_name}",
-        detail=f"{alert.message}\n"
-        + (f"Choices: {words} ({answer})" if alert.choice is None else f"Chosen: {alert.choice}"),
-        run_id=alert.run_id,
-        created_at=alert.created_at,
-        resolved=alert.status is AlertStatus.RESOLVED,
-    )
 
 
 async def stop_runs(store: RunStore, session_id: str, *, running: bool) -> list[str]:

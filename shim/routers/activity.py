@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from flows.models.session import SessionActivity
 from flows.paths import SessionPaths
 from flows.store.base import RESEARCH_LOOP
-from flows.store.sessions import spec_of
+from flows.store.session_mapping import spec_of
 from flows.store.states import session_status
 from shim.deps import Sessions
 from shim.errors import RESPONSES

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from flows.models.memory import Memory, MemoryCreate, MemorySource, MemoryTag, MemoryUpdate
 from flows.store.base import RESEARCH_LOOP
 from flows.store.memories import MemoryFilter
-from flows.store.sessions import spec_of
+from flows.store.session_mapping import spec_of
 from shim.deps import Memories, Sessions, WithSettings
 from shim.errors import RESPONSES
 

@@ -154,3 +154,15 @@ def test_run_that_is_deleted_in_the_prefect_ui_is_ended(server: Server) -> None:
         20,
     )
     assert [server.ended(one["id"])["status"] for one in made] == ["finished"] * 2
+
+
+def test_broken_wildloop_toml_hides_no_session(
+    server: Server, project: Path, script: Script
+) -> None:
+    script.reply(1, planned())
+    script.shell(2, "sleep 300")
+    session_id = server.start(project, script.agent)
+    wait_for(lambda: script.calls() == 2, "the agent works")
+    (project / "wildloop.toml").write_text("[metric\n", encoding="utf-8")
+    assert server.session(session_id)["status"] == "running"
+    assert session_id in [one["session_id"] for one in server.get("/wild/v2/sessions")]
