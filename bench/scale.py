@@ -25,7 +25,7 @@ from bench.report import table_head, table_row
 from bench.subjects import WildloopSubject, answer
 from flows.models.sweep import SweepRecord
 from flows.settings import Settings
-from flows.store.run_index import CLOCK_SLACK
+from flows.store.base import CLOCK_SLACK
 from flows.store.sweeps import SweepStore
 
 SEED_SECONDS = 1800.0

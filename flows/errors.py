@@ -1,5 +1,7 @@
 """Wildloop's own errors. One place maps them to HTTP answers and to exit codes."""
 
+from pydantic import ValidationError
+
 
 class WildloopError(Exception):
     """Base of all errors that a user may see: the text says what to do."""
@@ -75,3 +77,10 @@ class Unavailable(WildloopError):
     """A part of Wildloop does not answer."""
 
     status_code = 503
+
+
+def faults_of(error: ValidationError) -> str:
+    """What is wrong with each field, in a line: `budget.runs: Input should be ...; goal: ...`."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+    )

@@ -12,8 +12,6 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
     FlowRunFilterParentFlowRunId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
     TaskRunFilter,
     TaskRunFilterState,
     TaskRunFilterStateType,
@@ -23,7 +21,9 @@ from prefect.client.schemas.sorting import TaskRunSort
 from prefect.context import FlowRunContext
 from prefect.states import Crashed
 
-PAGE = 200
+from flows.store.base import PAGE, every_flow_run
+from flows.store.states import in_states
+
 OPEN = [StateType.PENDING, StateType.RUNNING]
 CLOSED = "Its worker ended; what it did was taken up again."
 
@@ -54,14 +54,9 @@ async def close_steps(client: PrefectClient, flow_run_id: UUID) -> None:
 
     Call it only where none of them runs in this process.
     """
-    children = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=OPEN)),
-        ),
-        limit=PAGE,
-    )
-    for child in children:
+    parent = FlowRunFilterParentFlowRunId(any_=[flow_run_id])
+    children = FlowRunFilter(parent_flow_run_id=parent, state=in_states(OPEN))
+    for child in await every_flow_run(client, children):
         await client.set_flow_run_state(child.id, Crashed(message=CLOSED), force=True)
     for task_run in await _task_runs(client, flow_run_id, OPEN):
         await client.set_task_run_state(task_run.id, Crashed(message=CLOSED), force=True)

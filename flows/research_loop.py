@@ -20,7 +20,7 @@ from flows.calls import end_call_left
 from flows.closing import close_session
 from flows.control import RunControl, StopReason, StopRequested, current_control
 from flows.effects import refresh_sweeps
-from flows.errors import PreflightFailed, WildloopError
+from flows.errors import PreflightFailed, WildloopError, faults_of
 from flows.escalation import Rung, escalation
 from flows.guards.isolation import isolated
 from flows.iteration import next_iteration, rest
@@ -108,8 +108,7 @@ async def research_loop(
             {name: value for name, value in given.items() if not isinstance(value, FieldInfo)}
         )
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        return Failed(message=f"invalid parameters: {'; '.join(faults)}")
+        return Failed(message=f"invalid parameters: {faults_of(error)}")
     async with get_client() as client:
         session = await open_session(spec, client)
         try:

@@ -16,8 +16,6 @@ from fastapi import Request
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import StateType
@@ -29,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.errors import InvalidRequest, TooManyRequests
 from flows.store.run_mapping import EXPERIMENT_TAG
+from flows.store.states import in_states
 
 BODY_VARIABLE = "WILDLOOP_MAX_BODY_BYTES"
 RATE_VARIABLE = "WILDLOOP_RUNS_PER_MINUTE"
@@ -211,7 +210,7 @@ async def queued_runs(client: PrefectClient) -> int:
     return await client.count_flow_runs(
         flow_run_filter=FlowRunFilter(
             tags=FlowRunFilterTags(all_=[EXPERIMENT_TAG]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            state=in_states([StateType.SCHEDULED]),
         )
     )
 

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from flows.models.run import Run
@@ -33,7 +34,7 @@ class _Command:
     """A command line taken apart."""
 
     program: tuple[str, ...] = ()
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_seed(name: str) -> bool:
@@ -123,6 +124,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, t
     }
 
 
+# A command is asked for its program, its settings and its seed, with every prompt anew.
+@lru_cache(maxsize=10_000)
 def _parsed(command: str) -> _Command:
     words = _words(command)
     program, settings = list[str](), dict[str, str]()

@@ -52,8 +52,8 @@ def _of_group(name: str, runs: list[Run], metric: str, busy: Mapping[str, str]) 
     by_seed: dict[str, list[float]] = {}
     failed: list[str] = []
     unseeded: list[float] = []
-    for run in runs:
-        seed, value = seed_of(run), value_of(run, metric)
+    measured = [(seed_of(run), value_of(run, metric)) for run in runs]
+    for seed, value in measured:
         if value is None:
             failed.append(seed or UNKNOWN_SEED)
         elif seed is None:
@@ -62,13 +62,11 @@ def _of_group(name: str, runs: list[Run], metric: str, busy: Mapping[str, str]) 
         else:
             by_seed.setdefault(seed, []).append(value)
     # A run without a seed that failed was made good by one that did not.
-    unseeded_runs = sum(
-        1 for run in runs if seed_of(run) is None and value_of(run, metric) is not None
-    )
+    is_made_good = any(seed is None and value is not None for seed, value in measured)
     missing = [
         seed
         for seed in dict.fromkeys(failed)
-        if seed not in by_seed and not (seed == UNKNOWN_SEED and unseeded_runs)
+        if seed not in by_seed and not (seed == UNKNOWN_SEED and is_made_good)
     ]
     return Evidence(
         configuration=name,

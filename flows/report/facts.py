@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 
-from flows.configurations.groups import Configuration, configurations
+from flows.configurations.groups import Configuration, configurations, ranked
 from flows.models.evo_sweep import EvoSweepRecord
 from flows.models.keep import KeepState
 from flows.models.memory import Memory
@@ -158,12 +157,8 @@ class ReportFacts:
         rivals = [one for one in groups if one.values and one is not base]
         if not rivals or self.metric is None:
             return None
-        most = max(len(one.values) for one in rivals)
-        sign = 1 if self.metric.direction == "max" else -1
-        return max(
-            (one for one in rivals if len(one.values) == most),
-            key=lambda one: sign * fmean(one.values),
-        )
+        most = max(one.n for one in rivals)
+        return ranked([one for one in rivals if one.n == most], self.metric.direction)[0]
 
     def _group_of(self, result: BestResult | None) -> Configuration | None:
         if result is None:

@@ -47,8 +47,8 @@ def _group_row(title: str, group: Configuration | None, facts: ReportFacts) -> l
         title,
         settings(group),
         measured(group),
-        str(len(group.values)),
-        number(fmean(group.values)) if group.values else "-",
+        str(group.n),
+        number(group.mean),
         number(spread(group.values), 3),
     ]
 
@@ -118,7 +118,7 @@ def ablation(facts: ReportFacts) -> str:
     if metric is None or reference is None or not found:
         return f"No ablation was run. {RULE}"
     head = (
-        f"Reference: {settings(reference)}; mean {number(fmean(reference.values))} over "
+        f"Reference: {settings(reference)}; mean {number(reference.mean)} over "
         f"{len(reference.values)} seeds: {measured(reference)}."
     )
     header = ["removed", "runs (seed: value)", "seeds", "mean", "difference", "95 % interval", ""]

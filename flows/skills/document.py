@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from flows.errors import InvalidRequest
+from flows.errors import InvalidRequest, faults_of
 from flows.models.skill import RESERVED_IDS, Skill, SkillSource, SkillUpdate
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -109,9 +109,7 @@ def to_skill(
 
 def _broken(id: str, error: Exception) -> InvalidRequest:
     if isinstance(error, ValidationError):
-        detail = "; ".join(
-            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
-        )
+        detail = faults_of(error)
     else:
         detail = " ".join(str(error).split())
     return InvalidRequest(f"skill '{id}': broken front matter: {detail}")

@@ -1,12 +1,15 @@
 """What all stores share: the Prefect client, ids, links."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentFlowRunCreate
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import to_state_create
@@ -23,6 +26,9 @@ NIGHTLY = "nightly"
 BULK_PATH = "/deployments/{id}/create_flow_run/bulk"
 # One transaction makes so many, and others who write wait for its end.
 BULK_SIZE = 25
+PAGE = 200
+# Whoever creates a flow run puts a time on it: their clocks may differ by so much.
+CLOCK_SLACK = timedelta(minutes=1)
 
 
 class Store:
@@ -139,3 +145,18 @@ def flow_run_url(id: UUID | str) -> str | None:
     """Where the Prefect UI shows this flow run."""
     base = get_current_settings().ui_url
     return f"{base}/runs/flow-run/{id}" if base else None
+
+
+async def every_flow_run(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
+    """All the flow runs that match, page by page, oldest first."""
+    found: list[FlowRun] = []
+    while True:
+        page = await client.read_flow_runs(
+            flow_run_filter=wanted,
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=PAGE,
+            offset=len(found),
+        )
+        found += page
+        if len(page) < PAGE:
+            return found[::-1]

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import StateType
@@ -15,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from flows.models.run import Run, RunStatus
 from flows.store.run_mapping import EXPERIMENT_TAG
-from flows.store.states import prefect_types
+from flows.store.states import in_states, prefect_types
 
 ARCHIVED_TAG = "wildloop:archived"
 
@@ -57,17 +55,13 @@ class RunFilter(BaseModel):
             types = prefect_types(self.status)
         return FlowRunFilter(
             tags=FlowRunFilterTags(all_=tags),
-            state=_state_filter(list(types)) if types is not None else None,
+            state=in_states(types) if types is not None else None,
             expected_start_time=_before(self.before) if self.before is not None else None,
         )
 
     def matches(self, run: Run) -> bool:
         """What Prefect's query cannot tell: one of its states stands for several of our words."""
         return self.status in (None, run.status) and self.archived in (None, run.is_archived)
-
-
-def _state_filter(types: list[StateType]) -> FlowRunFilterState:
-    return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
 
 
 def _before(seconds: float) -> FlowRunFilterExpectedStartTime:

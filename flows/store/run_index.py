@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import httpx
@@ -13,20 +13,18 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
     FlowRunFilterId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.models.run import Run
+from flows.store.base import CLOCK_SLACK, PAGE
 from flows.store.run_mapping import EXPERIMENT_TAG, to_run
-from flows.store.runs import ACTIVE, PAGE
+from flows.store.runs import ACTIVE
+from flows.store.states import in_states
 
 OPEN = (*ACTIVE, StateType.PAUSED)
-# Whoever creates a run puts a time on it: their clocks may differ by so much.
-CLOCK_SLACK = timedelta(minutes=1)
 WHOLE_SECONDS = 900.0
 WARM_AFTER_SECONDS = 2.0
 AT_ONCE = 3
@@ -104,7 +102,7 @@ class RunIndex:
             if time.monotonic() - self._whole_at > WHOLE_SECONDS:
                 self._whole_at = time.monotonic()
                 self._rereading = asyncio.create_task(self._reread(client))
-            open_runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS, state=_in(OPEN)))
+            open_runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS, state=in_states(OPEN)))
             gone = self._open_ids() - {run.id for run in open_runs}
             # Created after the last look, they may have ended since, unseen.
             young = FlowRunFilterExpectedStartTime(after_=self._read_at - CLOCK_SLACK)
@@ -157,10 +155,6 @@ def _parts(ids: Iterable[str]) -> Iterator[list[UUID]]:
     ordered = sorted(ids)
     for start in range(0, len(ordered), PAGE):
         yield [UUID(id) for id in ordered[start : start + PAGE]]
-
-
-def _in(types: Iterable[StateType]) -> FlowRunFilterState:
-    return FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types)))
 
 
 async def _read(client: PrefectClient, wanted: FlowRunFilter) -> list[Run]:

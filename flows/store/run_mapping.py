@@ -75,8 +75,8 @@ def spec_of(flow_run: FlowRun) -> RunSpec:
     name, without a command; its flow fails on them, and says why.
     """
     try:
-        return RunSpec.model_validate(flow_run.parameters.get("spec", {}))
-    except ValidationError:
+        return readable_spec(flow_run)
+    except InvalidRequest:
         return RunSpec.model_construct(name=flow_run.name, command=UNREADABLE)
 
 
@@ -86,12 +86,12 @@ def readable_spec(flow_run: FlowRun) -> RunSpec:
     Raises:
         InvalidRequest: its parameters cannot be read.
     """
-    spec = spec_of(flow_run)
-    if spec.command == UNREADABLE:
+    try:
+        return RunSpec.model_validate(flow_run.parameters.get("spec", {}))
+    except ValidationError as error:
         raise InvalidRequest(
             f"run '{flow_run.id}' was created with parameters that cannot be read: create another"
-        )
-    return spec
+        ) from error
 
 
 def to_run(flow_run: FlowRun) -> Run:

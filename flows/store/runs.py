@@ -24,7 +24,7 @@ from flows.models.run import (
     RunUpdate,
 )
 from flows.settings import CPU_QUEUE, RUNS_QUEUE
-from flows.store.base import EXPERIMENT, Store
+from flows.store.base import EXPERIMENT, PAGE, Store, every_flow_run
 from flows.store.hosts import live_hosts
 from flows.store.owners import find_session, folder_of, snapshot_for
 from flows.store.run_filter import ARCHIVED_TAG, RunFilter
@@ -39,7 +39,6 @@ from flows.store.run_mapping import (
 from flows.store.states import cancel, ready_state
 from flows.texts import UNSTORABLE, unstorable
 
-PAGE = 200
 ACTIVE = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
@@ -180,17 +179,8 @@ class RunStore(Store):
 
     async def active(self, wanted: RunFilter | None = None) -> list[Run]:
         """Every run that waits or holds a slot, oldest first; `wanted` names a sweep or session."""
-        flow_runs: list[FlowRun] = []
-        while True:
-            page = await self.client.read_flow_runs(
-                flow_run_filter=(wanted or RunFilter()).query(ACTIVE),
-                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-                limit=PAGE,
-                offset=len(flow_runs),
-            )
-            flow_runs += page
-            if len(page) < PAGE:
-                return [to_run(flow_run) for flow_run in reversed(flow_runs)]
+        found = await every_flow_run(self.client, (wanted or RunFilter()).query(ACTIVE))
+        return [to_run(flow_run) for flow_run in found]
 
     async def start(self, run_id: str) -> Run:
         """Queue a `ready` run.

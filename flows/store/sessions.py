@@ -3,7 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 from uuid import UUID, uuid4
@@ -12,8 +12,6 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -30,12 +28,12 @@ from flows.models.session_record import SessionRecord
 from flows.settings import Settings
 from flows.store import artifacts
 from flows.store.alerts import AlertStore
-from flows.store.base import LOOP_TAG, RESEARCH_LOOP, Store
+from flows.store.base import CLOCK_SLACK, LOOP_TAG, RESEARCH_LOOP, Store
 from flows.store.run_index import RunIndex
 from flows.store.runs import RunStore
 from flows.store.session_events import alert_event, run_event
 from flows.store.session_mapping import spec_of, to_session
-from flows.store.states import cancel, session_status, suspended_state
+from flows.store.states import cancel, in_states, session_status, suspended_state
 
 LOG_KEY = "iteration-log-"
 PLAN_KEY = "plan-"
@@ -47,10 +45,6 @@ STEER_EVENT = "wildloop.session.steered"
 SESSIONS_RESOURCE = "wildloop.sessions"
 AT_WORK = [StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 ALIVE = [StateType.SCHEDULED, StateType.PENDING, *AT_WORK]
-
-
-# The clocks of this host and of the Prefect server may differ by so much.
-CLOCK_SLACK = timedelta(minutes=1)
 
 
 class ResolvedEvents(BaseModel):
@@ -85,12 +79,11 @@ class SessionStore(Store):
             Conflict: another session is active in this workdir.
         """
         workdir = await self._checked_workdir(body.workdir or str(self.settings.workdir))
-        for other in await self._flow_runs(ALIVE):
-            if Path(spec_of(other).workdir).resolve() == workdir:
-                raise Conflict(
-                    f"session '{other.id}' is active in workdir '{workdir}': stop it first, "
-                    "or use another clone"
-                )
+        if others := await self._in_workdir(workdir, ALIVE):
+            raise Conflict(
+                f"session '{others[0].id}' is active in workdir '{workdir}': stop it first, "
+                "or use another clone"
+            )
         spec = SessionSpec.model_validate(
             body.model_dump(exclude={"workdir"}) | {"workdir": str(workdir)}
         )
@@ -111,17 +104,16 @@ class SessionStore(Store):
         Those that a schedule or Prefect's API has started are not refused by `start`.
         """
         own = await self.client.read_flow_run(UUID(session_id))
-        workdir = Path(spec_of(own).workdir).resolve()
         now = datetime.now(UTC)
-        for other in await self._flow_runs(AT_WORK):
+        for other in await self._in_workdir(Path(spec_of(own).workdir).resolve(), AT_WORK):
             began = (other.start_time or now, str(other.id))
-            if (
-                other.id != own.id
-                and began < (own.start_time or now, session_id)
-                and Path(spec_of(other).workdir).resolve() == workdir
-            ):
+            if began < (own.start_time or now, session_id):
                 return str(other.id)
         return None
+
+    async def _in_workdir(self, workdir: Path, types: list[StateType]) -> list[FlowRun]:
+        found = await self._flow_runs(types)
+        return [one for one in found if Path(spec_of(one).workdir).resolve() == workdir]
 
     async def get(self, session_id: str) -> Session:
         """Read one session; NotFound if there is none."""
@@ -306,9 +298,7 @@ class SessionStore(Store):
             flow_run_filter=FlowRunFilter(
                 tags=FlowRunFilterTags(all_=[LOOP_TAG, *(tags or [])]),
                 expected_start_time=FlowRunFilterExpectedStartTime(before_=now),
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
-                if types
-                else None,
+                state=in_states(types) if types else None,
             ),
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=limit,

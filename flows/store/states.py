@@ -1,9 +1,11 @@
 """Prefect states and Wildloop's status words, translated in one place."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import State, StateDetails, StateType
 from prefect.states import Cancelling
 
@@ -81,6 +83,11 @@ def prefect_types(status: RunStatus) -> list[StateType]:
         RunStatus.FAILED: [StateType.FAILED, StateType.CRASHED],
         RunStatus.STOPPED: [StateType.CANCELLED],
     }[status]
+
+
+def in_states(types: Iterable[StateType]) -> FlowRunFilterState:
+    """Prefect's filter of flow runs by the types of their states."""
+    return FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types)))
 
 
 def session_status(state: State[Any] | None) -> SessionStatus:

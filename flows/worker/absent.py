@@ -18,6 +18,7 @@ from prefect.states import Cancelled, Cancelling
 from flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
 from flows.settings import POOL_NAME, Settings
 from flows.store.alerts import AlertStore
+from flows.store.base import every_flow_run
 from flows.store.hosts import WORKER_PREFIX
 from flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 from flows.worker.identity import WorkerIdentity
@@ -25,7 +26,6 @@ from flows.worker.identity import WorkerIdentity
 PATIENCE_VARIABLE = "WILDLOOP_HOST_PATIENCE_SECONDS"
 PATIENCE_SECONDS = 120.0
 LEFT_TAG = "wildloop:left-on:"
-PAGE = 200
 
 logger = get_logger("wildloop.hosts")
 
@@ -107,10 +107,8 @@ class AbsentHosts:
 async def reclaim(client: PrefectClient, host: str) -> None:
     """Have what was stopped while this host was away ended here: it is cancelled once more."""
     tag = f"{LEFT_TAG}{host}"
-    left = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])), limit=PAGE
-    )
-    for flow_run in left:
+    wanted = FlowRunFilter(tags=FlowRunFilterTags(all_=[tag]))
+    for flow_run in await every_flow_run(client, wanted):
         message = f"Host '{host}' is back: ending what was left."
         await client.set_flow_run_state(flow_run.id, Cancelling(message=message), force=True)
         tags = [one for one in flow_run.tags if one != tag]

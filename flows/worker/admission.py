@@ -8,8 +8,6 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterNextScheduledStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -18,6 +16,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from blocks.cluster.contention import Occupancy
 from flows.capacity import Waiting, admit
 from flows.store.run_mapping import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
+from flows.store.states import in_states
 from flows.worker.host import HostCompute
 from flows.worker.identity import WorkerIdentity
 
@@ -79,7 +78,7 @@ async def _queued(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
     return await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             tags=FlowRunFilterTags(all_=tags),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            state=in_states([StateType.SCHEDULED]),
             next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(
                 before_=datetime.now(UTC)
             ),

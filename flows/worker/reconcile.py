@@ -8,20 +8,17 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
-from flows.store.base import LOOP_TAG
+from flows.store.base import LOOP_TAG, PAGE, every_flow_run
 from flows.store.run_mapping import EXPERIMENT_TAG
+from flows.store.states import in_states
 from flows.worker.identity import WorkerIdentity
 
 UNSIGNED_SECONDS = 20.0
-PAGE = 200
 NAMES_SHOWN = 5
 ASKED = (StateType.CANCELLING, StateType.CANCELLED, StateType.PAUSED)
 DELETED = "Deleted"
@@ -89,20 +86,8 @@ async def paused_and_left(client: PrefectClient) -> list[FlowRun]:
 async def _in_states(
     client: PrefectClient, tags: list[str], types: list[StateType]
 ) -> list[FlowRun]:
-    found: list[FlowRun] = []
-    while True:
-        page = await client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(
-                tags=FlowRunFilterTags(any_=tags),
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
-            ),
-            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-            limit=PAGE,
-            offset=len(found),
-        )
-        found += page
-        if len(page) < PAGE:
-            return found[::-1]
+    wanted = FlowRunFilter(tags=FlowRunFilterTags(any_=tags), state=in_states(types))
+    return await every_flow_run(client, wanted)
 
 
 def taken_up_note(adopted: Sequence[FlowRun]) -> str:
