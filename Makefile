@@ -2,8 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-# Most tests wait for processes: more of them at once than there are cores. Left in their order, the
-# long files of few tests do not come last, with nothing beside them.
+# Most tests wait for processes: more of them at once than there are cores. The files stay in the
+# order of tests/support/selection.py: the longest first, for last they would have nothing beside them.
 JOBS ?= 3
 
 help: ## list the daily commands
@@ -26,13 +26,25 @@ install: $(VENV)/.installed ## install into .venv
 demo: $(VENV)/.installed ## a whole research session on real data, no key, no GPU
 	$(BIN)/wildloop demo
 
-test: $(VENV)/.installed-dev ## all tests, JOBS files at a time
-	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-lint: $(VENV)/.installed-dev ## ruff and mypy --strict
+test: $(VENV)/.installed-dev ## all tests, JOBS files at a time
+	$(PYTEST)
+
+quick: $(VENV)/.installed-dev
+	$(PYTEST) -q -m "not (server or e2e or slurm or browser or agent_cli)"
+
+check: lint quick ## lint, types, and the tests that need no server
+
+lint: $(VENV)/.installed-dev types-links ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+types-links: ## (for mypy) the folders under their importable name
+	mkdir -p build/types/wildloop
+	for room in flows blocks shim skills examples; do ln -sfn ../../../$$room build/types/wildloop/$$room; done
+	for file in __init__ __main__; do ln -sfn ../../../wildloop/$$file.py build/types/wildloop/$$file.py; done
 
 fix: $(VENV)/.installed-dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -44,10 +56,11 @@ bench: $(VENV)/.installed-dev ## benchmarks beside plain Prefect (by hand, idle 
 	$(BIN)/python -m bench.api
 	$(BIN)/python -m bench.scale
 
-docs: $(VENV)/.installed-dev ## write the generated parts of docs/api.md anew
-	$(BIN)/python -m shim.reference
+docs: $(VENV)/.installed-dev ## write the generated parts of the docs anew, and the site to build/site
+	$(BIN)/python -m wildloop.shim.reference
+	$(BIN)/mkdocs build --quiet
 
 clean: ## remove what make made
 	rm -rf $(VENV) .demo build dist *.egg-info
 
-.PHONY: help install demo test lint fix bench docs clean
+.PHONY: help install demo test quick check lint types-links fix bench docs clean

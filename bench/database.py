@@ -23,13 +23,13 @@ from pathlib import Path
 
 import httpx
 
-from shim.cli.up import answers
-from shim.database import find_postgres, postgres_environment
-from shim.net import free_ports
+from wildloop.shim.children import answers
+from wildloop.shim.database import find_postgres, postgres_environment
+from wildloop.shim.net import free_ports
 
 START_SECONDS = 120.0
 LOOPBACK = "127.0.0.1"
-OURS = (sys.executable, "-P", "-m", "shim.prefect_server")
+OURS = (sys.executable, "-P", "-m", "wildloop.shim.prefect_server")
 STOCK = (sys.executable, "-P", "-m", "prefect", "server", "start")
 
 

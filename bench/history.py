@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 
-from flows.models.run import RunFacts, RunSpec
-from flows.paths import RunPaths
-from flows.settings import RUNS_QUEUE
-from flows.store.base import DEPLOYMENT, EXPERIMENT
-from flows.store.run_mapping import LABEL_PREFIX, run_tags
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.models.run import RunFacts, RunSpec
+from wildloop.flows.settings import RUNS_QUEUE
+from wildloop.flows.store.base import DEPLOYMENT, EXPERIMENT
+from wildloop.flows.store.run_mapping import LABEL_PREFIX, run_tags
 
 CLIENTS = 4
 BATCH = 50

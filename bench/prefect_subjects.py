@@ -14,7 +14,7 @@ import httpx
 from bench.processes import BenchError, PartUsage, clean_environment, end, spawn, until, usage
 from bench.served import DEPLOYMENT, POOL
 from bench.subjects import LOOPBACK, START_SECONDS, Subject, answer, client, tail
-from shim.net import free_ports
+from wildloop.shim.net import free_ports
 
 PREFECT = (sys.executable, "-m", "prefect")
 SERVED = (sys.executable, "-m", "bench.served")

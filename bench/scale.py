@@ -23,10 +23,10 @@ from bench.history import seed
 from bench.processes import BenchError, MachineWatch
 from bench.report import table_head, table_row
 from bench.subjects import WildloopSubject, answer
-from flows.models.sweep import SweepRecord
-from flows.settings import Settings
-from flows.store.base import CLOCK_SLACK
-from flows.store.sweeps import SweepStore
+from wildloop.flows.models.sweep import SweepRecord
+from wildloop.flows.settings import Settings
+from wildloop.flows.store.base import CLOCK_SLACK
+from wildloop.flows.store.sweeps import SweepStore
 
 SEED_SECONDS = 1800.0
 SLOTS = 2

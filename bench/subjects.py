@@ -11,7 +11,7 @@ import httpx
 import psutil
 
 from bench.processes import BenchError, PartUsage, clean_environment, end, spawn, until, usage
-from shim.net import free_ports
+from wildloop.shim.net import free_ports
 
 START_SECONDS = 180.0
 REQUEST_SECONDS = 60.0
@@ -112,7 +112,7 @@ class WildloopSubject(RunsApi):
 
     def start(self, slots: int) -> None:
         """`wildloop up --slots`; returns at its ready line."""
-        command = [sys.executable, "-P", "-m", "shim.cli.main", "up", "--no-token"]
+        command = [sys.executable, "-P", "-m", "wildloop.shim.cli.main", "up", "--no-token"]
         command += ["--port", str(self.port), "--prefect-port", str(self.prefect_port)]
         command += ["--slots", str(slots), "--workdir", str(self.folder / "project")]
         if self.database is not None:
@@ -191,10 +191,10 @@ def part_name(cmdline: list[str]) -> str:
     """The part of `wildloop up` that a child is."""
     line = " ".join(cmdline)
     names = {
-        "shim.prefect_server": "prefect server",
+        "wildloop.shim.prefect_server": "prefect server",
         "postgres": "database",
-        "flows.worker.main": "worker",
-        "shim.main": "api",
+        "wildloop.flows.worker.main": "worker",
+        "wildloop.shim.main": "api",
         "stop_leftovers": "guard",
     }
     return next((name for word, name in names.items() if word in line), "other")

@@ -74,9 +74,24 @@ class PreflightFailed(WildloopError):
 
 
 class Unavailable(WildloopError):
-    """A part of Wildloop does not answer."""
+    """A part of Wildloop does not answer; `retry_after_s` says when to try again."""
 
     status_code = 503
+    retry_after_s = 5.0
+
+
+class PrefectAway(Unavailable):
+    """The Prefect server does not answer, or not as it should; `retry_after_s` as above."""
+
+    def __init__(
+        self, fault: str, seconds: float, *, may_be_done: bool = False, retry_after_s: float = 5.0
+    ) -> None:
+        doubt = "; what was asked may have been done: look before it is asked anew"
+        super().__init__(
+            f"the Prefect server has not answered for {seconds:.0f} s ({fault}): sessions and runs "
+            f"go on as soon as it does; try again{doubt if may_be_done else ''}"
+        )
+        self.retry_after_s = retry_after_s
 
 
 def faults_of(error: ValidationError) -> str:

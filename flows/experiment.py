@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect import flow, task
@@ -16,22 +17,37 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 
-from blocks.launchers.base import LaunchFailed, ProcessState, ProcessStatus
-from flows import checkout, git
-from flows.alerts.watch import watch_run
-from flows.attempts import begin_next
-from flows.control import current_control
-from flows.errors import WildloopError
-from flows.execution import Execution, Outcome, launch_fault
-from flows.guards.leaks import mask_token
-from flows.guards.runs import RunGuard, verdict
-from flows.manifest import Manifest, finish_manifest, write_manifest
-from flows.metrics import run_metrics
-from flows.models.run import RunFacts, RunSpec
-from flows.paths import RunPaths
-from flows.settings import Settings
-from flows.store.alerts import AlertStore
-from flows.store.runs import RunStore
+from wildloop.blocks.launchers.base import LaunchFailed, ProcessState, ProcessStatus
+from wildloop.blocks.launchers.record import cpu_seconds, peak_memory
+from wildloop.flows.alerts.unmeasured import is_trained, unmeasured_finding
+from wildloop.flows.alerts.watch import watch_run
+from wildloop.flows.errors import WildloopError
+from wildloop.flows.files.disk import when_there_is_room
+from wildloop.flows.files.manifest import Manifest, finish_manifest
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.git import repository
+from wildloop.flows.guards.leaks import mask_token
+from wildloop.flows.guards.runs import RunGuard, verdict
+from wildloop.flows.metrics import final_metrics
+from wildloop.flows.metrics.missing import unmeasured, wanted_names
+from wildloop.flows.metrics.names import match
+from wildloop.flows.metrics.sealed import seal
+from wildloop.flows.models.own_runs import session_behind
+from wildloop.flows.models.run import RunFacts, RunSpec
+from wildloop.flows.run import checkout
+from wildloop.flows.run.attempts import begin_next
+from wildloop.flows.run.bytecode import remove_bytecode
+from wildloop.flows.run.checkout import worktree_of
+from wildloop.flows.run.code import why_unknown
+from wildloop.flows.run.control import current_control
+from wildloop.flows.run.execution import Execution, Outcome, launch_fault
+from wildloop.flows.run.launch_record import write_manifest
+from wildloop.flows.run.shared_files import shared_files
+from wildloop.flows.settings import Settings
+from wildloop.flows.store.alerts import AlertStore
+from wildloop.flows.store.runs import RunStore
+
+T = TypeVar("T")
 
 
 @flow(name="experiment", persist_result=False, validate_parameters=True)
@@ -67,7 +83,9 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
             execution = await _anew(store, execution)
         if spec.chat_session_id is not None:
             execution.guard = RunGuard(
-                await control.guards.find(client, settings.home, spec.chat_session_id)
+                await control.guards.find(
+                    client, settings.home, session_behind(spec.chat_session_id)
+                )
             )
         try:
             status = await execution.begin()
@@ -83,12 +101,16 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
                 outcome = await _believed(execution, await execution.follow(status))
         finally:
             await _finish(recording, cut_short=control.reason is not None)
-        await watch.ended(outcome)
         if outcome.status == "detached":
             return outcome
         if outcome.retry is not None:
+            await watch.ended(outcome)
             return await _requeue(store, execution, outcome)
-        await _record_end(store, execution, outcome)
+        finished = await _record_end(store, execution, outcome)
+        # What it came to is on record before anybody is told.
+        await watch.ended(outcome)
+        if finished is not None and finished.unmeasured:
+            await _tell_unmeasured(store, AlertStore(client, settings), execution, finished)
         return outcome
 
 
@@ -103,11 +125,20 @@ async def _anew(store: RunStore, ended: Execution) -> Execution:
 async def _believed(execution: Execution, outcome: Outcome) -> Outcome:
     """The outcome, or a failure where protected files were written to meanwhile."""
     if outcome.status != "finished":
+        await execution.guard.let_go()
         return outcome
+    control = execution.control
+    if control.is_adopted and control.launchers.is_local:
+        execution.violations.append("its end was not seen by the worker that had started it")
+    if (outside := execution.guard.outside(execution.workdir)) is not None:
+        execution.violations.append(outside)
     status = await execution.launcher.status(execution.paths.root)
-    violations = await execution.guard.changed_since(status.started_at)
+    checked_out = execution.spec.checkout is not None
+    cwd = worktree_of(execution.workdir, execution.run_id) if checked_out else execution.workdir
+    violations = await execution.guard.changed_since(status.started_at, cwd)
     if not violations:
         return outcome
+    execution.violations += [bad.text for bad in violations]
     return Outcome(status="failed", message=verdict(violations), exit_code=outcome.exit_code)
 
 
@@ -115,7 +146,7 @@ async def _release(spec: RunSpec, run_id: str) -> None:
     workdir = Path(spec.workdir or Settings.from_environment().workdir)
     try:
         await checkout.release(workdir, run_id)
-    except (git.GitError, OSError) as error:
+    except (repository.GitError, OSError) as error:
         # The run has its outcome; what is left is taken away when its session ends.
         get_run_logger().warning("the worktree of the run was not tidied: %s", error)
 
@@ -138,6 +169,7 @@ async def _record_launch(store: RunStore, execution: Execution, status: ProcessS
             gpus=",".join(manifest.devices),
             run_dir=str(root),
             git_commit=manifest.git_commit,
+            code=manifest.code,
             attempt=execution.attempt.number or None,
             reason="" if known else None,
             job_id=status.job_id,
@@ -162,8 +194,8 @@ async def _requeue(store: RunStore, execution: Execution, outcome: Outcome) -> O
     assert retry is not None
     # The labels tell of the run as a whole; what this attempt came to stands in its manifest.
     if execution.paths.manifest.exists():
-        await asyncio.to_thread(_finish_files, execution.paths, outcome)
-    following = await asyncio.to_thread(begin_next, execution.paths)
+        await _write(execution, lambda: _finish_files(execution.paths, outcome))
+    following = await _write(execution, lambda: begin_next(execution.paths))
     await store.write_facts(
         flow_run_id,
         RunFacts(attempt=following.number, started_at=0.0, reason=f"{outcome.message}; retry"),
@@ -177,25 +209,76 @@ async def _requeue(store: RunStore, execution: Execution, outcome: Outcome) -> O
     return Outcome(status="requeued", message=retry.message)
 
 
-async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -> None:
-    if not execution.paths.manifest.exists():
+async def _tell_unmeasured(
+    store: RunStore, alerts: AlertStore, execution: Execution, finished: RunFacts
+) -> None:
+    """Raise an alert where a session's first run has ended without the session's metric."""
+    session_id = execution.spec.chat_session_id
+    if session_id is None:
         return
+    others = await store.all(chat_session_id=session_id)
+    found = unmeasured_finding(finished.unmeasured or "", execution.run_id, others)
+    if found is not None:
+        await alerts.report(execution.run_id, session_id, found)
+
+
+async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -> RunFacts | None:
+    """Write what the run came to; None where it was never launched."""
+    if not execution.paths.manifest.exists():
+        return None
     token = store.settings.token
-    await asyncio.to_thread(
-        mask_token,
-        execution.paths.root,
-        [execution.paths.log.name, execution.paths.metrics.name],
-        token.get_secret_value() if token else None,
+    await _write(
+        execution,
+        lambda: mask_token(
+            execution.paths.root,
+            [execution.paths.log.name, execution.paths.metrics.name],
+            token.get_secret_value() if token else None,
+        ),
     )
-    finished = await asyncio.to_thread(_finish_files, execution.paths, outcome)
+    note = await why_unknown(execution)
+    session_id = execution.spec.chat_session_id
+    wanted = await asyncio.to_thread(wanted_names, execution.workdir, session_id)
+    trains = await asyncio.to_thread(is_trained, execution.workdir, execution.spec.command)
+    own = execution.spec.metric
+    finished = await _write(
+        execution, lambda: _finish_files(execution.paths, outcome, wanted, trains, own)
+    )
+    finished.code_note = note or None
+    if execution.violations:
+        finished.violations = json.dumps(execution.violations)
+    if shared := await asyncio.to_thread(shared_files, execution.paths, execution.workdir):
+        finished.shared_files = json.dumps(shared)
     await store.write_facts(UUID(execution.run_id), finished)
+    return finished
 
 
-def _finish_files(paths: RunPaths, outcome: Outcome) -> RunFacts:
-    metrics = run_metrics(paths.root)
+async def _write(execution: Execution, work: Callable[[], T]) -> T:
+    """Write to the run's folder: on a full disk, once it has room."""
+    return await when_there_is_room(work, execution.paths.root)
+
+
+def _finish_files(
+    paths: RunPaths,
+    outcome: Outcome,
+    wanted: Sequence[str] = (),
+    trains: bool | None = False,
+    own: str | None = None,
+) -> RunFacts:
+    metrics = final_metrics(paths.root, wanted)
+    has_own = own is not None and match(own, metrics.series).found is not None
+    is_blind = outcome.status == "finished" and not has_own
+    lacking = unmeasured(metrics, trains) if is_blind else ""
+    has_value = has_own or any(one.wanted in metrics.last for one in metrics.taken[:1])
     manifest: Manifest = finish_manifest(paths, outcome.status, outcome.exit_code)
+    remove_bytecode(paths)
     return RunFacts(
         finished_at=manifest.finished_at,
+        sealed=seal(paths.root, manifest.started_at, manifest.finished_at),
         exit_code=outcome.exit_code,
-        metrics=json.dumps(metrics),
+        metrics=json.dumps(metrics.last),
+        diverged=json.dumps(metrics.diverged) if metrics.diverged else None,
+        unmeasured=lacking or None,
+        measured=has_value or None,
+        cpu_seconds=cpu_seconds(paths.root),
+        peak_memory=peak_memory(paths.root),
     )

@@ -1,5 +1,6 @@
 """wildloop.toml: what a project tells Wildloop about itself."""
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -8,11 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from flows.errors import InvalidRequest
-from flows.models.alert import AlertKind
+from wildloop.blocks.agents.entry import AgentEntry
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.models.alert import AlertKind
+from wildloop.flows.models.guard import parse_guard
 
 FILE = "wildloop.toml"
 SHOWN_ERRORS = 10
+BUILT_IN = ("baseline", "claude", "codex", "opencode", "openai", "command")
 # What most projects keep out of git and need to run.
 LINKED = (".venv", "venv", "data", "datasets")
 
@@ -32,7 +36,31 @@ def _inside(value: str) -> str:
     return value
 
 
+def _pattern(value: str) -> str:
+    try:
+        compiled = re.compile(value)
+    except re.error as error:
+        raise ValueError(f"is no regular expression ({error}): mend it") from error
+    if not compiled.groups:
+        raise ValueError("has no group: put the number into one, as in 'score is ([0-9.]+)'")
+    return value
+
+
+def _guard(value: str) -> str:
+    return parse_guard(value).text
+
+
+def _agent_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][\w-]*", value) or value in BUILT_IN:
+        raise ValueError(
+            f"'{value}' cannot be an agent's name: use letters, digits and -, and none of "
+            f"{', '.join(BUILT_IN)}"
+        )
+    return value
+
+
 Text = Annotated[str, AfterValidator(_text)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 ProjectPath = Annotated[Text, AfterValidator(_inside)]
 
 
@@ -42,12 +70,20 @@ class ProjectSection(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Text | None = None
+    goal: Text | None = Field(
+        default=None, description="What research here is after, where a session is given no goal."
+    )
     setup: list[Text] = Field(
         default_factory=list, description="Shell commands run at preflight, in the project."
     )
     protected: list[ProjectPath] = Field(
         default_factory=list,
         description="Files and patterns that an agent must not edit, relative to the project.",
+    )
+    not_code: list[ProjectPath] = Field(
+        default_factory=list,
+        description="Files and patterns that cannot change what a run measures, such as outputs "
+        "that runs leave in the project.",
     )
 
 
@@ -56,8 +92,22 @@ class MetricConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Text
-    direction: Literal["max", "min"] = "max"
+    name: Text = Field(
+        description="As it is logged; `val_acc`, `val/accuracy`, `Validation accuracy` are one."
+    )
+    direction: Literal["max", "min"] = Field(default="max", description="Which way is better.")
+    target: float | None = Field(
+        default=None, allow_inf_nan=False, description="The value that the user wants to reach."
+    )
+    pattern: Pattern | None = Field(
+        default=None,
+        description="Where the log says it, if no reader does: a regular expression with the value "
+        "in a group `value` or else its first; a group `step` or `epoch` tells where it stands.",
+    )
+    guards: list[Annotated[Text, AfterValidator(_guard)]] = Field(
+        default_factory=list,
+        description="Bounds on other metrics that a change must keep, as 'latency_ms at most 20'.",
+    )
 
 
 class BudgetConfig(BaseModel):
@@ -118,6 +168,87 @@ class KeepConfig(BaseModel):
     )
 
 
+class ChecksConfig(BaseModel):
+    """[checks]: what a change that won must pass before it is kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    commands: list[Text] = Field(
+        default_factory=list,
+        description="Shell commands, run by Wildloop in the project: tests, types, lint.",
+    )
+    timeout_seconds: float = Field(default=600.0, gt=0, description="For each of them.")
+
+
+class GitConfig(BaseModel):
+    """[git]: how an iteration's change is committed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hooks: bool = Field(
+        default=False,
+        description="Run the repository's hooks when an iteration's change is committed.",
+    )
+
+
+class EvaluateConfig(BaseModel):
+    """[evaluate]: the command that gives a run's value, run by Wildloop on the run's outputs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    command: Text = Field(
+        description="Shell command, run on the files that the session began with. A run's outputs "
+        "lie in $WILDLOOP_EVALUATED_RUN_DIR; it prints `NAME: value`, or writes metrics.jsonl into "
+        "$WILDLOOP_RUN_DIR."
+    )
+    timeout_seconds: float = Field(default=1800.0, gt=0)
+    gpus: int = Field(default=0, ge=0, description="Slots of the GPU limit that it takes.")
+
+
+class HoldoutConfig(BaseModel):
+    """[holdout]: the command that gives the sealed value of what is confirmed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    command: Text = Field(
+        description="As [evaluate] command; the sealed data lie in $WILDLOOP_SEALED_DIR."
+    )
+    timeout_seconds: float = Field(default=1800.0, gt=0)
+
+
+class ConfirmConfig(BaseModel):
+    """[confirm]: runs that Wildloop makes itself, on seeds that it chooses."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seeds: int = Field(
+        default=7, ge=0, le=100, description="Fresh seeds of a candidate; 0: none is confirmed."
+    )
+    share: float = Field(
+        default=1.0,
+        ge=0,
+        le=10,
+        description="So many runs more than the agent's, as a share of these; one candidate is "
+        "always confirmed.",
+    )
+
+
+class HooksConfig(BaseModel):
+    """[hooks]: the user's own commands, which get the position as JSON on their standard input."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    before_iteration: Text | None = Field(
+        default=None,
+        description="Shell command before each call of an iteration; what it prints (2 kB) stands "
+        "in the call's prompt.",
+    )
+    after_iteration: Text | None = Field(
+        default=None, description="The same after the call, for the next prompt."
+    )
+    timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
+
+
 class IsolationConfig(BaseModel):
     """[isolation]: of runs that execute a snapshot of the code."""
 
@@ -142,8 +273,17 @@ class ProjectConfig(BaseModel):
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
     agent: AgentConfig = Field(default_factory=AgentConfig)
+    agents: dict[Annotated[str, AfterValidator(_agent_name)], AgentEntry] = Field(
+        default_factory=dict, description="Commands that are agents: `--agent NAME`."
+    )
     keep: KeepConfig = Field(default_factory=KeepConfig)
     isolation: IsolationConfig = Field(default_factory=IsolationConfig)
+    git: GitConfig = Field(default_factory=GitConfig)
+    checks: ChecksConfig = Field(default_factory=ChecksConfig)
+    hooks: HooksConfig = Field(default_factory=HooksConfig)
+    evaluate: EvaluateConfig | None = None
+    holdout: HoldoutConfig | None = None
+    confirm: ConfirmConfig = Field(default_factory=ConfirmConfig)
     protected: list[ProjectPath] = Field(
         default_factory=list, description="The same as [project] protected, above all tables."
     )
@@ -154,15 +294,23 @@ class ProjectConfig(BaseModel):
         return list(dict.fromkeys([*self.protected, *self.project.protected]))
 
 
-_TABLES: dict[str, type[BaseModel]] = {
+TABLES: dict[str, type[BaseModel]] = {
     "": ProjectConfig,
     "project": ProjectSection,
     "metric": MetricConfig,
     "alerts": AlertsConfig,
     "agent": AgentConfig,
+    "agents": AgentEntry,
     "keep": KeepConfig,
     "isolation": IsolationConfig,
+    "git": GitConfig,
+    "checks": ChecksConfig,
+    "hooks": HooksConfig,
+    "evaluate": EvaluateConfig,
+    "holdout": HoldoutConfig,
+    "confirm": ConfirmConfig,
 }
+"""The tables by name; the built-in agent's own are not among them."""
 
 
 def load_project(workdir: Path) -> ProjectConfig | None:
@@ -196,7 +344,7 @@ def _told(error: ErrorDetails) -> str:
     place = error["loc"]
     table = str(place[0]) if len(place) > 1 else ""
     if error["type"] == "extra_forbidden":
-        known = ", ".join(_TABLES[table].model_fields) if table in _TABLES else ""
+        known = ", ".join(TABLES[table].model_fields) if table in TABLES else ""
         word = "key" if table else "table"
         return f"{_name(place)} is no known {word}: use one of {known}, or remove it"
     if error["type"] == "missing":

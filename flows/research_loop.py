@@ -1,63 +1,61 @@
 """The research loop: a session from preflight to report. Read `research_loop` top to bottom."""
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, tags
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, Pause
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
-from blocks.agents.registry import load_agent
-from flows import checkout, git
-from flows.calls import end_call_left
-from flows.closing import close_session
-from flows.control import RunControl, StopReason, StopRequested, current_control
-from flows.effects import refresh_sweeps
-from flows.errors import PreflightFailed, WildloopError, faults_of
-from flows.escalation import Rung, escalation
-from flows.guards.isolation import isolated
-from flows.iteration import next_iteration, rest
-from flows.keep.settle import settle
-from flows.leftovers import close_steps, continue_numbering
-from flows.models.session_options import (
-    AgentName,
-    AutonomyLevel,
-    AwayMinutes,
-    BranchMode,
-    Budget,
-    ChatSession,
-    EvoSweep,
-    Goal,
-    Isolation,
-    IterationTimeout,
-    KeepAlpha,
-    KeepMode,
-    MaxIterations,
-    SessionSpec,
-    WaitSeconds,
-    Workdir,
-    described,
-)
-from flows.models.session_record import Phase
-from flows.planning import PlanningFailed, plan_session
-from flows.preflight import preflight
-from flows.project import load_project
-from flows.reflection import due_gates, reflect
-from flows.report.write import write_report
-from flows.session import ResearchSession, enter_session
-from flows.settings import Settings
-from flows.skills import SkillLibrary, shipped_skills_path
-from flows.spending import Limit, reached_limit, spending
-from flows.store.sessions import SessionStore, stop_runs
-from flows.sweeping import end_sweep, leave_sweep
-from flows.transcripts import NOT_COMMITTED
+from wildloop.blocks.agents.base import Agent
+from wildloop.flows import events
+from wildloop.flows.errors import PreflightFailed, WildloopError, faults_of
+from wildloop.flows.files.disk import is_for_want_of_room, room_again
+from wildloop.flows.git import repository
+from wildloop.flows.git.history import missing_tags_made
+from wildloop.flows.guards.isolation import session_agent
+from wildloop.flows.loop.branch import give_branch_back, keep_on_branch, prepare_branch
+from wildloop.flows.loop.closing import close_session
+from wildloop.flows.loop.confirming import confirm, confirm_last, stop_own
+from wildloop.flows.loop.contract import settle_contract
+from wildloop.flows.loop.effects import refresh_sweeps
+from wildloop.flows.loop.gates import due_gates
+from wildloop.flows.loop.iteration import next_iteration, rest
+from wildloop.flows.loop.planning import PlanningFailed, plan_session
+from wildloop.flows.loop.preflight import preflight
+from wildloop.flows.loop.reflection import reflect
+from wildloop.flows.loop.report import write_report
+from wildloop.flows.loop.sealing import seal
+from wildloop.flows.loop.settle import settle
+from wildloop.flows.loop.sweeping import end_sweep, leave_sweep
+from wildloop.flows.loop.work import Work, enter_work
+from wildloop.flows.metrics.blind import nothing_measured, searches_blindly
+from wildloop.flows.models.parameters import takes
+from wildloop.flows.models.run import Run
+from wildloop.flows.models.session_options import Budget, SessionSpec
+from wildloop.flows.models.session_record import Phase, SessionRecord
+from wildloop.flows.project import load_project
+from wildloop.flows.run import checkout
+from wildloop.flows.run.control import StopReason, StopRequested, current_control
+from wildloop.flows.session.position import Position
+from wildloop.flows.settings import Settings
+from wildloop.flows.skills.fixed import forget, session_library
+from wildloop.flows.spending import Limit, reached_limit, spending
+from wildloop.flows.store.leftovers import close_steps, continue_numbering
+from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.sessions import stop_runs
+from wildloop.flows.store.stores import Stores
+from wildloop.flows.struggle.escalation import STRUGGLE, Rung, escalation
+from wildloop.flows.turn.calls import end_call_left
 
 FAILURES_IN_A_ROW = 3
 
@@ -67,251 +65,263 @@ class SessionFailed(Exception):
 
 
 @flow(name="research-loop", persist_result=False)
-async def research_loop(
-    goal: Goal = described("goal"),
-    workdir: Workdir = described("workdir"),
-    agent: AgentName = described("agent"),
-    max_iterations: MaxIterations = described("max_iterations"),
-    wait_seconds: WaitSeconds = described("wait_seconds"),
-    iteration_timeout_seconds: IterationTimeout = described("iteration_timeout_seconds"),
-    autonomy_level: AutonomyLevel = described("autonomy_level"),
-    away_duration_minutes: AwayMinutes = described("away_duration_minutes"),
-    evo_sweep_enabled: EvoSweep = described("evo_sweep_enabled"),
-    branch: BranchMode = described("branch"),
-    budget: Budget | None = described("budget"),
-    chat_session_id: ChatSession = described("chat_session_id"),
-    keep: KeepMode = described("keep"),
-    keep_alpha: KeepAlpha = described("keep_alpha"),
-    isolation: Isolation = described("isolation"),
-) -> State[Any]:
+@takes(SessionSpec)
+async def research_loop(**options: Any) -> State[Any]:
     """Carry out a research session: plan, experiment, wait, reflect, report."""
-    given = {
-        "goal": goal,
-        "workdir": workdir,
-        "agent": agent,
-        "max_iterations": max_iterations,
-        "wait_seconds": wait_seconds,
-        "iteration_timeout_seconds": iteration_timeout_seconds,
-        "autonomy_level": autonomy_level,
-        "away_duration_minutes": away_duration_minutes,
-        "evo_sweep_enabled": evo_sweep_enabled,
-        "branch": branch,
-        "budget": budget,
-        "chat_session_id": chat_session_id,
-        "keep": keep,
-        "keep_alpha": keep_alpha,
-        "isolation": isolation,
-    }
     try:
-        # What was not given arrives as the description itself, or as None.
-        spec = SessionSpec.of_parameters(
-            {name: value for name, value in given.items() if not isinstance(value, FieldInfo)}
-        )
+        spec = SessionSpec.of_parameters(options)
     except ValidationError as error:
         return Failed(message=f"invalid parameters: {faults_of(error)}")
+    control = current_control()
     async with get_client() as client:
-        session = await open_session(spec, client)
-        try:
-            with tags(f"session:{session.id}"):
-                # What was stopped or paused while nobody drove it is only left in order.
-                session.control.check()
-                return await carry_out(session)
-        except StopRequested as stop:
-            return await leave(session, stop.reason)
-        finally:
-            await leave_sweep(session)
+        while True:
+            try:
+                return await attend(spec, client)
+            except (OSError, WildloopError) as error:
+                if not is_for_want_of_room(error) or control.reason is not None:
+                    raise
+                # Each step is durable: the session goes on where it was, as after a restart.
+                with suppress(StopRequested):
+                    await control.guard(room_again(Path(spec.workdir).expanduser()))
 
 
-async def carry_out(session: ResearchSession) -> State[Any]:
-    """The steps of a session, each durable before the next; a resumed one goes on where it was."""
-    await begin_clock(session)
+async def attend(spec: SessionSpec, client: PrefectClient) -> State[Any]:
+    """Carry the session on until it ends, or is to be left."""
+    work = await open_session(spec, client)
     try:
-        if not session.record.planned:
-            await preflight(session)
-            await prepare_branch(session)
-            await plan_session(session)
+        with tags(f"session:{work.position.id}"):
+            # What was stopped or paused while nobody drove it is only left in order.
+            work.control.check()
+            return await carry_out(work)
+    except StopRequested as stop:
+        return await leave(work, stop.reason)
+    finally:
+        await leave_sweep(work)
+
+
+async def carry_out(work: Work) -> State[Any]:
+    """The steps of a session, each durable before the next; a resumed one goes on where it was."""
+    await begin_clock(work.position)
+    try:
+        if not work.position.record.planned:
+            await preflight(work)
+            await prepare_branch(work.position)
+            await settle_contract(work)
+            await plan_session(work)
         else:
-            agent = await load_agent(session.spec.agent)
-            session.agent = isolated(agent, session.workdir, session.project)
-        reason = await iterate(session)
+            name, workdir = work.position.spec.agent, work.position.workdir
+            work.agent = await session_agent(name, workdir, work.project)
+        await settle_contract(work)
+        reason = await iterate(work)
+        await confirm_last(work)
+        await seal(work)
     except PreflightFailed as error:
-        await finish(session, f"preflight failed: {error}", report=False)
+        await finish(work, f"preflight failed: {error}", report=False)
         return Failed(name="Failed: preflight", message=str(error))
     except (SessionFailed, PlanningFailed, WildloopError) as error:
-        await finish(session, str(error))
+        if is_for_want_of_room(error):
+            raise
+        await finish(work, str(error))
         return Failed(message=str(error))
-    await finish(session, reason)
+    runs = await work.stores.runs.all(chat_session_id=work.position.id)
+    if blind := nothing_measured(runs):
+        reason = f"nothing was measured ({reason}): {blind}"
+        await finish(work, reason)
+        return Failed(message=reason)
+    await finish(work, reason)
     return Completed(message=reason)
 
 
-async def iterate(session: ResearchSession) -> str:
+async def iterate(work: Work) -> str:
     """Iterate until the goal is done, a limit is reached or a reflection says stop; say which."""
-    last = session.record.iterations[-1]
-    while session.record.closing is None:
-        if (woken := await rest(session, last)) is not None:
+    position, record = work.position, work.position.record
+    last = record.iterations[-1]
+    while record.closing is None:
+        if (woken := await rest(work, last)) is not None:
             get_run_logger().info("woken: %s", woken)
-        await settle(session)
-        if (limit := await limit_reached(session)) is not None:
-            return await close_session(session, limit)
-        struggle = struggle_reason(session)
-        if not session.record.done and not due_gates(session) and struggle is None:
-            last = await next_iteration(session)
-            check_failures(session)
-            if session.record.done or due_gates(session):
-                await settle(session)
-        if session.record.done:
-            if not await reflect(session, "DONE"):
+        await settle_contract(work)
+        await settle(work)
+        await confirm(work)
+        if (limit := await limit_reached(position, work.stores.runs)) is not None:
+            return await close_session(work, limit)
+        struggle = struggle_reason(record)
+        if not record.done and not due_gates(position) and struggle is None:
+            last = await next_iteration(work)
+            check_failures(record)
+            runs = await work.stores.runs.all(chat_session_id=position.id)
+            if blind := searches_blindly(runs, record.iterations):
+                raise SessionFailed(f"the search is blind: {blind}")
+            if record.done or due_gates(position):
+                await settle(work)
+        if record.done:
+            if not await reflect(work, "DONE"):
                 return "done: every task is closed"
-        elif due_gates(session):
-            if not await reflect(session, "reflection gate"):
+        elif due_gates(position):
+            if not await reflect(work, "reflection gate"):
                 return "a reflection decided to stop"
-        elif struggle is not None and not await reflect(session, struggle):
-            return f"a reflection decided to stop ({struggle})"
-    return await close_session(session, None)
+        elif struggle is not None:
+            tell_stuck(position, struggle)
+            if not await reflect(work, struggle):
+                return f"a reflection decided to stop ({struggle})"
+    return await close_session(work, None)
 
 
-def struggle_reason(session: ResearchSession) -> str | None:
+def struggle_reason(record: SessionRecord) -> str | None:
     """Why struggle calls for a reflection now; None if it does not.
 
     Raises:
         SessionFailed: a reflection has not helped, so the session ends.
     """
-    if session.record.awaiting_turn or session.record.pending_runs:
+    if record.awaiting_turn or record.pending_runs:
         return None
-    found = escalation(session.record.iterations)
+    found = escalation(record.iterations)
     if found.rung is Rung.STOP:
         raise SessionFailed(found.reason)
     return found.reason if found.rung is Rung.REFLECT else None
 
 
-async def limit_reached(session: ResearchSession) -> Limit | None:
+def tell_stuck(position: Position, struggle: str) -> None:
+    """Tell people of a struggle; a plateau is none, since the best may be near its ceiling."""
+    if not struggle.startswith(STRUGGLE):
+        return
+    events.tell(
+        events.SESSION_STUCK,
+        events.session_resource(position.id),
+        f"Wildloop: a session is stuck: {position.spec.goal}",
+        f"{struggle}; its agent is asked to reflect. `wildloop steer TEXT` tells it what to try."
+        f"\n\ngoal: {position.spec.goal}\nsession: {position.id}",
+        session_id=position.id,
+        payload={"reason": struggle},
+        once=position.record.iterations[-1].label,
+    )
+
+
+async def limit_reached(position: Position, store: RunStore) -> Limit | None:
     """Why no further iteration may begin; None if one may."""
-    runs = await session.all_runs()
-    limit = reached_limit(session.spec, session.record, runs, spending(session.record, runs))
+    record, has_budget = position.record, position.spec.budget != Budget()
+    runs = await store.all(chat_session_id=position.id) if has_budget else []
+    limit = reached_limit(position.spec, record, runs, spending(record, runs))
     if limit is None or limit.name != "max_iterations":
         return limit
     # What the last iteration has closed is still reflected upon as it calls for.
-    return None if session.record.done or due_gates(session) else limit
+    return None if record.done or due_gates(position) else limit
 
 
-def check_failures(session: ResearchSession) -> None:
+def check_failures(record: SessionRecord) -> None:
     """Raise SessionFailed after three failed iterations in a row."""
-    last = session.record.iterations[-FAILURES_IN_A_ROW:]
+    last = record.iterations[-FAILURES_IN_A_ROW:]
     if len(last) == FAILURES_IN_A_ROW and all(it.failed for it in last):
         raise SessionFailed(
             f"{FAILURES_IN_A_ROW} iterations in a row failed; the last: {last[-1].error}"
         )
 
 
-async def begin_clock(session: ResearchSession) -> None:
+async def begin_clock(position: Position) -> None:
     """Note when the session has begun; the time that it was paused does not count."""
-    record, now = session.record, datetime.now(UTC).timestamp()
+    record, now = position.record, datetime.now(UTC).timestamp()
     if record.started_at is None:
         record.started_at = record.iterations[0].started_at if record.iterations else now
     if record.paused_at is not None:
         record.paused_seconds += max(0.0, now - record.paused_at)
         record.paused_at = None
-        await session.save()
+        await position.save()
 
 
-async def open_session(spec: SessionSpec, client: Any) -> ResearchSession:
+async def open_session(spec: SessionSpec, client: PrefectClient) -> Work:
     """The session of this flow run: a new one, or the one it was before it was interrupted."""
-    session = await read_session(spec, client, str(runtime.id), current_control())
-    enter_session(session)
-    if session.resumed:
-        await continue_numbering(client, session.flow_run_id)
-    get_run_logger().info("session %s %s", session.id, "resumed" if session.resumed else "begins")
-    return session
-
-
-async def read_session(
-    spec: SessionSpec, client: Any, session_id: str, control: RunControl
-) -> ResearchSession:
-    """The session as it is recorded."""
-    settings, workdir = Settings.from_environment(), Path(spec.workdir).expanduser().resolve()
-    record = await SessionStore(client, settings).record(session_id)
-    return ResearchSession(
-        id=session_id,
-        spec=spec.model_copy(update={"workdir": str(workdir)}),
-        settings=settings,
+    settings = Settings.from_environment()
+    position = await Position.read(client, spec, str(runtime.id))
+    stores = Stores.of(client, settings, position.id)
+    workdir, record = position.workdir, position.record
+    work = Work(
         client=client,
-        control=control,
-        library=SkillLibrary(shipped_skills_path(), workdir / ".wild" / "skills"),
+        settings=settings,
+        position=position,
+        stores=stores,
+        control=current_control(),
+        library=await asyncio.to_thread(session_library, settings.home, workdir, position.id),
         project=load_project(workdir) if workdir.is_dir() else None,
-        record=record,
         resumed=bool(record.iterations or record.in_progress),
     )
+    enter_work(work)
+    if work.resumed:
+        await continue_numbering(client, position.flow_run_id)
+    get_run_logger().info("session %s %s", position.id, "resumed" if work.resumed else "begins")
+    return work
 
 
-async def prepare_branch(session: ResearchSession) -> None:
-    """Commit on `wild/<session>` (or the current branch); keep run folders out of git."""
-    if session.record.base_commit is not None:
-        return
-    session.record.base_commit = await git.head_commit(session.workdir)
-    await git.ensure_ignored(session.workdir, ".wild/runs/")
-    await git.ensure_ignored(session.workdir, NOT_COMMITTED)
-    if session.spec.branch == "new":
-        session.record.branch = f"wild/{session.id}"
-        await git.start_branch(session.workdir, session.record.branch)
-    else:
-        session.record.branch = await git.current_branch(session.workdir)
-    await session.save()
-
-
-async def finish(session: ResearchSession, reason: str, report: bool = True) -> None:
+async def finish(work: Work, reason: str, report: bool = True) -> None:
     """End the session: its waiting runs are stopped, its report written."""
-    session.record.ended_reason, session.record.note = reason, ""
-    await end_sweep(session, reason)
-    if session.resumed:
-        await close_steps(session.client, session.flow_run_id)
-    stopped = await stop_runs(session.runs, session.id, running=False)
+    position, record, stores = work.position, work.position.record, work.stores
+    record.ended_reason, record.note = reason, ""
+    await end_sweep(work, reason)
+    if work.resumed:
+        await close_steps(work.client, position.flow_run_id)
+    await stop_own(work)
+    stopped = await stop_runs(stores.runs, position.id, running=False)
     if stopped:
         get_run_logger().warning("stopped %d runs that still waited", len(stopped))
-    await tidy_worktrees(session)
+    runs = await stores.runs.all(chat_session_id=position.id)
+    await tidy_worktrees(position.workdir, runs)
     if report:
-        await session.enter(Phase.REPORT)
-        since = session.record.iterations[-1].started_at if session.record.iterations else 0.0
-        await refresh_sweeps(session, await session.all_runs(), since)
-        await write_report(session)
-    await session.enter(Phase.ENDED)
+        await position.enter(Phase.REPORT)
+        since = record.iterations[-1].started_at if record.iterations else 0.0
+        await refresh_sweeps(stores.sweeps, runs, since)
+        await keep_on_branch(position)
+        await write_report(work)
+    await restore_tags(position)
+    await give_branch_back(position)
+    await asyncio.to_thread(forget, work.settings.home, position.id)
+    await position.enter(Phase.ENDED)
 
 
-async def tidy_worktrees(session: ResearchSession) -> None:
-    """Take away the worktrees that no run uses any more; a fault of git is only told."""
+async def restore_tags(position: Position) -> None:
+    """Make the tags of the session's calls again that were deleted; a fault of git is only told."""
     try:
-        ended = [run for run in await session.all_runs() if run.status.is_terminal]
-        for workdir in {str(session.workdir), *(run.workdir for run in ended)}:
+        made = await missing_tags_made(position.workdir, position.record.iterations)
+    except (repository.GitError, OSError) as error:
+        get_run_logger().warning("deleted tags were not made again: %s", error)
+        return
+    if made:
+        get_run_logger().warning("made again, since they were deleted: %s", ", ".join(made))
+
+
+async def tidy_worktrees(project: Path, runs: Sequence[Run]) -> None:
+    """Take away the worktrees that no run uses any more; a fault of git is only told."""
+    ended = [run for run in runs if run.status.is_terminal]
+    try:
+        for workdir in {str(project), *(run.workdir for run in ended)}:
             await checkout.clean(Path(workdir), {run.id for run in ended})
-    except (git.GitError, OSError) as error:
+    except (repository.GitError, OSError) as error:
         get_run_logger().warning("worktrees were not tidied: %s", error)
 
 
-async def leave(session: ResearchSession, reason: StopReason) -> State[Any]:
+async def leave(work: Work, reason: StopReason) -> State[Any]:
     """End this flow run before its time, as its worker asks."""
     if reason is StopReason.CANCEL:
-        await end_call_left(session)
-        await finish(session, "stopped by the user", report=bool(session.record.iterations))
+        await end_call_left(work.position, work.agent)
+        await finish(work, "stopped by the user", report=bool(work.position.record.iterations))
         return Cancelled(message="stopped by the user")
     if reason is StopReason.PAUSE:
-        await note_pause(session)
+        await note_pause(work.position, work.agent)
         raise Pause("paused by the user")
     raise Abort("the worker stops; the next one takes the session up again")
 
 
-async def leave_paused(client: Any, flow_run: FlowRun) -> None:
+async def leave_paused(client: PrefectClient, flow_run: FlowRun) -> None:
     """Leave a session in order that was paused while nobody drove it: its agent may still work.
 
     Raises:
         WildloopError: the session cannot be read as it is.
     """
     spec = SessionSpec.of_parameters(flow_run.parameters)
-    await note_pause(await read_session(spec, client, str(flow_run.id), RunControl()))
+    await note_pause(await Position.read(client, spec, str(flow_run.id)))
 
 
-async def note_pause(session: ResearchSession) -> None:
+async def note_pause(position: Position, agent: Agent | None = None) -> None:
     """End the agent, and note since when the session pauses."""
-    if await end_call_left(session):
+    if await end_call_left(position, agent):
         # Its half-done call is not to be taken for a reply.
-        session.record.attempt += 1
-    session.record.paused_at = session.record.paused_at or datetime.now(UTC).timestamp()
-    await session.save()
+        position.record.attempt += 1
+    position.record.paused_at = position.record.paused_at or datetime.now(UTC).timestamp()
+    await position.save()

@@ -58,7 +58,8 @@ def read_token(home: Path) -> SecretStr | None:
     path = home / "token"
     if not path.is_file():
         return None
-    text = path.read_text(encoding="utf-8").strip()
+    # What cannot be read as a token is none: `wildloop up` says so, and an API refuses it.
+    text = path.read_text(encoding="utf-8", errors="ignore").strip()
     return SecretStr(text) if text else None
 
 

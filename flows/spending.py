@@ -6,13 +6,17 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.models.run import Run
-from flows.models.session_options import Budget, SessionSpec
-from flows.models.session_record import IterationRecord, SessionRecord
-from flows.models.spending import Spending
+from wildloop.flows.models.run import Run
+from wildloop.flows.models.session_options import Budget, SessionSpec
+from wildloop.flows.models.session_record import IterationRecord, SessionRecord, SessionSummary
+from wildloop.flows.models.spending import Closing, Spending
 
 # How far the runs that run at the end of a budget of time may go beyond it.
 OVERDRAFT = 0.1
+
+
+# Running runs may end for so long; after a budget of hours, at most a tenth of it.
+RUN_GRACE_SECONDS = 600.0
 
 
 class Limit(BaseModel):
@@ -33,7 +37,7 @@ class Limit(BaseModel):
 
 
 def spending(
-    record: SessionRecord,
+    record: SessionRecord | SessionSummary,
     runs: Sequence[Run],
     now: float | None = None,
     under_way: IterationRecord | None = None,
@@ -47,25 +51,40 @@ def spending(
         under_way: a call that has ended and is not in the record yet.
     """
     now = datetime.now(UTC).timestamp() if now is None else now
-    calls = [*record.iterations, *([under_way] if under_way else [])]
+    totals = record.totals if under_way is None else record.totals.plus(under_way)
     so_far = record.call
-    cost = sum(call.cost_usd or 0.0 for call in calls)
+    cost = totals.cost_usd or 0.0
     return Spending(
         hours=elapsed_seconds(record, now) / 3600,
         # Of a call that is under way, what its earlier attempts have cost.
         cost_usd=cost + ((so_far.cost_usd or 0.0) if so_far and under_way is None else 0.0),
-        cost_is_estimate=any(call.cost_is_estimate for call in calls),
+        cost_is_estimate=totals.cost_is_estimate,
         gpu_hours=sum(
             run.gpus_requested * max(0.0, (run.finished_at or now) - run.started_at)
             for run in runs
             if run.started_at is not None
         )
         / 3600,
+        core_hours=core_hours(runs, now),
         runs=len(runs),
     )
 
 
-def elapsed_seconds(record: SessionRecord, now: float) -> float:
+def core_hours(runs: Sequence[Run], now: float) -> float:
+    """CPU time of the runs that held no GPU; of what was not measured, its run time on one core."""
+    return (
+        sum(
+            run.cpu_seconds
+            if run.cpu_seconds is not None
+            else max(0.0, (run.finished_at or now) - run.started_at)
+            for run in runs
+            if run.started_at is not None and not run.gpus
+        )
+        / 3600
+    )
+
+
+def elapsed_seconds(record: SessionRecord | SessionSummary, now: float) -> float:
     """Wall-clock time of a session without its pauses."""
     started = _started_at(record)
     if started is None:
@@ -82,9 +101,8 @@ def hours_end_at(budget: Budget, record: SessionRecord) -> float | None:
     return started + record.paused_seconds + budget.hours * 3600
 
 
-def _started_at(record: SessionRecord) -> float | None:
-    first = record.iterations[0].started_at if record.iterations else None
-    return record.started_at if record.started_at is not None else first
+def _started_at(record: SessionRecord | SessionSummary) -> float | None:
+    return record.started_at if record.started_at is not None else record.totals.began_at
 
 
 def spent_bound(budget: Budget, used: Spending) -> Limit | None:
@@ -119,7 +137,7 @@ def reached_limit(
     """
     if (limit := spent_bound(spec.budget, used)) is not None:
         return limit
-    if record.awaiting_turn:
+    if record.goes_on(spec.max_calls_per_iteration):
         return None
     if record.last_index >= spec.max_iterations:
         return Limit(
@@ -131,6 +149,13 @@ def reached_limit(
     if all(run.status.is_terminal and (run.finished_at or 0.0) <= told for run in runs):
         return Limit(name="runs", used=used.runs, bound=spec.budget.runs)
     return None
+
+
+def grace_seconds(budget: Budget, closing: Closing) -> float:
+    """How long running runs may go on after the session has reached its limit."""
+    if closing.name == "hours" and budget.hours is not None:
+        return min(RUN_GRACE_SECONDS, OVERDRAFT * budget.hours * 3600)
+    return RUN_GRACE_SECONDS
 
 
 def gpu_seconds_left(bound: float, used: Spending, runs: Sequence[Run]) -> float:

@@ -9,38 +9,47 @@ from fastapi import Depends, FastAPI
 from prefect.client.orchestration import PrefectClient, get_client
 from starlette.middleware.cors import CORSMiddleware
 
-from blocks.agents.masking import SHORTEST
-from flows.redaction import Redactor
-from flows.settings import Settings
-from flows.store.run_index import RunIndex
-from shim import errors, openapi
-from shim.auth import HEADER, TokenCheck
-from shim.budgets import BudgetGate, keep_budgets
-from shim.leaks import TokenLeaks
-from shim.limits import BodyLimit, CreationGate, Limits, limit_creations
-from shim.metrics import MetricsReader
-from shim.monitoring import RequestMetrics, RequestMonitor
-from shim.routers import (
+from wildloop.blocks.agents.masking import SHORTEST
+from wildloop.flows.prefect_inside.patience import make_patient
+from wildloop.flows.settings import Settings
+from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.run_index import RunIndex
+from wildloop.flows.text.redaction import Redactor
+from wildloop.shim import errors, openapi
+from wildloop.shim.apart import keep_apart
+from wildloop.shim.auth import HEADER, TokenCheck
+from wildloop.shim.disk import DiskNotes
+from wildloop.shim.leaks import TokenLeaks
+from wildloop.shim.limits import BodyLimit, CreationGate, Limits, limit_creations
+from wildloop.shim.metrics import MetricsReader
+from wildloop.shim.monitoring import RequestMetrics, RequestMonitor
+from wildloop.shim.readiness import Readiness
+from wildloop.shim.routers import (
     activity,
     alerts,
     cluster,
+    evidence,
     evo,
     health,
     memories,
     monitoring,
+    prompts,
     report,
     run_data,
     runs,
     skills,
     sweeps,
+    verify,
     wild,
 )
-from shim.security import AccessCheck, AccessRules
-from shim.shared_reads import SharedReads
-from shim.texts import check_texts
-from shim.version import VERSION
-from shim.watch import RunWatch
+from wildloop.shim.security import AccessCheck, AccessRules
+from wildloop.shim.shared_reads import SharedReads
+from wildloop.shim.texts import check_texts
+from wildloop.shim.unknown import check_parameters
+from wildloop.shim.version import VERSION
+from wildloop.shim.watch import RunWatch
 
+PREFECT_PATIENCE_S = 10.0
 ROUTERS = (
     health,
     monitoring,
@@ -49,6 +58,9 @@ ROUTERS = (
     alerts,
     sweeps,
     cluster,
+    evidence,
+    prompts,
+    verify,
     wild,
     report,
     activity,
@@ -64,6 +76,7 @@ def create_app(
     *,
     rules: AccessRules | None = None,
     limits: Limits | None = None,
+    prefect_patience_s: float = PREFECT_PATIENCE_S,
 ) -> FastAPI:
     """The API.
 
@@ -72,12 +85,17 @@ def create_app(
         client_factory: makes the one Prefect client, entered for the app's lifetime.
         rules: whom it answers (default: any host name, no web page).
         limits: upper bounds (default: those of `Limits`).
+        prefect_patience_s: how long a request waits for a Prefect server that does not answer,
+            before it is answered with 503.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with client_factory() as client:
+            # Who asks has a time-out of its own: better an answer that says what it waits for.
+            make_patient(client, limit_seconds=prefect_patience_s)
             app.state.client = client
+            app.state.readiness.look_at(client)
             index: RunIndex = app.state.run_index
             warming = asyncio.create_task(index.warm(client))
             try:
@@ -92,19 +110,27 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         openapi_tags=openapi.TAGS,
-        dependencies=[Depends(check_texts), Depends(limit_creations), Depends(keep_budgets)],
+        dependencies=[
+            Depends(keep_apart),
+            Depends(check_texts),
+            Depends(check_parameters),
+            Depends(limit_creations),
+        ],
         redoc_url=None,
     )
     limits = limits or Limits()
     app.state.settings = settings
     app.state.deployment_ids = {}
+    app.state.readiness = Readiness()
     app.state.run_index = RunIndex()
     app.state.listings = SharedReads[bytes]()
     app.state.metrics_reader = MetricsReader()
+    app.state.shown = {}
     app.state.run_watch = RunWatch()
+    app.state.disk_notes = DiskNotes(settings.home)
     app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
-    app.state.budgets = BudgetGate()
+    app.state.budgets = BudgetGate(app.state.run_index)
     guard(app, settings, rules or AccessRules(), limits)
     errors.install(app)
     for module in ROUTERS:

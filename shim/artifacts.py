@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from flows.errors import NotFound
-from shim.models import ArtifactFile, RunArtifacts
+from wildloop.flows.errors import NotFound
+from wildloop.shim.models import ArtifactFile, RunArtifacts
 
 MOST_FILES = 10_000
 CHUNK_BYTES = 256 * 1024

@@ -7,13 +7,18 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from wildloop.flows.session.agent_token import session_of
+
 HEADER = "X-Auth-Token"
-_OPEN = re.compile(r"^/(health|docs|docs/oauth2-redirect|openapi\.json|redoc)$")
+# Keys of a request's scope.
+AGENT = "wildloop.agent"
+AGENT_TOKEN = "wildloop.agent_token"
+_OPEN = re.compile(r"^/(health|ready|docs|docs/oauth2-redirect|openapi\.json|redoc)$")
 _OPEN_FOR_READING = re.compile(r"^/(wild/v2/system-health|prompt-skills(/.*)?)$")
 
 
 class TokenCheck:
-    """ASGI middleware: refuses requests without the token.
+    """ASGI middleware: refuses requests without the user's token or that of a session's agent.
 
     Agents probe health, skills and system-health with a bare curl, so these are open.
     """
@@ -31,9 +36,13 @@ class TokenCheck:
         # A websocket has no method: none is served, and none may slip by.
         if self.token is not None and not is_open(scope.get("method", ""), scope["path"]):
             given = headers.get(HEADER) or bearer(headers.get("Authorization"))
-            if given is None or not same(given, self.token):
+            agent = session_of(self.token, given) if given is not None else None
+            if given is None or (agent is None and not same(given, self.token)):
                 await _refusal(scope, receive, send)
                 return
+            if agent is not None:
+                scope[AGENT] = agent
+                scope[AGENT_TOKEN] = given
         await self.app(scope, receive, send)
 
 
@@ -48,6 +57,12 @@ def is_open(method: str, path: str) -> bool:
     if _OPEN.match(path):
         return True
     return method in ("GET", "HEAD") and bool(_OPEN_FOR_READING.match(path))
+
+
+def agent_session(scope: Scope) -> str | None:
+    """The session whose agent asks; None: the user does."""
+    agent: str | None = scope.get(AGENT)
+    return agent
 
 
 def bearer(value: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.errors import InvalidRequest
+from wildloop.flows.errors import InvalidRequest
 
 
 def check_folder(field: str, path: str | None) -> None:

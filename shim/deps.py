@@ -6,21 +6,25 @@ from uuid import UUID
 from fastapi import Depends, Header, Request
 from prefect.client.orchestration import PrefectClient
 
-from flows.prompts import PromptContext
-from flows.settings import Settings
-from flows.skills import SkillEditor, SkillInstaller, SkillLibrary, shipped_skills_path
-from flows.skills.library import project_skills_path
-from flows.store.alerts import AlertStore
-from flows.store.cluster import ClusterStore
-from flows.store.evo import EvoSweepStore
-from flows.store.memories import MemoryStore
-from flows.store.run_index import RunIndex
-from flows.store.runs import RunStore
-from flows.store.sessions import SessionStore
-from flows.store.sweeps import SweepStore
-from shim.metrics import MetricsReader
-from shim.shared_reads import SharedReads
-from shim.watch import RunWatch
+from wildloop.flows.prompt.sections import PromptContext
+from wildloop.flows.settings import Settings
+from wildloop.flows.skills import SkillEditor, SkillInstaller, SkillLibrary, shipped_skills_path
+from wildloop.flows.skills.library import project_skills_path
+from wildloop.flows.store.alerts import AlertStore
+from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.cluster import ClusterStore
+from wildloop.flows.store.evo import EvoSweepStore
+from wildloop.flows.store.memories import MemoryStore
+from wildloop.flows.store.run_index import RunIndex
+from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.sessions import SessionStore
+from wildloop.flows.store.sweeps import SweepStore
+from wildloop.shim.auth import agent_session
+from wildloop.shim.disk import DiskNotes
+from wildloop.shim.metrics import MetricsReader
+from wildloop.shim.readiness import Readiness
+from wildloop.shim.shared_reads import SharedReads
+from wildloop.shim.watch import RunWatch
 
 
 def get_settings(request: Request) -> Settings:
@@ -39,6 +43,15 @@ WithSettings = Annotated[Settings, Depends(get_settings)]
 WithPrefect = Annotated[PrefectClient, Depends(get_prefect)]
 
 
+def get_readiness(request: Request) -> Readiness:
+    """What the app knows of whether a run would be taken."""
+    readiness: Readiness = request.app.state.readiness
+    return readiness
+
+
+WithReadiness = Annotated[Readiness, Depends(get_readiness)]
+
+
 def get_deployment_ids(request: Request) -> dict[str, UUID]:
     """The deployments that this process has looked up."""
     found: dict[str, UUID] = request.app.state.deployment_ids
@@ -48,9 +61,32 @@ def get_deployment_ids(request: Request) -> dict[str, UUID]:
 WithDeployments = Annotated[dict[str, UUID], Depends(get_deployment_ids)]
 
 
-def get_runs(client: WithPrefect, settings: WithSettings, known: WithDeployments) -> RunStore:
+def get_budgets(request: Request) -> BudgetGate:
+    """What runs pass that a session's budget bounds."""
+    gate: BudgetGate = request.app.state.budgets
+    return gate
+
+
+WithBudgets = Annotated[BudgetGate, Depends(get_budgets)]
+
+
+def get_agent(request: Request) -> str | None:
+    """The session whose agent asks; None: the user does."""
+    return agent_session(request.scope)
+
+
+WithAgent = Annotated[str | None, Depends(get_agent)]
+
+
+def get_runs(
+    client: WithPrefect,
+    settings: WithSettings,
+    known: WithDeployments,
+    gate: WithBudgets,
+    agent: WithAgent,
+) -> RunStore:
     """The runs."""
-    return RunStore(client, settings, known)
+    return RunStore(client, settings, known, gate, agent)
 
 
 def get_run_index(request: Request) -> RunIndex:
@@ -71,21 +107,38 @@ def get_watch(request: Request) -> RunWatch:
     return watch
 
 
+def get_disk_notes(request: Request) -> DiskNotes:
+    """What the app knows of the disks."""
+    notes: DiskNotes = request.app.state.disk_notes
+    return notes
+
+
+WithDisks = Annotated[DiskNotes, Depends(get_disk_notes)]
 WithIndex = Annotated[RunIndex, Depends(get_run_index)]
 WithMetrics = Annotated[MetricsReader, Depends(get_metrics_reader)]
 WithWatch = Annotated[RunWatch, Depends(get_watch)]
 
 
-def get_sweeps(client: WithPrefect, settings: WithSettings, index: WithIndex) -> SweepStore:
+def get_sweeps(
+    client: WithPrefect,
+    settings: WithSettings,
+    index: WithIndex,
+    gate: WithBudgets,
+    agent: WithAgent,
+) -> SweepStore:
     """The sweeps."""
-    return SweepStore(client, settings, index)
+    return SweepStore(client, settings, index, gate, agent)
 
 
 def get_sessions(
-    client: WithPrefect, settings: WithSettings, known: WithDeployments, index: WithIndex
+    request: Request,
+    client: WithPrefect,
+    settings: WithSettings,
+    known: WithDeployments,
+    index: WithIndex,
 ) -> SessionStore:
     """The sessions."""
-    return SessionStore(client, settings, known, index)
+    return SessionStore(client, settings, known, index, request.app.state.shown)
 
 
 def get_listings(request: Request) -> SharedReads[bytes]:
@@ -104,9 +157,11 @@ def get_evo_sweeps(
     return EvoSweepStore(client, settings, known)
 
 
-def get_alerts(client: WithPrefect, settings: WithSettings) -> AlertStore:
+def get_alerts(
+    client: WithPrefect, settings: WithSettings, gate: WithBudgets, agent: WithAgent
+) -> AlertStore:
     """The alerts."""
-    return AlertStore(client, settings)
+    return AlertStore(client, settings, gate, agent)
 
 
 def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:

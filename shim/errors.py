@@ -12,11 +12,13 @@ from prefect.exceptions import PrefectHTTPStatusError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from flows.errors import TooManyRequests, WildloopError
-from flows.redaction import Redactor
-from shim.models import ErrorBody
+from wildloop.flows.errors import TooManyRequests, Unavailable, WildloopError
+from wildloop.flows.text.redaction import Redactor
+from wildloop.shim.models import ErrorBody
 
 logger = logging.getLogger("wildloop.shim")
+
+RETRY_AFTER_S = 5
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody, "description": "Missing or wrong token."},
@@ -39,7 +41,7 @@ def install(app: FastAPI) -> None:
 async def _wildloop(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, WildloopError) else 500
     answer = _answer(request, status, str(error))
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, TooManyRequests | Unavailable):
         answer.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     return answer
 
@@ -73,15 +75,17 @@ async def _no_such_method(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unreachable(request: Request, error: Exception) -> JSONResponse:
-    return _answer(
-        request, 503, f"the Prefect server does not answer ({type(error).__name__}): try again"
-    )
+    return _try_again(request, f"the Prefect server does not answer ({type(error).__name__})")
 
 
 async def _prefect(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PrefectHTTPStatusError)
     if error.response.status_code >= 500:
-        return _answer(request, 503, "the Prefect server failed to answer: try again")
+        return _try_again(
+            request,
+            f"the Prefect server answered {error.response.status_code} (an error of its own, a "
+            "full disk; its log says which)",
+        )
     logger.error("Prefect refused %s %s", request.method, request.url.path, exc_info=error)
     return _answer(
         request, 502, f"the Prefect server refused ({error.response.status_code}): see the log"
@@ -91,6 +95,12 @@ async def _prefect(request: Request, error: Exception) -> JSONResponse:
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.error("failed: %s %s", request.method, request.url.path, exc_info=error)
     return _answer(request, 500, f"internal error ({type(error).__name__}): see the server's log")
+
+
+def _try_again(request: Request, fault: str) -> JSONResponse:
+    answer = _answer(request, 503, f"{fault}: try again")
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 def _answer(request: Request, status: int, detail: str) -> JSONResponse:

@@ -3,6 +3,8 @@
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from wildloop.shim.auth import AGENT_TOKEN
+
 MASK = b"*"
 DETAIL = (
     "body: it holds Wildloop's token, which would be stored and shown: name the variable "
@@ -19,25 +21,32 @@ class TokenLeaks:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app
-        self._token = token.encode()
+        self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 422."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        came, goes = _Seam(self._token), _Seam(self._token)
+        # An agent's own too.
+        words = [word.encode() for word in (self._token, scope.get(AGENT_TOKEN)) if word]
+        came, goes = [_Seam(word) for word in words], [_Seam(word) for word in words]
 
         async def checked() -> Message:
             message = await receive()
-            if message["type"] == "http.request" and came.holds(message.get("body", b"")):
+            body = message.get("body", b"") if message["type"] == "http.request" else b""
+            held = [seam.holds(body) for seam in came]
+            if any(held):
                 raise HTTPException(422, DETAIL)
             return message
 
         async def masked(message: Message) -> None:
             if message["type"] == "http.response.body":
                 is_last = not message.get("more_body", False)
-                message = {**message, "body": goes.masked(message.get("body", b""), is_last)}
+                body = message.get("body", b"")
+                for seam in goes:
+                    body = seam.masked(body, is_last)
+                message = {**message, "body": body}
             await send(message)
 
         await self.app(scope, checked, masked)

@@ -25,9 +25,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.errors import InvalidRequest, TooManyRequests
-from flows.store.run_mapping import EXPERIMENT_TAG
-from flows.store.states import in_states
+from wildloop.flows.errors import InvalidRequest, TooManyRequests
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
+from wildloop.flows.store.states import in_states
+from wildloop.shim.auth import agent_session
 
 BODY_VARIABLE = "WILDLOOP_MAX_BODY_BYTES"
 RATE_VARIABLE = "WILDLOOP_RUNS_PER_MINUTE"
@@ -196,7 +197,7 @@ async def limit_creations(request: Request) -> None:
         return
     gate: CreationGate = request.app.state.creations
     body = await _body_of(request)
-    session = body.get("chat_session_id")
+    session = agent_session(request.scope) or body.get("chat_session_id")
     gate.rate.take(session if isinstance(session, str) else None)
     # A grid is one request and many runs. What a sweep's start queues is seen at the next count.
     most = body.get("max_runs", SWEEP_RUNS) if request.url.path == "/sweeps" else 1

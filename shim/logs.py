@@ -2,7 +2,9 @@
 
 import asyncio
 import codecs
+import json
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -11,8 +13,9 @@ from pathlib import Path
 import httpx
 from pydantic import BaseModel
 
-from flows.models.run import LogChunk, Run, RunStatus
-from flows.paths import RunPaths
+from wildloop.blocks.launchers.record import open_to_read
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.models.run import LogChunk, Run, RunStatus
 
 logger = logging.getLogger("wildloop.shim")
 
@@ -27,12 +30,14 @@ def read_log(run: Run, offset: int, limit: int) -> LogChunk:
     """At most `limit` bytes from byte `offset` (negative: from the end), as whole characters."""
     path = RunPaths(Path(run.run_dir)).log
     try:
-        size = path.stat().st_size
-    except FileNotFoundError:
+        # Where a link stands, the log would show another file.
+        file = open_to_read(path)
+    except OSError:
         ended = run.status.is_terminal
         return LogChunk(run_id=run.id, content="", offset=0, next_offset=0, size=0, eof=ended)
-    start = min(offset if offset >= 0 else max(0, size + offset), size)
-    with path.open("rb") as file:
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        start = min(offset if offset >= 0 else max(0, size + offset), size)
         file.seek(start)
         data = file.read(limit)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -112,4 +117,6 @@ class LogEnd(BaseModel):
 
 
 def _event(name: str, id: int, data: BaseModel) -> str:
-    return f"id: {id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n"
+    # Also in the data, for readers of `data:` lines alone.
+    typed = json.dumps({"type": name, **data.model_dump(mode="json")}, separators=(",", ":"))
+    return f"id: {id}\nevent: {name}\ndata: {typed}\n\n"

@@ -1,18 +1,23 @@
 """`wildloop serve`: the shim alone."""
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
 import uvicorn
 
-from flows.errors import InvalidRequest
-from flows.redaction import redact_logs
-from flows.settings import DEFAULT_PORT, Settings
-from shim.app import create_app
-from shim.limits import Limits
-from shim.net import is_loopback
-from shim.security import AccessRules
+from wildloop.blocks.proof import own_key
+from wildloop.blocks.proxies import keep_off_proxies
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.settings import DEFAULT_PORT, Settings
+from wildloop.flows.text.redaction import redact_logs
+from wildloop.shim.app import create_app
+from wildloop.shim.arrival import PromptRequests
+from wildloop.shim.limits import Limits
+from wildloop.shim.net import is_loopback, listening_sockets
+from wildloop.shim.proof import proving
+from wildloop.shim.security import AccessRules
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -22,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--workdir", type=Path, help="default folder of runs")
     options = parser.parse_args(arguments)
+    keep_off_proxies()
     settings = Settings.from_environment(options.workdir)
     if settings.token is None and not is_loopback(options.host):
         sys.exit(
@@ -35,16 +41,31 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"wildloop serve: {error}")
     app = create_app(settings, rules=rules, limits=limits)
     redact_logs(app.state.redactor)
-    uvicorn.run(
-        app,
+    try:
+        sockets = listening_sockets(options.host, options.port)
+    except OSError as error:
+        sys.exit(
+            f"wildloop serve: port {options.port} on {options.host}: {error.strerror or error}: "
+            "give another by --port or --host"
+        )
+    config = uvicorn.Config(
+        proving(app, own_key(), options.port),
         host=options.host,
         port=options.port,
         log_level="warning",
         # It would hold query strings, and with them what a careless client puts there.
         access_log=False,
         server_header=False,
+        http=PromptRequests,
+        # Its git commands were written for this one; the Prefect server takes the fastest there is.
+        loop="asyncio",
         timeout_graceful_shutdown=2,
     )
+    server = uvicorn.Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets)
+    if not server.started:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

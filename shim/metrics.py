@@ -2,13 +2,15 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.metrics import MetricsFollower
-from flows.metrics.read import workdir_of
-from flows.models.metrics import RunMetrics
-from flows.models.run import Run
+from wildloop.flows.metrics import MetricsFollower, downsample
+from wildloop.flows.metrics.read import workdir_of
+from wildloop.flows.metrics.sealed import sealed
+from wildloop.flows.models.metrics import RunMetrics
+from wildloop.flows.models.run import Run
 
 MOST_RUNS = 32
 
@@ -28,11 +30,20 @@ class MetricsReader:
         self._lock = threading.Lock()
 
     def read(self, run: Run) -> RunMetrics:
-        """The metrics of a run as they stand; call it in a thread, it reads files."""
+        """The metrics of a run as they stand, or stood at its end; reads files, so use a thread."""
+        known = sealed(run)
+        if known is not None:
+            return known
         run_dir = Path(run.run_dir)
         kept = self._of(run_dir, workdir_of(run_dir))
         with kept.lock:
             return kept.follower.read(run.started_at, run.finished_at)
+
+    def with_series(self, run: Run, names: Sequence[str], points: int) -> Run:
+        """The run with series of these metrics, of at most about so many points each."""
+        found = self.read(run).series
+        short = {name: downsample(found[name], points) for name in names if name in found}
+        return run.model_copy(update={"series": short})
 
     def _of(self, run_dir: Path, workdir: Path | None) -> _Kept:
         # Where it works is known once its manifest is written: then another follower begins.

@@ -1,14 +1,17 @@
 """Bodies that only the HTTP API has."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from blocks.cluster.models import ClusterType
-from flows.models.body import Body, Word
-from flows.models.metrics import MetricSource
-from flows.models.run import MetricPoint, RunStatus
-from flows.models.session import TaskProgress
+from wildloop.blocks.cluster.models import ClusterType
+from wildloop.flows.models.body import Body, Word
+from wildloop.flows.models.metrics import MetricSource, TakenMetric
+from wildloop.flows.models.run import MetricPoint, RunStatus
+from wildloop.flows.models.session import TaskProgress
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
 
 
 class Health(BaseModel):
@@ -16,6 +19,15 @@ class Health(BaseModel):
 
     status: str = "ok"
     version: str
+    workdir: str = Field(description="Folder of runs and sessions that name none.")
+    ready: bool = Field(description="Whether a run that is asked for now would be taken.")
+    reason: str | None = Field(default=None, description="Why it would not be.")
+
+
+class Ready(BaseModel):
+    """Answer of `GET /ready`."""
+
+    ready: bool = True
 
 
 class SystemHealth(BaseModel):
@@ -29,6 +41,9 @@ class SystemHealth(BaseModel):
     total: int
     max_concurrent: int
     max_new_runs: int
+    warnings: list[str] = Field(
+        default_factory=list, description="What keeps runs from beginning, such as a full disk."
+    )
 
 
 class DetectRequest(Body):
@@ -57,16 +72,31 @@ class RunMetricsView(BaseModel):
     sources: list[MetricSource]
     broken: int = Field(description="Damaged parts of all sources, passed over.")
     notes: list[str] = Field(description="What was left out, why, and what to do about it.")
+    taken: list[TakenMetric] = Field(
+        default_factory=list, description="What was taken for the metrics that are asked for."
+    )
+    origins: dict[str, str] = Field(default_factory=dict, description="The file of each, by name.")
+    units: dict[str, str] = Field(default_factory=dict, description="As a log printed them.")
+
+
+def _number(value: Any) -> Any:
+    """A whole number that was sent as text."""
+    return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
 
 
 class StatusReport(Body):
-    """Body of `POST /runs/{id}/status`: what a process beside a run has seen of it."""
+    """Body of `POST /runs/{id}/status`: what a process beside a run has seen of it.
 
-    model_config = ConfigDict(extra="allow")
+    All of it is noted in the run's folder.
+    """
 
     status: Word[RunStatus]
-    exit_code: int | None = Field(default=None, ge=-255, le=255)
+    exit_code: Annotated[int | None, BeforeValidator(_number)] = Field(
+        default=None, ge=-255, le=255, description='A number, or a text like "3".'
+    )
     error: Annotated[str, Field(max_length=10_000)] | None = None
+    tmux_pane: Annotated[str, Field(max_length=1000)] | None = None
+    wandb_dir: Annotated[str, Field(max_length=4096)] | None = None
 
 
 class ArtifactFile(BaseModel):
@@ -95,14 +125,29 @@ class MetricEntry(Body):
     step: float | None = None
     time: float | None = None
 
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if isinstance((self.model_extra or {}).get("rows"), list):
+            raise ValueError("rows: a list of entries stands alone")
+        return self
+
 
 MetricEntries = Annotated[list[MetricEntry], Field(min_length=1, max_length=10_000)]
+
+
+class MetricRows(Body):
+    """Many entries, as job sidecars send them. A row without a number is passed over, and told."""
+
+    rows: MetricEntries
 
 
 class Accepted(BaseModel):
     """How many metric values were taken."""
 
     accepted: int
+    ignored: list[str] = Field(
+        default_factory=list, description="Names whose values are no numbers, so not kept."
+    )
 
 
 class PlanView(BaseModel):

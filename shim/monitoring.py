@@ -5,8 +5,8 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.capacity import Capacity
-from flows.models.run import RunCounts
+from wildloop.flows.models.capacity import Capacity
+from wildloop.flows.models.run import RunCounts
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_ROUTE = "none"

@@ -1,5 +1,6 @@
 """Addresses and ports."""
 
+import errno
 import ipaddress
 import random
 import socket
@@ -7,6 +8,8 @@ import socket
 # Linux begins its ephemeral ports at 32768, macOS and Windows at 49152.
 LISTENING = (10001, 32768)
 TRIES = 50
+LOOPBACK = "127.0.0.1"
+ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
 def is_loopback(host: str) -> bool:
@@ -21,14 +24,64 @@ def is_loopback(host: str) -> bool:
 
 def port_fault(host: str, port: int) -> str | None:
     """Why a port cannot be bound; None if it can."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.strerror or str(error)
+    try:
+        for one in listening_sockets(host, port):
+            one.close()
+    except OSError as error:
+        return error.strerror or str(error)
     return None
+
+
+def listening_sockets(host: str, port: int) -> list[socket.socket]:
+    """Sockets bound for a server of `host`: of 127.0.0.1, also where `localhost` leads by IPv6.
+
+    Else whoever asks `localhost` would be refused there, or answered by somebody else.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    found: list[socket.socket] = []
+    try:
+        for address in _addresses(host):
+            try:
+                found.append(_bound(address, port))
+            except OSError as error:
+                # A machine may name an address of IPv6 that it does not have.
+                if not found or error.errno not in ABSENT:
+                    raise
+    except OSError:
+        for one in found:
+            one.close()
+        raise
+    return found
+
+
+def _addresses(host: str) -> list[str]:
+    if host not in (LOOPBACK, "localhost"):
+        return _resolved(host, socket.AF_UNSPEC)
+    try:
+        return [LOOPBACK, *_resolved("localhost", socket.AF_INET6)]
+    except OSError:
+        return [LOOPBACK]
+
+
+def _resolved(name: str, family: socket.AddressFamily) -> list[str]:
+    infos = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family is socket.AF_INET6 and address != "::":
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def free_ports(count: int) -> list[int]:
@@ -45,3 +98,19 @@ def free_ports(count: int) -> list[int]:
     if len(found) < count:
         raise OSError(f"no {count} free ports from {LISTENING[0]} to {LISTENING[1] - 1}")
     return found[:count]
+
+
+def claim_port(port: int) -> socket.socket | None:
+    """Claim a port's number among the `wildloop up` of this machine; None if one has it.
+
+    The socket is to be kept open for as long as the claim. It is of the other protocol, UDP, bound
+    to the same number: the kernel keeps it apart for all users, and frees it however we end, while
+    the server that is started meanwhile can bind the port itself, also again after its death.
+    """
+    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        claim.bind(("127.0.0.1", port))
+    except OSError:
+        claim.close()
+        return None
+    return claim

@@ -10,17 +10,20 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from shim.auth import HEADER, is_open
-from shim.examples import example_of, resolve
-from shim.limits import CREATING
+from wildloop.flows.prompt.catalog import AGENTS as MARK
+from wildloop.flows.prompt.catalog import CLOSED
+from wildloop.shim.auth import HEADER, is_open
+from wildloop.shim.examples import example_of, resolve
+from wildloop.shim.limits import CREATING
 
 DESCRIPTION = """\
 Autonomous ML research: sessions, sweeps, runs.
 
 JSON in and out. Every error is `{"detail": ...}`: what was asked, what was found, what to do.
-Send the token as `X-Auth-Token` or `Authorization: Bearer`; `/health`, `/docs`, `/openapi.json`,
-`GET /prompt-skills...` and `GET /wild/v2/system-health` need none. Times are Unix seconds. Ids are
-opaque strings.
+Send the token as `X-Auth-Token` or `Authorization: Bearer`; `/health`, `/ready`, `/docs`,
+`/openapi.json`, `GET /prompt-skills...` and `GET /wild/v2/system-health` need none. Times are Unix
+seconds. Ids are opaque strings. `x-wildloop-agents` says what an agent's token may do: `read`,
+change what is its `own` session's, or nothing (`closed`).
 """
 TAGS = [
     {"name": "health", "description": "Whether the API answers, and its figures."},
@@ -35,7 +38,10 @@ TAGS = [
 ERRORS = {
     "400": ("The body cannot be read.", "There was an error parsing the body"),
     "401": ("Missing or wrong token.", f"missing or wrong token: send it as header {HEADER}"),
-    "403": ("Called by a host name, or from a web page, that is not allowed.", "web pages of ..."),
+    "403": (
+        "Not for this host name, web page, or token: an agent's writes into its own session only.",
+        "POST /wild/v2/start is for the user",
+    ),
     "404": ("No such thing.", "no run with id 'x'"),
     "409": ("Not possible in its state.", "run 'x' is 'finished': it cannot become 'queued'"),
     "413": ("The body is too large.", "the body is larger than 2097152 bytes"),
@@ -72,9 +78,12 @@ class Api(FastAPI):
     """FastAPI with the completed schema."""
 
     def openapi(self) -> dict[str, Any]:
-        """The schema, made once."""
+        """The schema, made once. Without a token nobody is told apart, so nothing is closed."""
         if self.openapi_schema is None:
             self.openapi_schema = complete(super().openapi())
+            if getattr(self.state, "settings", None) and self.state.settings.token is None:
+                for _, _, operation in operations(self.openapi_schema):
+                    operation.pop(MARK)
         return self.openapi_schema
 
 
@@ -114,6 +123,7 @@ def _complete(schema: dict[str, Any], method: str, path: str, operation: dict[st
             responses[status] = _error(status)
     open_to_all = is_open(method.upper(), path)
     operation["security"] = [] if open_to_all else [{"token": []}, {"bearer": []}]
+    operation.setdefault(MARK, "read" if open_to_all else CLOSED)
     for media in operation.get("requestBody", {}).get("content", {}).values():
         if "example" not in media and "examples" not in media:
             media["example"] = example_of(schema, method, path, media.get("schema", {}))

@@ -1,4 +1,4 @@
-"""The generated parts of docs/api.md: `python -m shim.reference` writes them anew.
+"""The generated parts of the docs: `python -m wildloop.shim.reference` writes them anew.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
@@ -9,13 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.settings import Settings
-from shim.app import create_app
-from shim.limits import BODY_VARIABLE, QUEUE_VARIABLE, RATE_VARIABLE, Limits
-from shim.mcp.server import TOOLS, listed
-from shim.openapi import ERRORS, TAGS, operations
+from pydantic import SecretStr
 
-PAGE = Path(__file__).parent.parent / "docs" / "api.md"
+from wildloop.flows.prompt.catalog import AGENTS as MARK
+from wildloop.flows.settings import Settings
+from wildloop.shim.app import create_app
+from wildloop.shim.described import agents_table, commands_table, toml_tables
+from wildloop.shim.limits import BODY_VARIABLE, QUEUE_VARIABLE, RATE_VARIABLE, Limits
+from wildloop.shim.mcp.server import TOOLS, listed
+from wildloop.shim.openapi import ERRORS, TAGS, operations
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = tuple(DOCS / f"{name}.md" for name in ("api", "commands", "projects", "agents"))
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -29,8 +34,8 @@ def filled(text: str) -> str:
 
 
 def operations_table() -> str:
-    """Every operation, by tag; a key marks those that need no token."""
-    settings = Settings(home=Path("/"), server_url="", token=None, workdir=Path("/"))
+    """Every operation, by tag; marked are those that need no token, or are open to agents."""
+    settings = Settings(home=Path("/"), server_url="", token=SecretStr("x" * 8), workdir=Path("/"))
     schema = create_app(settings).openapi()
     rows = ["| | | |", "| --- | --- | --- |"]
     for tag in TAGS:
@@ -46,11 +51,15 @@ def operations_table() -> str:
 def _notes(operation: dict[str, Any]) -> str:
     headers = {one["name"].lower() for one in operation.get("parameters", ())}
     notes = [
-        "no token" if not operation["security"] else "",
+        "no token" if not operation["security"] else _for_agents(operation),
         "Idempotency-Key" if "idempotency-key" in headers else "",
         "limited" if "429" in operation["responses"] else "",
     ]
     return ", ".join(note for note in notes if note)
+
+
+def _for_agents(operation: dict[str, Any]) -> str:
+    return {"read": "agents", "own": "agents: own session"}.get(operation.get(MARK, ""), "")
 
 
 def errors_table() -> str:
@@ -83,12 +92,16 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": errors_table,
     "limits": limits_table,
     "tools": tools_table,
+    "commands": commands_table,
+    "toml": toml_tables,
+    "agents": agents_table,
 }
 
 
 def main() -> int:
-    """Write the page anew."""
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the pages anew."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

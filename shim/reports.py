@@ -5,10 +5,10 @@ import json
 import time
 from pathlib import Path
 
-from flows.errors import Conflict, InvalidTransition
-from flows.models.run import Run
-from flows.paths import RunPaths
-from shim.models import StatusReport
+from wildloop.flows.errors import Conflict, InvalidTransition
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.models.run import Run
+from wildloop.shim.models import StatusReport
 
 MOST_BYTES = 1024 * 1024
 

@@ -9,8 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.errors import InvalidRequest
-from shim.net import is_loopback
+from wildloop.flows.errors import InvalidRequest
+from wildloop.shim.net import is_loopback
 
 HOSTS_VARIABLE = "WILDLOOP_ALLOWED_HOSTS"
 ORIGINS_VARIABLE = "WILDLOOP_CORS_ORIGINS"

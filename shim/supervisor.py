@@ -1,11 +1,8 @@
 """Starts child processes, keeps them running, and stops them in order."""
 
 import contextlib
-import fcntl
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +10,8 @@ from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, Field
+
+from wildloop.blocks.interpreter import own_python
 
 LOG_LIMIT_BYTES = 20 * 1024 * 1024
 LOG_TAIL_BYTES = 64 * 1024
@@ -25,25 +24,18 @@ LOG_TOLD_AFTER = 5
 POLL_S = 0.05
 KILL_WAIT_S = 3.0
 GUARD_WAIT_S = 60.0
-LOCK_WAIT_S = 45.0
+WORD_AFTER_S = 20.0
+TRACEBACK = "Traceback (most recent call last)"
 # It waits for the end of the pipe before it imports anything: it must not cost a start any time.
 GUARD = (
     "import sys; sys.stdin.buffer.read(); "
-    "from shim.supervisor import stop_leftovers; from pathlib import Path; "
+    "from wildloop.shim.supervisor import stop_leftovers; from pathlib import Path; "
     "stop_leftovers(Path(sys.argv[1]))"
 )
 
 
 class ChildFailed(Exception):
     """A child ended before it had answered at all; the text has the end of its log."""
-
-
-class AlreadyRuns(Exception):
-    """Another process holds the lock; `pid` is its process id."""
-
-    def __init__(self, pid: str) -> None:
-        super().__init__(f"already running as pid {pid}")
-        self.pid = pid
 
 
 class LeftoverChild(BaseModel):
@@ -167,27 +159,32 @@ class Supervisor:
         self.children.remove(child)
         self._write_down()
 
-    def wait_ready(
-        self, children: Sequence[Child], timeout_s: float, stopped: Callable[[], bool]
-    ) -> bool:
-        """Wait until all of `children` answer; False if `stopped` meanwhile.
+    def wait_ready(self, children: Sequence[Child], stopped: Callable[[], bool]) -> bool:
+        """Wait until all of `children` answer, saying so; False if `stopped` meanwhile.
+
+        One that lives is waited for, however slow the machine is.
 
         Raises:
-            ChildFailed: one ends again and again, or does not answer in time.
+            ChildFailed: one ends again and again.
         """
-        deadline, waiting = time.monotonic() + timeout_s, list(children)
+        began, waiting = time.monotonic(), [child for child in children if not child.was_ready]
+        next_word = began + WORD_AFTER_S
         while waiting:
             if stopped():
                 return False
             self.keep()
             for child in waiting:
                 child.was_ready = child.running and child.ready()
+                if child.was_ready:
+                    self._say(f"{child.name} answers, after {time.monotonic() - began:.1f} s")
             waiting = [child for child in waiting if not child.was_ready]
-            if waiting and time.monotonic() > deadline:
+            if waiting and time.monotonic() > next_word:
                 names = ", ".join(child.name for child in waiting)
-                raise ChildFailed(
-                    f"{names} did not answer within {timeout_s:g} s; {_log_of(waiting[0])}"
+                self._say(
+                    f"{names}: no answer yet after {time.monotonic() - began:.0f} s, waiting on; "
+                    f"see {waiting[0].log}"
                 )
+                next_word += WORD_AFTER_S
             if waiting:
                 time.sleep(POLL_S)
         return True
@@ -253,7 +250,11 @@ class Supervisor:
 
 
 def _log_of(child: Child) -> str:
-    return f"the end of {child.log}:\n{child.log_tail()}"
+    """The end of its log; of a traceback, only what it says."""
+    tail = child.log_tail()
+    if TRACEBACK in tail or tail.startswith(" "):
+        return f"{tail.splitlines()[-1]}; see {child.log}"
+    return f"the end of {child.log}:\n{tail}"
 
 
 def stop_leftovers(record: Path) -> list[str]:
@@ -310,7 +311,7 @@ def guarded(record: Path, hold: Sequence[int] = ()) -> Iterator[None]:
     """
     with record.with_name("guard.log").open("wb") as log:
         guard = subprocess.Popen(
-            [sys.executable, "-P", "-c", GUARD, str(record)],
+            [*own_python(), "-c", GUARD, str(record)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -323,43 +324,3 @@ def guarded(record: Path, hold: Sequence[int] = ()) -> Iterator[None]:
         if guard.stdin is not None:
             guard.stdin.close()
         guard.wait(GUARD_WAIT_S)
-
-
-@contextlib.contextmanager
-def only_one(path: Path, say: Callable[[str], None]) -> Iterator[int]:
-    """Hold the lock file `path`, yielding its descriptor; the kernel frees it however we end.
-
-    The guard of a killed supervisor holds it too until the children have ended: that is waited for.
-
-    Raises:
-        AlreadyRuns: a living process holds it.
-    """
-    with path.open("a+") as file:
-        deadline, said = time.monotonic() + LOCK_WAIT_S, False
-        while not _try_lock(file.fileno()):
-            file.seek(0)
-            pid = file.read().strip()
-            if _runs(pid) or time.monotonic() > deadline:
-                raise AlreadyRuns(pid or "unknown")
-            if not said:
-                say(f"waiting for what the killed `up` (pid {pid}) had started to end")
-                said = True
-            time.sleep(POLL_S)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield file.fileno()
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _runs(pid: str) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return pid.isdigit() and is_alive(psutil.Process(int(pid)))
-    return False

@@ -4,8 +4,8 @@ import re
 
 from fastapi import Request
 
-from flows.errors import InvalidRequest
-from flows.texts import DEPTH_LIMIT, UNSTORABLE, unstorable
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.text.storable import DEPTH_LIMIT, UNSTORABLE, unstorable
 
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\d{19}|\d[eE]\+?\d|NaN|Infinity")
 

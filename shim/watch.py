@@ -5,8 +5,8 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from flows.models.run import Run
-from flows.store.runs import RunStore
+from wildloop.flows.models.run import Run
+from wildloop.flows.store.runs import RunStore
 
 LOOK_SECONDS = 1.0
 MOST_RUNS = 512

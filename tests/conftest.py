@@ -10,7 +10,7 @@ from tests.support.nvml import FakeNvml, build_nvml
 from tests.support.project import make_project
 from tests.support.server import Server, start_server
 
-pytest_plugins = ["tests.support.slurm"]
+pytest_plugins = ["tests.support.selection", "tests.support.slurm"]
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +29,24 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     running = start_server(tmp_path / "home", make_project(tmp_path / "project"), slots=1)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real `wildloop up` with one slot, for the tests of a file that kill it and its parts."""
+    folder = tmp_path_factory.mktemp("rough")
+    running = start_server(folder / "home", make_project(folder / "project"), slots=1)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def rough_server(rough: Server) -> Iterator[Server]:
+    """The same, alive and with nothing else to do."""
+    if rough.process.poll() is not None:
+        rough.launch()
+    rough.stop_all()
+    yield rough
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
 
-from examples.digits import train as digits
+from wildloop.examples.digits import train as digits
 
 EPOCHS = 5
 Values = Mapping[str, Any]

@@ -8,17 +8,17 @@ from dataclasses import replace
 import optuna
 
 from bench.search.problems import Problem
-from blocks.agents.baseline.config import Metric, ProjectFile, Train
-from blocks.agents.baseline.search import (
+from wildloop.blocks.agents.baseline.config import Metric, ProjectFile, Train
+from wildloop.blocks.agents.baseline.search import (
     Configuration,
     narrowed,
     near_configurations,
     random_configurations,
 )
-from blocks.agents.baseline.stages import search_shares
-from flows.models.evo import EvoSweepSpec, Failure, SamplerKind
-from flows.search.space import Space
-from flows.search.study import Study
+from wildloop.blocks.agents.baseline.stages import search_shares
+from wildloop.flows.models.evo import EvoSweepSpec, Failure, SamplerKind
+from wildloop.flows.search.space import Space
+from wildloop.flows.search.study import Study
 
 POPULATION = 4
 Strategy = Callable[[Problem, int, int], float]

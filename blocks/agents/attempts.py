@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from blocks.agents.base import AgentReply, ExitReason
-from blocks.agents.command import ENDED
-from blocks.agents.prices import Usage
-from blocks.agents.streams import Reading
-from blocks.agents.troubles import Trouble, classify, seconds_until_reset
-from blocks.launchers.local import LocalLauncher
+from wildloop.blocks.agents.base import AgentReply, ExitReason
+from wildloop.blocks.agents.prices import Usage
+from wildloop.blocks.agents.process import ENDED
+from wildloop.blocks.agents.resets import seconds_until_reset
+from wildloop.blocks.agents.streams import Reading
+from wildloop.blocks.agents.troubles import Trouble, classify
+from wildloop.blocks.launchers.local import LocalLauncher
 
 STOPPED = "stopped"
 DONE = "done"

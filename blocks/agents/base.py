@@ -1,6 +1,5 @@
 """The agent interface: a coding agent is called with a prompt and answers with text."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Literal
 
 from prefect.blocks.core import Block
 from pydantic import BaseModel, Field
+
+from wildloop.blocks.agents.masking import SHORTEST, is_secret
 
 KEPT_NAMES = frozenset(
     {
@@ -22,6 +23,7 @@ KEPT_NAMES = frozenset(
         "LOGNAME",
         "SHELL",
         "VIRTUAL_ENV",
+        "PYTHONPATH",
         "LD_LIBRARY_PATH",
         "MODULEPATH",
         "MODULESHOME",
@@ -40,17 +42,21 @@ KEPT_NAMES = frozenset(
     }
 )
 KEPT_PREFIXES = ("LC_", "CONDA_", "CUDA_", "SLURM", "XDG_", "LMOD_", "BASH_FUNC_")
-# A prefix may also cover a secret, as SLURM_JWT or CONDA_TOKEN.
-_SECRET = re.compile(
-    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|JWT|_KEY$|APIKEY|AUTH|COOKIE"
-    r"|(?:^|_)(?:PW|PASS|PAT|DSN)$|CONNECTION_STRING",
-    re.IGNORECASE,
-)
 # Prefect reads its settings in any case.
 _NEVER = ("PREFECT_", "WILDLOOP_")
-# Shorter values stand in harmless ones by chance.
-_SHORTEST_SECRET = 8
 
+# What an agent answers in: a reply with one of these has an answer in it.
+REPLY_TAGS = (
+    "summary",
+    "plan",
+    "promise",
+    "experiments",
+    "evo_sweep",
+    "reflection",
+    "continue",
+    "memories",
+    "change",
+)
 ExitReason = Literal["finished", "failed", "timeout", "interrupted", "rate_limited", "unreachable"]
 
 
@@ -132,11 +138,6 @@ class Agent(Block, ABC):
             yield line
 
 
-def is_secret(name: str) -> bool:
-    """Whether a variable of this name is likely to hold a secret."""
-    return _SECRET.search(name) is not None
-
-
 def agent_environment(
     base: Mapping[str, str], extra: Mapping[str, str], keep: Iterable[str] = ()
 ) -> dict[str, str]:
@@ -157,7 +158,7 @@ def agent_environment(
         for name, value in base.items()
         if name not in named
         and is_secret(name)
-        and len(value) >= _SHORTEST_SECRET
+        and len(value) >= SHORTEST
         # Names such as SSH_AUTH_SOCK tell where something lies.
         and not value.startswith("/")
     }

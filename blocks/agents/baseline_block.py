@@ -1,12 +1,11 @@
 """The built-in agent as a block: a command like any other, run by this interpreter."""
 
 import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from blocks.agents.base import AgentUnavailable
-from blocks.agents.command import ProcessAgent
+from wildloop.blocks.agents.base import AgentUnavailable
+from wildloop.blocks.agents.process import ProcessAgent
+from wildloop.blocks.interpreter import own_command
 
 PROJECT_FILE = "wildloop.toml"
 
@@ -22,12 +21,8 @@ class BaselineAgent(ProcessAgent):
     )
 
     def command_line(self) -> str:
-        """This interpreter with the agent's module; `-P`: the project's folder shadows nothing."""
-        return f"exec {shlex.quote(sys.executable)} -P -m blocks.agents.baseline"
-
-    def kept_variables(self) -> Sequence[str]:
-        """PYTHONPATH, by which Wildloop itself may have been found."""
-        return ("PYTHONPATH",)
+        """This interpreter with the agent's module; the project shadows nothing."""
+        return f"exec {shlex.join(own_command('wildloop.blocks.agents.baseline'))}"
 
     async def check(self, workdir: Path) -> str:
         """See `Agent.check`: the project must declare what to train and what to search."""

@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from blocks.agents.jsonl import Event
-from blocks.agents.live import EventShortener, shorten
-from blocks.agents.mcp import START_SECONDS, TOOL_SECONDS, claude_configuration
-from blocks.agents.prices import Usage
-from blocks.agents.stream_agent import StreamAgent
-from blocks.agents.streams import Reading, lenient, tool_line
+from wildloop.blocks.agents.jsonl import Event
+from wildloop.blocks.agents.live import EventShortener, shorten
+from wildloop.blocks.agents.mcp import START_SECONDS, TOOL_SECONDS, claude_configuration
+from wildloop.blocks.agents.prices import Usage
+from wildloop.blocks.agents.stream_agent import StreamAgent
+from wildloop.blocks.agents.streams import Reading, lenient, tool_line
 
 # Of a Claude Code session that Wildloop itself was started from: they are not for the agent.
 _OUTER = ("CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT", "CLAUDE_CODE_SESSION")

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from blocks.agents.jsonl import Event
-from blocks.agents.live import EventShortener, shorten
-from blocks.agents.mcp import codex_configuration
-from blocks.agents.prices import Usage
-from blocks.agents.stream_agent import StreamAgent
-from blocks.agents.streams import Reading, lenient
+from wildloop.blocks.agents.jsonl import Event
+from wildloop.blocks.agents.live import EventShortener, shorten
+from wildloop.blocks.agents.mcp import codex_configuration
+from wildloop.blocks.agents.prices import Usage
+from wildloop.blocks.agents.stream_agent import StreamAgent
+from wildloop.blocks.agents.streams import Reading, lenient
 
 PROVIDER = "wildloop"
 Sandbox = Literal["none", "workspace-write", "read-only"]

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
-from blocks.agents.jsonl import CHUNK_BYTES, Event, EventReader
+from wildloop.blocks.agents.jsonl import CHUNK_BYTES, Event, EventReader
 
 SHORT_LINE_CHARACTERS = 200
 OPEN_LINE_BYTES = 4 * SHORT_LINE_CHARACTERS

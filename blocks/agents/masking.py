@@ -1,14 +1,27 @@
 """Takes secrets out of stored files."""
 
 import os
+import re
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from uuid import uuid4
 
-from blocks.agents.base import is_secret
-from blocks.agents.jsonl import read_chunks
+from wildloop.blocks.agents.jsonl import read_chunks
 
-# Shorter values are no secrets; to take them out would only garble the file.
+# Shorter values are no secrets, or stand in harmless text by chance.
 SHORTEST = 8
+# A prefix may also cover a secret, as SLURM_JWT or CONDA_TOKEN.
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|JWT|_KEY$|APIKEY|AUTH|COOKIE"
+    r"|(?:^|_)(?:PW|PASS|PAT|DSN)$|CONNECTION_STRING",
+    re.IGNORECASE,
+)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable of this name is likely to hold a secret."""
+    return _SECRET.search(name) is not None
 
 
 def secret_values(variables: Mapping[str, str]) -> list[str]:
@@ -28,7 +41,8 @@ def mask_file(path: Path, secrets: Iterable[str]) -> bool:
     """Overwrite the secrets in a file with as many asterisks; whether there were any.
 
     In place and in bounded memory: whoever reads the file meanwhile keeps his place, and a crash
-    in between loses nothing. When the file was written last stays to be seen.
+    in between loses nothing. When the file was written last stays to be seen. A file that has
+    another name as well is replaced by a copy, so that what that name stands for stays as it is.
     """
     is_masked = False
     for secret in secrets:
@@ -36,6 +50,10 @@ def mask_file(path: Path, secrets: Iterable[str]) -> bool:
         found = list(_places(path, word))
         if found:
             is_masked, written = True, path.stat()
+            if written.st_nlink > 1:
+                copy = path.with_name(f".{uuid4().hex}")
+                shutil.copy2(path, copy)
+                copy.replace(path)
             with path.open("r+b") as file:
                 for place in found:
                     file.seek(place)

@@ -4,11 +4,11 @@ The token reaches the server by the environment that the agent's process has; it
 configuration and on no command line.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from blocks.launchers.processes import MARKER
+from wildloop.blocks.interpreter import own_command
+from wildloop.blocks.launchers.processes import MARKER
 
 NAME = "wildloop"
 # A busy host may take long to start it, and a slow API to answer.
@@ -25,8 +25,7 @@ VARIABLES = (
 
 def server_command() -> Sequence[str]:
     """The command that serves the tools, with the Python that this worker runs on."""
-    # -P: the agent's project, where it runs, must not shadow modules of ours.
-    return sys.executable, "-P", "-m", "shim.cli.main", "mcp"
+    return own_command("wildloop", "mcp")
 
 
 def claude_configuration() -> dict[str, Any]:

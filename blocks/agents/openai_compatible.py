@@ -11,15 +11,24 @@ from typing import ClassVar
 import httpx
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
-from blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable, is_secret
-from blocks.agents.jsonl import Event
-from blocks.agents.live import EventShortener, shorten
-from blocks.agents.prices import Usage
-from blocks.agents.stream_agent import StreamAgent
-from blocks.agents.streams import Reading, lenient
-from blocks.agents.tool_loop.client import is_loopback, request_headers
-from blocks.agents.tool_loop.settings import SECONDS, STARTED, LoopSettings, Secrets, to_environment
-from blocks.agents.tool_loop.wire import error_of
+from wildloop.blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
+from wildloop.blocks.agents.jsonl import Event
+from wildloop.blocks.agents.live import EventShortener, shorten
+from wildloop.blocks.agents.masking import is_secret
+from wildloop.blocks.agents.prices import Usage
+from wildloop.blocks.agents.stream_agent import StreamAgent
+from wildloop.blocks.agents.streams import Reading, lenient
+from wildloop.blocks.agents.tool_loop.client import request_headers
+from wildloop.blocks.agents.tool_loop.settings import (
+    SECONDS,
+    STARTED,
+    LoopSettings,
+    Secrets,
+    to_environment,
+)
+from wildloop.blocks.agents.tool_loop.wire import error_of
+from wildloop.blocks.interpreter import own_command
+from wildloop.blocks.proxies import async_transport_to
 
 OPENAI_URL = "https://api.openai.com/v1"
 CHECK_SECONDS = 15.0
@@ -176,8 +185,8 @@ class OpenAICompatible(StreamAgent):
         return headers
 
     def arguments(self) -> list[str]:
-        """See `StreamAgent.arguments`; `-P`: the project's folder shadows no module."""
-        return ["-P", "-m", "blocks.agents.tool_loop"]
+        """See `StreamAgent.arguments`; the project shadows no module."""
+        return own_command("wildloop.blocks.agents.tool_loop")[1:]
 
     def command_line(self) -> str:
         """The tool loop in place of the shell that starts it."""
@@ -189,8 +198,8 @@ class OpenAICompatible(StreamAgent):
         return to_environment(self._loop_settings(), self._secrets())
 
     def kept_variables(self) -> Sequence[str]:
-        """See `StreamAgent.kept_variables`; PYTHONPATH may be how Wildloop itself was found."""
-        return [*super().kept_variables(), "PYTHONPATH", self.api_key_variable]
+        """See `StreamAgent.kept_variables`; the key is the loop's own, which hides it."""
+        return [*super().kept_variables(), self.api_key_variable]
 
     def reading(self) -> "OpenAIReading":
         """See `StreamAgent.reading`."""
@@ -211,9 +220,9 @@ class OpenAICompatible(StreamAgent):
         url = f"{self.base_url}/models"
         around = {**os.environ, **self.variables()}.get(self.api_key_variable)
         headers = request_headers(self._secrets(around))
-        trust = not is_loopback(self.base_url)
+        transport = async_transport_to(self.base_url)
         try:
-            async with httpx.AsyncClient(timeout=CHECK_SECONDS, trust_env=trust) as client:
+            async with httpx.AsyncClient(timeout=CHECK_SECONDS, transport=transport) as client:
                 response = await client.get(url, headers=headers)
         except httpx.HTTPError as error:
             raise AgentUnavailable(

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from blocks.agents.command import ERRORS, read_reply
-from blocks.agents.jsonl import Event
-from blocks.agents.live import EventShortener, shorten
-from blocks.agents.mcp import opencode_configuration
-from blocks.agents.prices import Usage
-from blocks.agents.stream_agent import EVENTS, StreamAgent
-from blocks.agents.streams import Reading, lenient, tool_line
+from wildloop.blocks.agents.jsonl import Event
+from wildloop.blocks.agents.live import EventShortener, shorten
+from wildloop.blocks.agents.mcp import opencode_configuration
+from wildloop.blocks.agents.prices import Usage
+from wildloop.blocks.agents.process import ERRORS, read_reply
+from wildloop.blocks.agents.stream_agent import EVENTS, StreamAgent
+from wildloop.blocks.agents.streams import Reading, lenient, tool_line
 
 # OpenCode takes an answer that was cut off for an empty one and asks again at once, for ever.
 RUNAWAY_STEPS = 10

@@ -8,14 +8,16 @@ from prefect.blocks.core import Block, UnknownBlockType
 from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import ValidationError
 
-from blocks.agents.base import Agent, AgentUnavailable
-from blocks.agents.baseline_block import BaselineAgent
-from blocks.agents.claude_code import ClaudeCode
-from blocks.agents.codex import Codex
-from blocks.agents.command import CommandAgent
-from blocks.agents.openai_compatible import OpenAICompatible
-from blocks.agents.opencode import OpenCode
-from blocks.agents.stream_agent import StreamAgent
+from wildloop.blocks.agents.base import Agent, AgentUnavailable
+from wildloop.blocks.agents.baseline_block import BaselineAgent
+from wildloop.blocks.agents.claude_code import ClaudeCode
+from wildloop.blocks.agents.codex import Codex
+from wildloop.blocks.agents.command import CommandAgent, first_word
+from wildloop.blocks.agents.entry import AgentEntry
+from wildloop.blocks.agents.openai_compatible import OpenAICompatible
+from wildloop.blocks.agents.opencode import OpenCode
+from wildloop.blocks.agents.stream_agent import StreamAgent
+from wildloop.blocks.agents.table import KNOWN, agent_of, entries_with, known_by
 
 BASELINE = "baseline"
 COMMAND_PREFIX = "command:"
@@ -35,19 +37,27 @@ AGENT_BLOCKS: tuple[type[Agent], ...] = (
     *TOOLS.values(),
 )
 VALID = (
-    "give 'baseline', 'claude', 'opencode' or 'codex' (with a model: 'claude:<model>'), "
+    "give 'baseline', 'claude', 'opencode' or 'codex' (with a model: 'claude:<model>'), one of "
+    f"{', '.join(KNOWN)}, or of [agents.NAME] in wildloop.toml, "
     "'openai:<model>@<API URL>', 'command:<shell command>', or an agent block as "
     "'<block-type>/<name>', such as "
     "'wildloop-claude-code-agent/<name>'"
 )
 
 
-async def load_agent(name: str) -> Agent:
+def may_be_declared(name: str) -> bool:
+    """Whether a name may be that of a project's [agents.NAME], with a model or without."""
+    first = name.partition(":")[0]
+    return "/" not in first and first not in (BASELINE, "openai", "command", *TOOLS)
+
+
+async def load_agent(name: str, declared: Mapping[str, AgentEntry] | None = None) -> Agent:
     """The agent that a name stands for.
 
     `baseline`; `claude`, `opencode`, `codex`, each with `:<model>` after it or without;
     `openai:<model>@<API URL>`, without the URL OpenAI's own;
-    `command:<shell command>`; `<block-type>/<block-name>` for a saved block.
+    `command:<shell command>`; `<block-type>/<block-name>` for a saved block; a name of the table
+    of known commands, or of `declared`, the [agents.NAME] of the project.
 
     Raises:
         AgentUnavailable: the name stands for none, or the Prefect API does not answer.
@@ -63,11 +73,25 @@ async def load_agent(name: str) -> Agent:
         command = name.removeprefix(COMMAND_PREFIX).strip()
         if not command:
             raise AgentUnavailable("agent 'command:' names no command: write command:my-agent")
-        return CommandAgent(command=command)
+        known = known_by(first_word(command))
+        passed = list(known.passed) if known is not None else []
+        return CommandAgent(command=command, pass_variables=passed)
+    if (entry := entries_with(declared or {}).get(tool)) is not None and may_be_declared(name):
+        return _entry(entry, tool, model.strip() if colon else None)
     kind, _, block_name = name.partition("/")
     if not kind or not block_name or "/" in block_name:
         raise AgentUnavailable(f"unknown agent '{name}': {VALID}")
     return await _load_block(name)
+
+
+def _entry(entry: AgentEntry, name: str, model: str | None) -> Agent:
+    if model == "":
+        raise AgentUnavailable(f"agent '{name}:' names no model: write {name}:<model>, or {name}")
+    if model is not None and entry.model_option is None:
+        raise AgentUnavailable(
+            f"agent '{name}' takes no model: give [agents.{name}] model_option in wildloop.toml"
+        )
+    return agent_of(entry, model)
 
 
 def _tool(kind: type[StreamAgent], name: str, model: str | None) -> StreamAgent:

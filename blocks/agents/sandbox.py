@@ -3,17 +3,15 @@
 import os
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from blocks.agents.base import AgentUnavailable
+from wildloop.blocks.agents.base import AgentUnavailable
+from wildloop.blocks.bubblewrap import PROGRAM, fault
 
-PROGRAM = "bwrap"
-PROBE_SECONDS = 20.0
 Mode = Literal["off", "auto", "on"]
 # Below the home folder: what lets its reader act in the user's name.
 SECRETS = (
@@ -174,22 +172,7 @@ def probe(sandbox: Sandbox, workdir: Path, env: Mapping[str, str]) -> str | None
     if program is None:
         return MISSING
     command = [program, *arguments(sandbox, workdir, workdir, env), "--", "true"]
-    try:
-        done = subprocess.run(
-            command,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"bubblewrap does not start ({error})"
-    if done.returncode == 0:
-        return None
-    said = done.stderr.decode("utf-8", "replace").strip()
-    about_rights = any(word in said for word in ("ermission", "not permitted", "namespace"))
-    return f"bubblewrap failed ({said})" + (f": {FORBIDDEN}" if about_rights else "")
+    return fault(command, env, for_rights=FORBIDDEN)
 
 
 def arguments(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from blocks.agents.jsonl import Event, read_events
+from wildloop.blocks.agents.jsonl import Event, read_events
 
 EVENTS = "events.jsonl"
 MAX_COMMANDS = 5000

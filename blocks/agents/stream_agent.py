@@ -18,7 +18,7 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurr
 from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from pydantic import Field, SecretStr
 
-from blocks.agents.attempts import (
+from wildloop.blocks.agents.attempts import (
     DONE,
     ENDS,
     PASSING,
@@ -31,26 +31,21 @@ from blocks.agents.attempts import (
     together,
     verdict,
 )
-from blocks.agents.base import (
+from wildloop.blocks.agents.base import (
     AgentReply,
     AgentRequest,
     AgentUnavailable,
     agent_environment,
 )
-from blocks.agents.command import (
-    FOLLOW_SECONDS,
-    ProcessAgent,
-    Watch,
-    end_call,
-)
-from blocks.agents.live import EventShortener
-from blocks.agents.masking import mask, secret_values
-from blocks.agents.prices import Price, Usage, estimate_cost, price_of
-from blocks.agents.streams import Reading, clean, read_stream
-from blocks.agents.version import tool_version
-from blocks.agents.watch import StreamWatch
-from blocks.launchers.base import ProcessStatus
-from blocks.launchers.record import RECORD
+from wildloop.blocks.agents.live import EventShortener
+from wildloop.blocks.agents.masking import mask, secret_values
+from wildloop.blocks.agents.prices import Price, Usage, estimate_cost, price_of
+from wildloop.blocks.agents.process import FOLLOW_SECONDS, ProcessAgent, Watch, end_call
+from wildloop.blocks.agents.streams import Reading, clean, read_stream
+from wildloop.blocks.agents.version import tool_version
+from wildloop.blocks.agents.watch import StreamWatch
+from wildloop.blocks.launchers.base import ProcessStatus
+from wildloop.blocks.launchers.record import RECORD
 
 EVENTS = "events.jsonl"
 LEAST_PATIENCE_SECONDS = 60.0

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from blocks.agents.jsonl import Event, EventReader, read_events
-from blocks.agents.live import shorten
-from blocks.agents.prices import Usage
+from wildloop.blocks.agents.jsonl import Event, EventReader, read_events
+from wildloop.blocks.agents.live import shorten
+from wildloop.blocks.agents.prices import Usage
 
 Model = TypeVar("Model", bound=BaseModel)
 # The argument of a tool that says most, first found first shown.

@@ -5,8 +5,8 @@ import os
 import signal
 from pathlib import Path
 
-from blocks.agents.base import AgentUnavailable
-from blocks.agents.live import shorten
+from wildloop.blocks.agents.base import AgentUnavailable
+from wildloop.blocks.agents.live import shorten
 
 VERSION_SECONDS = 30.0
 

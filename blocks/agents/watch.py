@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from blocks.agents.command import Ending, Watch
-from blocks.agents.jsonl import EventReader, read_chunks
-from blocks.agents.streams import Reading
+from wildloop.blocks.agents.jsonl import EventReader, read_chunks
+from wildloop.blocks.agents.process import Ending, Watch
+from wildloop.blocks.agents.streams import Reading
 
 
 class StreamWatch(Watch):

@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict, Field
 
-from blocks.cluster.gpu import GpuReader
-from blocks.cluster.models import Gpu, GpuProcess
+from wildloop.blocks.cluster.gpu import GpuReader
+from wildloop.blocks.cluster.models import Gpu, GpuProcess
 
 # A desktop's windows, a browser, a login screen: they leave a training run what it needs.
 DISPLAY_MIB = 200.0

@@ -7,9 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from blocks.cluster.gpu import GpuReading, read_gpus
-from blocks.cluster.models import Cluster, ClusterDetails, ClusterType, Gpu
-from blocks.cluster.slurm import SlurmReading, read_slurm
+from wildloop.blocks.cluster.gpu import GpuReading, read_gpus
+from wildloop.blocks.cluster.models import Cluster, ClusterDetails, ClusterType, Gpu
+from wildloop.blocks.cluster.slurm import SlurmReading, read_slurm
 
 SURE, LIKELY, GUESS = 0.95, 0.8, 0.5
 

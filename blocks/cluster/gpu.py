@@ -15,7 +15,7 @@ from typing import Any
 
 import pynvml
 
-from blocks.cluster.models import Gpu, GpuProcess
+from wildloop.blocks.cluster.models import Gpu, GpuProcess
 
 MIB = 1024 * 1024
 NVML_SECONDS = 20.0

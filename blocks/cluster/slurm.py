@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
-from blocks.cluster.models import Partition
+from wildloop.blocks.cluster.models import Partition
 
 COMMAND_SECONDS = 5.0
 SINFO = ("sinfo", "--noheader", "--Node", "--format=%N|%R|%a|%T|%G|%l")

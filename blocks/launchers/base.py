@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from blocks.launchers.slurm_options import SlurmOverride
+from wildloop.blocks.launchers.slurm_options import SlurmOverride
 
 
 class LaunchFailed(Exception):

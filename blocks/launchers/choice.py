@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from blocks.launchers.base import Launcher
-from blocks.launchers.local import LocalLauncher
-from blocks.launchers.record import RECORD
-from blocks.launchers.slurm import SlurmLauncher
-from blocks.launchers.slurm_compute import SlurmCompute
-from blocks.launchers.slurm_record import is_slurm_launch
+from wildloop.blocks.launchers.base import Launcher
+from wildloop.blocks.launchers.local import LocalLauncher
+from wildloop.blocks.launchers.record import RECORD
+from wildloop.blocks.launchers.slurm import SlurmLauncher
+from wildloop.blocks.launchers.slurm_compute import SlurmCompute
+from wildloop.blocks.launchers.slurm_record import is_slurm_launch
 
 
 class Launchers:

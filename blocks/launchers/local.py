@@ -16,15 +16,26 @@ from uuid import uuid4
 
 import psutil
 
-from blocks.launchers import processes
-from blocks.launchers.base import (
+from wildloop.blocks.launchers import processes
+from wildloop.blocks.launchers.base import (
     Launcher,
     LaunchFailed,
     LaunchSpec,
     ProcessState,
     ProcessStatus,
 )
-from blocks.launchers.record import EXIT_CODE, RECORD, ProcessRecord, read_exit_code, read_record
+from wildloop.blocks.launchers.memory import peak_followed
+from wildloop.blocks.launchers.record import (
+    EXIT_CODE,
+    RECORD,
+    ProcessRecord,
+    open_to_append,
+    read_exit_code,
+    read_left,
+    read_record,
+    write_exit_code,
+    write_peak_memory,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +50,13 @@ WARN_SECONDS = 10.0
 # launcher leaves no unrecorded process; the hard link makes the claim of the folder atomic. The
 # launcher hears of it by the pipe, at the moment from which a signal ends the command. The wrapper
 # handles signals rather than ignoring them, since the command would inherit the latter, but at the
-# end it ignores them, or a stop that comes then would end `mv`. Its own notices ("Killed") stay
-# out of the log.
+# end it ignores them, or a stop that comes then would end `mv`; on a full disk it waits for room,
+# for an hour at most. Orphans of the command become its children (see `adopt_orphans`): it notes
+# those that are left, which nothing else tells where they have cleared their environment and left
+# the session. Its own notices ("Killed") stay out of the log.
 WRAPPER = r"""
 trap : TERM INT HUP
-folder=$1 command=$2 marker=$3 boot=$4 host=$5 pipe=$6
+folder=$1 command=$2 marker=$3 boot=$4 host=$5 pipe=$6 kills=$7
 now=${EPOCHREALTIME:-$(date +%s)}
 now=${now/,/.}
 if [ -n "$boot" ]; then
@@ -71,18 +84,44 @@ eval "exec $log>&2 2>/dev/null"
 )
 code=$?
 trap '' TERM INT HUP
-for attempt in 1 2 3; do
+if [ "$code" = 137 ] && [ -n "$kills" ]; then
+  while read -r name value; do
+    [ "$name" = oom_kill ] && printf '%s\n' $((value - kills)) > "$folder/oom_kills"
+  done 2>/dev/null < /proc/vmstat
+fi
+if [ -n "$boot" ]; then
+  read -r -a left 2>/dev/null < "/proc/$$/task/$$/children"
+  for child in "${left[@]}"; do
+    read -r stat 2>/dev/null < "/proc/$child/stat" || continue
+    set -- ${stat##*) }
+    printf '%s %s\n' "$child" "${20}"
+  done > "$folder/left"
+  [ -s "$folder/left" ] || PATH="$PATH:/usr/bin:/bin" rm -f "$folder/left"
+fi
+times > "$folder/cpu_times"
+for attempt in {1..3600}; do
   printf '%s\n' "$code" > "$folder/exit_code.tmp" &&
   PATH="$PATH:/usr/bin:/bin" mv -f "$folder/exit_code.tmp" "$folder/exit_code" && break
+  [ -d "$folder" ] || break
+  PATH="$PATH:/usr/bin:/bin" sleep 1
 done
+exit "$code"
 """
 
 
 class LocalLauncher(Launcher):
-    """Launches on this host. Holds no state: all of it lies in the record folders."""
+    """Launches on this host. Its state lies in the record folders, but for what a child told.
+
+    A command may write whatever it likes into its folder. How a wrapper ended that this process
+    has started is known from the kernel, and stands above any file.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[Path, int] = {}
 
     async def launch(self, spec: LaunchSpec) -> ProcessStatus:
         """Start the command; see `Launcher.launch`."""
+        self._told.pop(spec.folder, None)
         launching = asyncio.ensure_future(asyncio.to_thread(_launch, spec))
         try:
             return await asyncio.shield(launching)
@@ -95,27 +134,55 @@ class LocalLauncher(Launcher):
 
     async def status(self, folder: Path) -> ProcessStatus:
         """What became of the command; see `Launcher.status`."""
-        return _status(folder)
+        return self._status(folder)
 
     async def wait(self, folder: Path, timeout_seconds: float | None = None) -> ProcessStatus:
         """Wait for the end; see `Launcher.wait`."""
         record = _record(folder)
         if record is not None:
-            _status(folder)
+            self._status(folder)
             with suppress(TimeoutError):
-                async with asyncio.timeout(timeout_seconds):
-                    await _wrapper_end(record)
-        return _status(folder)
+                async with asyncio.timeout(timeout_seconds), peak_followed(folder, record.pid):
+                    self._note(folder, await _wrapper_end(record))
+        return self._status(folder)
 
     async def stop(self, folder: Path, grace_seconds: float = 5.0) -> ProcessStatus:
         """End the whole tree; see `Launcher.stop`."""
         record = _record(folder)
         if record is None:
-            return _status(folder)
-        _status(folder)
-        await _end_tree(record, grace_seconds)
-        processes.reap(record)
-        return _status(folder)
+            return self._status(folder)
+        self._status(folder)
+        await _end_tree(record, grace_seconds, folder)
+        self._note(folder, processes.reap(record))
+        status = self._status(folder)
+        # Nobody is left who could write another one.
+        if status.exit_code is not None and status.state is ProcessState.EXITED:
+            write_exit_code(folder, status.exit_code)
+        elif status.state is ProcessState.LOST:
+            (folder / EXIT_CODE).unlink(missing_ok=True)
+        return status
+
+    def _note(self, folder: Path, collected: processes.Collected | None) -> None:
+        """Keep what the kernel has told of the wrapper, which it tells once."""
+        if collected is None:
+            return
+        self._told[folder] = collected.status
+        if collected.peak_memory is not None:
+            write_peak_memory(folder, collected.peak_memory)
+
+    def _status(self, folder: Path) -> ProcessStatus:
+        found, told = _status(folder), self._told.get(folder)
+        if told is None or found.state is ProcessState.ABSENT or found.exit_code == told:
+            return found
+        # A wrapper that was killed has written nothing.
+        is_lost = told < 0
+        return found.model_copy(
+            update={
+                "state": ProcessState.LOST if is_lost else ProcessState.EXITED,
+                "exit_code": None if is_lost else told,
+                "ended_at": found.ended_at or time.time(),
+            }
+        )
 
 
 def _launch(spec: LaunchSpec) -> ProcessStatus:
@@ -153,11 +220,13 @@ def _spawn(spec: LaunchSpec) -> int:
     try:
         with (
             (spec.stdin or Path(os.devnull)).open("rb") as stdin,
-            spec.log.open("ab", buffering=0) as log,
-            (spec.stderr or spec.log).open("ab", buffering=0) as stderr,
+            os.fdopen(open_to_append(spec.log), "ab", buffering=0) as log,
+            os.fdopen(open_to_append(spec.stderr or spec.log), "ab", buffering=0) as stderr,
         ):
             arguments = [str(spec.folder.absolute()), spec.command, marker]
+            kills = processes.oom_kills()
             arguments += [processes.boot_id(), socket.gethostname(), str(writing)]
+            arguments += ["" if kills is None else str(kills)]
             wrapper = subprocess.Popen(
                 # -p: BASH_ENV and the like are for the command, not for the wrapper.
                 [bash, "-p", "-c", WRAPPER, "wildloop", *arguments],
@@ -168,6 +237,8 @@ def _spawn(spec: LaunchSpec) -> int:
                 stderr=stderr,
                 start_new_session=True,
                 pass_fds=(writing,),
+                # No more than a system call.
+                preexec_fn=processes.adopt_orphans,
             )
         os.close(writing)
         writing = -1
@@ -215,7 +286,7 @@ def _status(folder: Path) -> ProcessStatus:
     # like a loss.
     alive = record is not None and processes.is_alive(record)
     known = {"pid": record.pid, "started_at": record.started_at} if record else {}
-    if (end := read_exit_code(folder)) is not None:
+    if not alive and (end := read_exit_code(folder)) is not None:
         code, ended_at = end
         return ProcessStatus(state=ProcessState.EXITED, exit_code=code, ended_at=ended_at, **known)
     if alive:
@@ -234,14 +305,18 @@ def _is_elsewhere(record: ProcessRecord) -> bool:
     return record.boot != processes.boot_id() and record.host != socket.gethostname()
 
 
-async def _wrapper_end(record: ProcessRecord) -> None:
-    """Return when the wrapper has ended: at once on Linux, by a short poll elsewhere."""
+async def _wrapper_end(record: ProcessRecord) -> processes.Collected | None:
+    """Return when the wrapper has ended: at once on Linux, by a short poll elsewhere.
+
+    Returns:
+        What the kernel tells of it if it was a child of this process; see `processes.reap`.
+    """
     pause = FIRST_POLL_SECONDS
     while processes.is_alive(record):
         if not await _exit_notice(record):
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, POLL_SECONDS)
-    processes.reap(record)
+    return processes.reap(record)
 
 
 async def _exit_notice(record: ProcessRecord) -> bool:
@@ -264,11 +339,11 @@ async def _exit_notice(record: ProcessRecord) -> bool:
     return True
 
 
-async def _end_tree(record: ProcessRecord, grace_seconds: float) -> None:
+async def _end_tree(record: ProcessRecord, grace_seconds: float, folder: Path) -> None:
     began, pause = time.monotonic(), FIRST_POLL_SECONDS
     warned: set[int] = set()
     denied: set[int] = set()
-    living = await asyncio.to_thread(processes.members, record)
+    living = await asyncio.to_thread(processes.members, record, read_left(folder))
     if living:
         _terminate(record, living)
     while living:
@@ -281,7 +356,7 @@ async def _end_tree(record: ProcessRecord, grace_seconds: float) -> None:
             logger.warning("processes %s do not end after KILL", sorted(stuck))
         await asyncio.sleep(max(FIRST_POLL_SECONDS, min(pause, -late)) if late < 0 else pause)
         pause = max(pause, min(pause * 1.5, POLL_SECONDS))
-        living = await asyncio.to_thread(processes.members, record)
+        living = await asyncio.to_thread(processes.members, record, read_left(folder))
         living = [one for one in living if one.pid not in denied]
     if denied:
         logger.warning("processes %s belong to another user: they were left alive", sorted(denied))

@@ -6,9 +6,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from blocks.launchers.base import Launcher, LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
-from blocks.launchers.record import read_exit_code
-from blocks.launchers.slurm_commands import (
+from wildloop.blocks.launchers.base import (
+    Launcher,
+    LaunchFailed,
+    LaunchSpec,
+    ProcessState,
+    ProcessStatus,
+)
+from wildloop.blocks.launchers.record import read_exit_code
+from wildloop.blocks.launchers.slurm_commands import (
     JobView,
     SlurmSilent,
     cancel_job,
@@ -16,8 +22,8 @@ from blocks.launchers.slurm_commands import (
     ended_job,
     list_jobs,
 )
-from blocks.launchers.slurm_compute import SlurmCompute
-from blocks.launchers.slurm_record import (
+from wildloop.blocks.launchers.slurm_compute import SlurmCompute
+from wildloop.blocks.launchers.slurm_record import (
     END,
     FINAL,
     INTENT,
@@ -32,15 +38,22 @@ from blocks.launchers.slurm_record import (
     write,
     write_text,
 )
-from blocks.launchers.slurm_submit import (
+from wildloop.blocks.launchers.slurm_submit import (
     RETRY_SECONDS,
     find_submitted,
     job_id_of,
     submission_lock,
     submit_launch,
 )
-from blocks.launchers.slurm_verdict import alive, ended, final_of, is_settled, last_end, unanswered
-from blocks.launchers.slurm_watch import POLL_SECONDS, JobWatch, Seen
+from wildloop.blocks.launchers.slurm_verdict import (
+    alive,
+    ended,
+    final_of,
+    is_settled,
+    last_end,
+    unanswered,
+)
+from wildloop.blocks.launchers.slurm_watch import POLL_SECONDS, JobWatch, Seen
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from blocks.launchers.base import LaunchFailed
+from wildloop.blocks.launchers.base import LaunchFailed
 
 COMMAND_SECONDS = 20.0
 SUBMIT_SECONDS = 60.0

@@ -3,7 +3,7 @@
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from blocks.launchers.slurm_options import (
+from wildloop.blocks.launchers.slurm_options import (
     Gres,
     Memory,
     Name,

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from blocks.launchers.record import EXIT_CODE
+from wildloop.blocks.launchers.record import EXIT_CODE
 
 LOCK = "slurm.lock"
 INTENT = "slurm_intent.json"

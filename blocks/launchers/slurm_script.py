@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from blocks.launchers.base import LaunchSpec
-from blocks.launchers.processes import MARKER
-from blocks.launchers.slurm_record import Intent
+from wildloop.blocks.launchers.base import LaunchSpec
+from wildloop.blocks.launchers.processes import MARKER
+from wildloop.blocks.launchers.slurm_record import Intent
 
 # Kept from an outer job or a site's defaults; all else of theirs would change what is asked for.
 _KEPT = frozenset(

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from blocks.launchers.base import LaunchFailed, LaunchSpec
-from blocks.launchers.slurm_commands import SlurmSilent, find_job, submit
-from blocks.launchers.slurm_options import SlurmOverride, sbatch_options
-from blocks.launchers.slurm_record import (
+from wildloop.blocks.launchers.base import LaunchFailed, LaunchSpec
+from wildloop.blocks.launchers.slurm_commands import SlurmSilent, find_job, submit
+from wildloop.blocks.launchers.slurm_options import SlurmOverride, sbatch_options
+from wildloop.blocks.launchers.slurm_record import (
     INTENT,
     JOB,
     LOCK,
@@ -27,7 +27,11 @@ from blocks.launchers.slurm_record import (
     write,
     write_text,
 )
-from blocks.launchers.slurm_script import batch_script, calls_sbatch, submission_environment
+from wildloop.blocks.launchers.slurm_script import (
+    batch_script,
+    calls_sbatch,
+    submission_environment,
+)
 
 logger = logging.getLogger(__name__)
 

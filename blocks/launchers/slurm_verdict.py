@@ -1,9 +1,9 @@
 """What Slurm's view of a job and the job's own records say together."""
 
-from blocks.launchers.base import ProcessState, ProcessStatus
-from blocks.launchers.slurm_commands import JobView
-from blocks.launchers.slurm_record import End, Final, Start
-from blocks.launchers.slurm_watch import Seen
+from wildloop.blocks.launchers.base import ProcessState, ProcessStatus
+from wildloop.blocks.launchers.slurm_commands import JobView
+from wildloop.blocks.launchers.slurm_record import End, Final, Start
+from wildloop.blocks.launchers.slurm_watch import Seen
 
 # An end without the job's own record counts after this long: shared file systems lag, and Slurm
 # may put a preempted job back into the queue.

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from blocks.launchers.slurm_commands import JobView, SlurmSilent
+from wildloop.blocks.launchers.slurm_commands import JobView, SlurmSilent
 
 POLL_SECONDS = 0.5
 QUIET_SECONDS = 5.0
@@ -68,7 +68,7 @@ class JobWatch:
                 self._next = min(self._next, now + POLL_SECONDS)
                 self._pause = POLL_SECONDS
             seen = self._seen.get(job_id)
-            if self._asking is None and now < self._next:
+            if not self._is_asking and now < self._next:
                 if self._silence is not None:
                     raise SlurmSilent(str(self._silence)) from self._silence
                 if seen is not None:
@@ -86,16 +86,17 @@ class JobWatch:
             if self._silence is None and seen is not None and seen.asked_at >= began:
                 return seen
 
+    @property
+    def _is_asking(self) -> bool:
+        # Not by a callback: who comes between a call's end and its callback would never let it run.
+        return self._asking is not None and not self._asking.done()
+
     async def _poll(self) -> None:
         """Join the call in flight, or make one."""
-        if self._asking is None:
+        if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._refresh())
-            self._asking.add_done_callback(self._done)
         # One of many waiters being cancelled must not take the answer from the others.
         await asyncio.shield(self._asking)
-
-    def _done(self, _: "asyncio.Task[None]") -> None:
-        self._asking = None
 
     async def _refresh(self) -> None:
         began = self._clock()

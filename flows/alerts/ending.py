@@ -2,11 +2,11 @@
 
 import re
 
-from blocks.cluster.contention import last_error, names_gpu_memory
-from flows.models.alert import CONTINUE, RERUN, AlertKind, Finding, Severity
+from wildloop.blocks.cluster.contention import last_error, names_gpu_memory
+from wildloop.flows.models.alert import CONTINUE, RERUN, AlertKind, Finding, Severity
+from wildloop.flows.run.signals import MEMORY_SPENT, NOT_FOR_MEMORY
 
 KILLED = 137
-SHOWN = 200
 _GPU_LOST = re.compile(
     r"fallen off the bus|GPU is lost|NVRM: Xid|[Uu]ncorrectable (?:NVLink|ECC) error"
     r"|cudaErrorECCUncorrectable|CUDA_ERROR_ECC_UNCORRECTABLE|NVML_ERROR_GPU_IS_LOST"
@@ -78,12 +78,8 @@ def out_of_memory(message: str, exit_code: int | None, log_tail: str) -> str | N
         return "the GPU ran out of memory"
     if _MEMORY.search(said) or "OUT_OF_MEMORY" in message:
         return "the host ran out of memory"
-    if exit_code == KILLED and "TIMEOUT" not in message:
+    if MEMORY_SPENT in message:
+        return "the host ran out of memory"
+    if exit_code == KILLED and "TIMEOUT" not in message and NOT_FOR_MEMORY not in message:
         return "killed, most likely because the host ran out of memory"
     return None
-
-
-def last_line(log_tail: str) -> str:
-    """The last line with text, printable, at most 200 characters."""
-    lines = [line.strip() for line in log_tail.split("\n") if line.strip()]
-    return "".join(char for char in lines[-1] if char.isprintable())[:SHOWN] if lines else ""

@@ -3,8 +3,8 @@
 from collections import deque
 from statistics import median
 
-from flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
-from flows.project import AlertsConfig
+from wildloop.flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
+from wildloop.flows.project import AlertsConfig
 
 GAPS = 50
 GB = 1e9

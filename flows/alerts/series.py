@@ -16,9 +16,9 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from flows.metrics.series import Sample
-from flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
-from flows.project import AlertsConfig, MetricConfig
+from wildloop.flows.metrics.series import Sample
+from wildloop.flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
+from wildloop.flows.project import AlertsConfig, MetricConfig
 
 WINDOW = 50
 LEAST_POINTS = 10

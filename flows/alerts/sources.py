@@ -2,19 +2,16 @@
 
 from pathlib import Path
 
-from flows.alerts.series import SeriesWatch
-from flows.metrics.jsonl import JsonlReader
-from flows.metrics.mlflow import MlflowReader
-from flows.metrics.owner import term_of
-from flows.metrics.reader import MetricReader
-from flows.metrics.sources import find_sources
-from flows.metrics.tensorboard import TensorboardReader
-from flows.metrics.walk import Located
-from flows.metrics.wandb import WandbReader
-from flows.models.alert import Finding
-from flows.models.metrics import SourceKind
-from flows.paths import RunPaths
-from flows.project import AlertsConfig, MetricConfig
+from wildloop.flows.alerts.series import SeriesWatch
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.metrics.jsonl import JsonlReader
+from wildloop.flows.metrics.owner import term_of
+from wildloop.flows.metrics.reader import MetricReader
+from wildloop.flows.metrics.readers import reader_of
+from wildloop.flows.metrics.sources import find_sources
+from wildloop.flows.metrics.walk import Located
+from wildloop.flows.models.alert import Finding
+from wildloop.flows.project import AlertsConfig, MetricConfig
 
 # A run that is taken up again has its past judged anew, but no more of it than this.
 TAIL_BYTES = 4 * 1024 * 1024
@@ -74,7 +71,7 @@ class MetricsWatch:
         self._searched_at = now
         for located in find_sources(term, self._workdir).located:
             if located not in self._trackers:
-                self._trackers[located] = self._source(_reader(located))
+                self._trackers[located] = self._source(reader_of(located, TAIL_BYTES))
 
     def _source(self, reader: MetricReader) -> "_Source":
         return _Source(reader, self._config, self._primary)
@@ -102,16 +99,6 @@ class _Source:
             self.seen += 1
             found += self._series.see([sample])
         return found
-
-
-def _reader(located: Located) -> MetricReader:
-    match located.kind:
-        case SourceKind.WANDB:
-            return WandbReader(located.path, TAIL_BYTES)
-        case SourceKind.TENSORBOARD:
-            return TensorboardReader(located.path, TAIL_BYTES)
-        case _:
-            return MlflowReader(located.path, TAIL_BYTES)
 
 
 def _is_due(last: float | None, every: float, now: float) -> bool:

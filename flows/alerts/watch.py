@@ -13,16 +13,17 @@ from typing import Protocol
 import httpx
 from prefect.logging import get_logger
 
-from blocks.launchers.base import ProcessStatus
-from flows.alerts.ending import end_finding, gpu_lost, last_line, lost_gpu
-from flows.alerts.machine import DiskWatch, SilenceWatch
-from flows.alerts.sources import MetricsWatch
-from flows.attempts import log_tail
-from flows.errors import InvalidRequest, WildloopError
-from flows.execution import Execution, Outcome
-from flows.models.alert import STOP, Alert, Finding
-from flows.paths import RunPaths
-from flows.project import AlertsConfig, MetricConfig, ProjectConfig, load_project
+from wildloop.blocks.launchers.base import ProcessStatus
+from wildloop.flows.alerts.ending import end_finding, gpu_lost, lost_gpu
+from wildloop.flows.alerts.machine import DiskWatch, SilenceWatch
+from wildloop.flows.alerts.sources import MetricsWatch
+from wildloop.flows.errors import InvalidRequest, WildloopError
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.models.alert import STOP, Alert, Finding
+from wildloop.flows.project import AlertsConfig, MetricConfig, ProjectConfig, load_project
+from wildloop.flows.run.attempts import log_tail
+from wildloop.flows.run.execution import Execution, Outcome
+from wildloop.flows.text.log_end import last_line
 
 LOOK_SECONDS = 3.0
 DISK_SECONDS = 30.0

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.guards import places
-from flows.guards.patterns import matching
+from wildloop.flows.guards import places
+from wildloop.flows.guards.patterns import matching
 
 COPY_BYTES = 64 * 1024 * 1024
 COPIES_BYTES = 512 * 1024 * 1024

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient
 
-from flows.guards.baseline import Baseline, copies_folder, take_baseline
-from flows.guards.protected import ProtectedFiles
-from flows.paths import SessionPaths
-from flows.store import artifacts
+from wildloop.flows.files.paths import SessionPaths
+from wildloop.flows.guards.baseline import Baseline, copies_folder, take_baseline
+from wildloop.flows.guards.protected import ProtectedFiles
+from wildloop.flows.store import artifacts
 
 PREFIX = "protected-"
 SHOWN_FILES = 200

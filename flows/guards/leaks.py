@@ -5,8 +5,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from blocks.agents.masking import SHORTEST, mask_file
-from flows.git_process import GitError, git_line, run_git
+from wildloop.blocks.agents.masking import SHORTEST, mask_file
+from wildloop.flows.git.process import GitError, git_line, run_git
 
 SEARCHED_BYTES = 64 * 1024 * 1024
 MOST_COMMITS = 50

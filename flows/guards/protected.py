@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from flows.guards import places
-from flows.guards.baseline import Baseline, ProtectedFile
-from flows.guards.patterns import TooManyFiles, matching
-from flows.paths import make_ignored
+from wildloop.flows.files.paths import make_ignored
+from wildloop.flows.guards import places
+from wildloop.flows.guards.baseline import Baseline, ProtectedFile
+from wildloop.flows.guards.patterns import TooManyFiles, matching
 
 # Two writes within a tick of the file system's clock leave the same time.
 CLOCK_TICK_NS = 2_000_000_000

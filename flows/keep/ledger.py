@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.keep.decide import sample_sd
-from flows.models.keep import ResultRow, Verdict
-from flows.redaction import redact
+from wildloop.flows.keep.decide import estimate_in
+from wildloop.flows.models.keep import ResultRow, Verdict
+from wildloop.flows.text.redaction import redact
 
 DESCRIPTION_LENGTH = 300
 COLUMNS = tuple(ResultRow.model_fields)
@@ -17,22 +17,27 @@ COLUMNS = tuple(ResultRow.model_fields)
 def row_of(verdict: Verdict) -> ResultRow:
     """The row of a decision."""
     shown, best, test = verdict.candidate, verdict.against, verdict.comparison
+    ours = estimate_in(shown) if shown is not None else None
+    theirs = estimate_in(best) if best is not None else None
     return ResultRow(
         commit=(verdict.commit or "")[:12],
-        metric=shown.mean if shown is not None and shown.n else None,
+        metric=ours.mean if ours is not None else None,
         memory=shown.memory_mb if shown is not None else None,
         status=verdict.status,
         description=plain(verdict.description),
         iteration=verdict.iteration,
-        n=shown.n if shown is not None else 0,
-        sd=sample_sd(shown.values) if shown is not None else None,
-        best_mean=best.mean if best is not None and best.n else None,
-        best_n=best.n if best is not None else None,
+        n=ours.n if ours is not None else 0,
+        sd=ours.sd if ours is not None else None,
+        best_mean=theirs.mean if theirs is not None else None,
+        best_sd=theirs.sd if theirs is not None else None,
+        best_n=theirs.n if theirs is not None else None,
         gain=test.gain if test is not None else None,
         p=test.p if test is not None else None,
+        limit=test.limit if test is not None else None,
         test=test.test if test is not None else "",
         seeds=plain(",".join(shown.seeds)) if shown is not None else "",
         configuration=plain(shown.configuration) if shown is not None else "",
+        level=shown.level.value if shown is not None else "",
         reverted_by=(verdict.reverted_by or "")[:12],
         tag=verdict.tag or "",
         why=plain(verdict.why),

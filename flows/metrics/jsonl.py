@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from flows.metrics.reader import FileReader
-from flows.metrics.series import Sample, is_name, is_number, number
-from flows.models.metrics import SourceKind
-from flows.models.run import MetricPoint
+from wildloop.flows.metrics.reader import FileReader
+from wildloop.flows.metrics.series import Sample, is_name, is_number, number
+from wildloop.flows.models.metrics import SourceKind
+from wildloop.flows.models.run import MetricPoint
 
 STEP_KEYS = ("step", "global_step", "epoch", "iteration")
 TIME_KEYS = ("time", "timestamp", "_timestamp")

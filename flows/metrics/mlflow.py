@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from flows.metrics.reader import FileReader, MetricReader
-from flows.metrics.series import Sample, is_name, number
-from flows.models.metrics import SourceKind
+from wildloop.flows.metrics.reader import FileReader, MetricReader
+from wildloop.flows.metrics.series import Sample, is_name, number
+from wildloop.flows.models.metrics import SourceKind
 
 LINE_BYTES = 4096
 FILES = 2000

@@ -12,18 +12,19 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from blocks.launchers.processes import is_alive, members
-from blocks.launchers.record import ProcessRecord, read_exit_code, read_record
-from flows.manifest import read_manifest
-from flows.metrics import mlflow, wandb
-from flows.metrics.walk import Located, is_tracker_file
-from flows.models.metrics import SourceKind
-from flows.paths import RunPaths
+from wildloop.blocks.launchers.processes import is_alive, members
+from wildloop.blocks.launchers.record import ProcessRecord, read_exit_code, read_record
+from wildloop.flows.files.manifest import read_manifest
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.metrics import mlflow, wandb
+from wildloop.flows.metrics.walk import Located, kind_of
+from wildloop.flows.models.metrics import SourceKind
 
 RUN_TAG = "wildloop.run"
 CLAIMS = "sources.json"
 SLACK_SECONDS = 0.05
 ID_LENGTH = 8
+UNDATED = frozenset({SourceKind.CSV, SourceKind.TRAINER, SourceKind.JSON, SourceKind.LOG})
 _EVENT_FILE = re.compile(r"events\.out\.tfevents\.(\d{9,11})\.(.*?)(?:\.(\d{1,10})\.\d+)?(?:\.v2)?")
 
 
@@ -58,9 +59,11 @@ class Claims(BaseModel):
 class Owners:
     """Tells the files of one run from those of others in the same working directory.
 
-    The evidence, strongest first: the run's id in the path or in an MLflow tag; a process of the
-    run that holds the file open, or that the file names (kept in sources.json, since it is gone
-    once the run has ended); that no other run was under way when the file was made.
+    What says nothing of its own beginning (CSV, JSON and log files) must have been written last
+    while the run was under way. The evidence, strongest first: the run's id
+    in the path or in an MLflow tag; a process of the run that holds the file open, or that the file
+    names (kept in sources.json, since it is gone once the run has ended); that no other run was
+    under way when the file was made.
     """
 
     def __init__(self, run: Term, rivals: Sequence[Term], candidates: Sequence[Located]) -> None:
@@ -72,6 +75,9 @@ class Owners:
         """Whether the run has written it; None if that cannot be told."""
         created = created_at(located)
         if created is None or not self._run.covers(created):
+            return False
+        if located.kind in UNDATED and created < self._run.started_at:
+            # It was there before: checked out, or another run's.
             return False
         if located.kind is not SourceKind.MLFLOW and not _written_since(located, self._run):
             return False
@@ -141,7 +147,9 @@ def note_claims(run: Term, candidates: Iterable[Located]) -> frozenset[str]:
     for process in processes:
         with suppress(psutil.Error, OSError):
             seen |= {
-                file.path for file in process.open_files() if is_tracker_file(Path(file.path).name)
+                file.path
+                for file in process.open_files()
+                if kind_of(Path(file.path).name) is not None
             }
     if seen != known:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -165,6 +173,8 @@ def created_at(located: Located) -> float | None:
             return wandb.started_at(located.path)
         case SourceKind.MLFLOW:
             return mlflow.started_at(located.path)
+        case SourceKind.CSV | SourceKind.TRAINER | SourceKind.JSON | SourceKind.LOG:
+            return _last_change(located.path, 0) or None
         case _:
             named = _EVENT_FILE.fullmatch(located.path.name)
             return float(named[1]) if named else None

@@ -1,46 +1,57 @@
 """Which metric a run is judged by."""
 
 import re
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from flows.models.sweep import SweepRecord
-from flows.project import MetricConfig, ProjectConfig
-from flows.protocol.plan import parse_plan
+from wildloop.flows.models.evidence import Direction
+from wildloop.flows.models.sweep import SweepRecord
+from wildloop.flows.project import MetricConfig, ProjectConfig
+from wildloop.flows.protocol.plan import parse_plan
 
 CONTRACT = "shared metrics and analytics contract"
 _NAMED = re.compile(
     r"primary[ _-]metric[*_]{0,2}[ \t]*(?::|=|is)[*_]{0,2}[ \t]*"
-    r"(?:`([^`\n]{1,200})`|([A-Za-z_][\w./@-]{0,199}))(.*)",
-    re.IGNORECASE,
+    r"(?:`(?P<quoted>[^`\n]{1,200})`"
+    r"|(?P<plain>[A-Za-z_][\w./@-]{0,199})(?=[ \t]*(?:$|[(,;:.*\n]|-[ \t])))"
+    r"(?P<rest>.*)",
+    re.IGNORECASE | re.MULTILINE,
 )
-_MIN = re.compile(r"\b(?:min|minimi[sz]e|lower|lowest|smaller)\b", re.IGNORECASE)
-_MAX = re.compile(r"\b(?:max|maximi[sz]e|higher|highest|larger)\b", re.IGNORECASE)
+_CLAUSES = re.compile(r"[()\[\];,:.|]|\s-\s")
+# A clause that says nothing but the direction. What stands within prose is no statement of it.
+_MIN = re.compile(r"min|minimi[sz]ed?(?: it)?|(?:lower|smaller|less) is better", re.IGNORECASE)
+_MAX = re.compile(r"max|maximi[sz]ed?(?: it)?|(?:higher|larger|more) is better", re.IGNORECASE)
+
+
+class PlanMetric(NamedTuple):
+    """What a plan's contract names as its metric; no direction where it states none, or two."""
+
+    name: str
+    direction: Direction | None
 
 
 def primary_metric(
     sweep: SweepRecord | None = None,
-    plan: str | None = None,
+    session: MetricConfig | None = None,
     project: ProjectConfig | None = None,
 ) -> MetricConfig | None:
     """The primary metric of a run and its direction; None where nothing names one.
 
-    The first that names one counts: the run's sweep; the contract in its session's plan
-    (`plan`: the text of tasks.md); the [metric] table of the project's wildloop.toml.
+    The first that names one counts: the run's sweep; the contract of its session; the [metric]
+    table of the project's wildloop.toml.
     """
     if sweep is not None and sweep.metric:
         direction: Literal["max", "min"] = "min" if sweep.direction == "min" else "max"
         return MetricConfig(name=sweep.metric, direction=direction)
-    configured = project.metric if project is not None else None
-    if plan is not None:
-        return contract_metric(plan, configured) or configured
-    return configured
+    if session is not None:
+        return session
+    return project.metric if project is not None else None
 
 
-def contract_metric(plan: str, otherwise: MetricConfig | None = None) -> MetricConfig | None:
-    """The metric in a plan's contract: the line `Primary metric: NAME (max|min)`.
+def plan_metric(plan: str) -> PlanMetric | None:
+    """The metric of a plan's contract: the line `Primary metric: NAME (max)` or `(min)`.
 
-    A line without a direction has that of `otherwise` if it is the same metric, else max. None
-    where the contract names no metric.
+    A name is one word, or stands in backquotes. The direction is a clause of its own: `(min)`,
+    `direction: max`, `lower is better`. None where the contract names no metric in this form.
     """
     text = "\n".join(
         text for name, text in parse_plan(plan).sections.items() if name.startswith(CONTRACT)
@@ -48,12 +59,12 @@ def contract_metric(plan: str, otherwise: MetricConfig | None = None) -> MetricC
     named = _NAMED.search(text)
     if named is None:
         return None
-    name = (named[1] or named[2]).strip().rstrip(".")
-    if not name:
-        return None
-    low, high = _MIN.search(named[3]), _MAX.search(named[3])
-    if low and (not high or low.start() < high.start()):
-        return MetricConfig(name=name, direction="min")
-    if high is None and otherwise is not None and otherwise.name == name:
-        return otherwise
-    return MetricConfig(name=name, direction="max")
+    name = (named["quoted"] or named["plain"]).strip().rstrip(".")
+    return PlanMetric(name, _direction(named["rest"])) if name else None
+
+
+def _direction(rest: str) -> Direction | None:
+    clauses = [clause.strip(" \t*_`'\"") for clause in _CLAUSES.split(rest)]
+    found: set[Direction] = {"min" for one in clauses if _MIN.fullmatch(one)}
+    found |= {"max" for one in clauses if _MAX.fullmatch(one)}
+    return found.pop() if len(found) == 1 else None

@@ -1,97 +1,26 @@
 """The metrics of a run from all its sources, and how to follow them."""
 
-import os
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.manifest import read_manifest
-from flows.metrics import mlflow
-from flows.metrics.jsonl import JsonlReader
-from flows.metrics.log import LogReader
-from flows.metrics.mlflow import MlflowReader
-from flows.metrics.owner import Term, term_of
-from flows.metrics.reader import MetricReader
-from flows.metrics.series import GrowingSeries, Sample
-from flows.metrics.sources import Sources, find_sources
-from flows.metrics.tensorboard import TensorboardReader
-from flows.metrics.walk import Located
-from flows.metrics.wandb import WandbReader
-from flows.models.metrics import MetricSource, RunMetrics, SourceKind
-from flows.models.run import MetricPoint
-from flows.paths import RunPaths
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.files.manifest import read_manifest
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.metrics.assembly import Assembly, Source, labels_of
+from wildloop.flows.metrics.jsonl import JsonlReader
+from wildloop.flows.metrics.lines import LineReader
+from wildloop.flows.metrics.log import LogReader
+from wildloop.flows.metrics.names import plain_name
+from wildloop.flows.metrics.owner import Term, term_of
+from wildloop.flows.metrics.readers import KINDS, reader_of
+from wildloop.flows.metrics.sources import Sources, find_sources
+from wildloop.flows.metrics.walk import Located
+from wildloop.flows.models.metrics import RunMetrics, SourceKind
+from wildloop.flows.project import MetricConfig, load_project
 
-SERIES_POINTS = 20_000
-RUN_POINTS = 1_000_000
-NAMES = 2_000
 TAIL_BYTES = 4 * 1024 * 1024
 SEARCH_SECONDS = 5.0
-_READERS: dict[SourceKind, type[WandbReader | TensorboardReader | MlflowReader]] = {
-    SourceKind.WANDB: WandbReader,
-    SourceKind.TENSORBOARD: TensorboardReader,
-    SourceKind.MLFLOW: MlflowReader,
-}
-
-
-class _Source:
-    """One reader and what it has read so far."""
-
-    def __init__(self, reader: MetricReader, label: str = "") -> None:
-        self.reader = reader
-        self.label = label
-        self.series: dict[str, GrowingSeries] = {}
-        self.points = 0
-        self.dropped = 0
-        self._restarts = 0
-        self._limit = SERIES_POINTS
-
-    def advance(self) -> None:
-        """Read what has come since the last time."""
-        for sample in self.reader.read():
-            self._notice_restart()
-            self.points += 1
-            grown = self.series.get(sample.name)
-            if grown is None:
-                if len(self.series) >= NAMES:
-                    self.dropped += 1
-                    continue
-                grown = self._new(sample.name)
-            grown.add(sample)
-
-        self._notice_restart()
-
-    def _notice_restart(self) -> None:
-        if self.reader.restarts != self._restarts:
-            self._restarts = self.reader.restarts
-            self.series, self.points, self.dropped = {}, 0, 0
-
-    def _new(self, name: str) -> GrowingSeries:
-        grown = self.series[name] = GrowingSeries(self._limit)
-        if len(self.series) * self._limit > RUN_POINTS:
-            self._limit //= 2
-            for one in self.series.values():
-                one.shrink(self._limit)
-        return grown
-
-    def names(self) -> list[str]:
-        """The metrics of the source, each once."""
-        return [*self.series, *(name for name in self.reader.finals if name not in self.series)]
-
-    def has_anything(self) -> bool:
-        """Whether there is anything to say of the source."""
-        reader = self.reader
-        return bool(self.points or reader.finals or reader.broken or reader.problem)
-
-    def told(self) -> MetricSource:
-        reader = self.reader
-        return MetricSource(
-            kind=reader.kind,
-            path=str(reader.path),
-            points=self.points,
-            broken=reader.broken,
-            problem=reader.problem,
-        )
 
 
 class MetricsFollower:
@@ -108,6 +37,7 @@ class MetricsFollower:
         *,
         tail_bytes: int | None = None,
         search_seconds: float = SEARCH_SECONDS,
+        wanted: Sequence[str] = (),
     ) -> None:
         """Follow the run of `run_dir`.
 
@@ -116,6 +46,7 @@ class MetricsFollower:
             workdir: where it worked; None: only its folder is searched.
             tail_bytes: read no more than about the end of each file.
             search_seconds: how long to wait before new files are looked for again.
+            wanted: metrics that are asked for, beside the one of the project's wildloop.toml.
         """
         self._paths = RunPaths(run_dir)
         self._workdir = workdir
@@ -123,9 +54,16 @@ class MetricsFollower:
         self._search_seconds = search_seconds
         self._searched: float | None = None
         self._found = Sources()
-        self._jsonl = _Source(JsonlReader(self._paths.metrics, tail_bytes))
-        self._log = _Source(LogReader(self._paths.log))
-        self._trackers: dict[Located, _Source] = {}
+        metric = project_metric(workdir)
+        named = [*([metric.name] if metric is not None else []), *wanted]
+        self._wanted = tuple(dict.fromkeys(named))
+        self._pattern = metric.pattern if metric is not None else None
+        self._plain = frozenset(plain_name(name) for name in self._wanted)
+        lines = LineReader(self._wanted, self._pattern, named[0] if named else None)
+        self._jsonl = Source(JsonlReader(self._paths.metrics, tail_bytes), self._plain)
+        self._log = Source(LogReader(self._paths.log, tail_bytes, lines), self._plain)
+        self._lines = lines
+        self._located: dict[Located, Source] = {}
 
     def read(self, started_at: float | None = None, finished_at: float | None = None) -> RunMetrics:
         """The metrics as they stand.
@@ -135,17 +73,26 @@ class MetricsFollower:
             finished_at: when it ended; None while it goes on.
         """
         self._search(started_at, finished_at)
-        for source in [self._jsonl, *self._trackers.values()]:
-            source.advance()
-        found = _Assembly(notes=list(self._found.notes))
-        found.take([self._jsonl])
-        for kind in _READERS:
-            found.take([one for one in self._trackers.values() if one.reader.kind is kind])
-        if not found.metrics.series:
+        is_ended = finished_at is not None or started_at is None
+        for source in [self._jsonl, self._log, *self._located.values()]:
+            source.reader.is_ended = is_ended
+        found = Assembly(self._found.notes)
+        self._take(found, [self._jsonl])
+        for kind in KINDS:
+            self._take(found, [s for one, s in self._located.items() if one.kind is kind])
+        if not found.metrics.series or not found.has(self._wanted):
             # A log's lines are a guess: they count where nothing better is to be had.
-            self._log.advance()
-            found.take([self._log])
-        return found.metrics
+            self._take(found, [self._log])
+            found.metrics.units = dict(self._lines.units)
+            if not found.metrics.series or not found.has(self._wanted):
+                logs = [s for one, s in self._located.items() if one.kind is SourceKind.LOG]
+                self._take(found, logs)
+        return found.name(self._wanted)
+
+    def _take(self, found: Assembly, sources: Sequence[Source]) -> None:
+        for source in sources:
+            source.advance()
+        found.take(sources)
 
     def _search(self, started_at: float | None, finished_at: float | None) -> None:
         now = time.monotonic()
@@ -160,78 +107,39 @@ class MetricsFollower:
             host=known.host if known is not None else None,
         )
         self._found = find_sources(run, self._workdir if started_at is not None else None)
-        labels = _labels(self._found.located)
-        self._trackers = {
-            located: self._trackers.get(located)
-            or _Source(_READERS[located.kind](located.path, self._tail_bytes))
-            for located in self._found.located
-        }
-        for located, source in self._trackers.items():
-            source.label = labels[located]
-
-
-class _Assembly:
-    """Puts the series of several sources together."""
-
-    def __init__(self, notes: list[str]) -> None:
-        self.metrics = RunMetrics(notes=notes)
-
-    def take(self, sources: Sequence[_Source]) -> None:
-        """Add the sources of one kind; a metric that is there already is passed over.
-
-        A name that several labels have (`loss` in `train` and `val`) gets its label in front.
-        """
-        named = {(name, one.label) for one in sources for name in one.names()}
-        labels = Counter(name for name, _ in named)
-        taken = frozenset(self.metrics.series)
-        for source in sources:
-            if not source.has_anything():
-                continue
-            told = source.told()
-            self.metrics.sources.append(told)
-            self.metrics.broken += told.broken
-            if source.dropped:
-                self.metrics.notes.append(
-                    f"'{told.path}' has more than {NAMES} metrics: the others are left out"
-                )
-            for name in source.names():
-                full = f"{source.label}/{name}" if labels[name] > 1 and source.label else name
-                if full not in taken:
-                    self._add(full, source, name)
-
-    def _add(self, full: str, source: _Source, name: str) -> None:
-        grown = source.series.get(name)
-        if grown is None:
-            grown = GrowingSeries(1)
-            grown.add(Sample(name, source.reader.finals[name]))
-            if full in self.metrics.series:
-                return
-        found = self.metrics
-        found.series.setdefault(full, []).extend(
-            MetricPoint(name=full, value=one.value, step=one.step, time=one.time)
-            for one in grown.samples()
+        located = _newest_states(
+            [one for one in self._found.located if one.path != self._paths.log]
         )
-        if grown.last is not None and grown.lowest is not None and grown.highest is not None:
-            found.last[full] = grown.last
-            found.lowest[full] = min(found.lowest.get(full, grown.lowest), grown.lowest)
-            found.highest[full] = max(found.highest.get(full, grown.highest), grown.highest)
+        labels = labels_of(located)
+        self._located = {one: self._located.get(one) or self._source(one) for one in located}
+        for one, source in self._located.items():
+            source.label = labels[one]
+
+    def _source(self, located: Located) -> Source:
+        reader = reader_of(located, self._tail_bytes)
+        if isinstance(reader, LogReader):
+            name = self._wanted[0] if self._wanted else None
+            reader.lines = LineReader(self._wanted, self._pattern, name)
+        return Source(reader, self._plain)
 
 
-def _labels(located: Sequence[Located]) -> dict[Located, str]:
-    """What tells the sources of a kind apart: event folder, W&B run id, MLflow run name."""
-    folders = [one.path.parent for one in located if one.kind is SourceKind.TENSORBOARD]
-    top = os.path.commonpath(folders) if folders else ""
-    found = {}
-    for one in located:
-        match one.kind:
-            case SourceKind.TENSORBOARD:
-                label = one.path.parent.relative_to(top).as_posix()
-                found[one] = "" if label == "." else label
-            case SourceKind.WANDB:
-                found[one] = one.path.stem.removeprefix("run-")
-            case _:
-                found[one] = mlflow.run_name(one.path)
-    return found
+def _newest_states(located: Sequence[Located]) -> list[Located]:
+    """Of the trainer's states, one for each checkpoint, the last: it has all that went before."""
+    states = [one for one in located if one.kind is SourceKind.TRAINER and one.path.exists()]
+    newest = max(states, key=lambda one: one.path.stat().st_mtime_ns, default=None)
+    return [one for one in located if one.kind is not SourceKind.TRAINER or one == newest]
+
+
+def project_metric(workdir: Path | None) -> MetricConfig | None:
+    """The [metric] of a project; None where it names none, or cannot be read."""
+    if workdir is None:
+        return None
+    try:
+        project = load_project(workdir)
+    except InvalidRequest:
+        # A broken wildloop.toml must not hide what a run has measured.
+        return None
+    return project.metric if project is not None else None
 
 
 def read_all(
@@ -240,9 +148,9 @@ def read_all(
     started_at: float | None = None,
     finished_at: float | None = None,
 ) -> RunMetrics:
-    """All metrics of a run, from metrics.jsonl, W&B, TensorBoard, MLflow, and else its log.
+    """All metrics of a run: metrics.jsonl, W&B, TensorBoard, MLflow, CSV, JSON, else its log.
 
-    Trackers' files count that lie in the run's folder, or that were made in `workdir` between
+    Files count that lie in the run's folder, or that were made in `workdir` between
     `started_at` and `finished_at` (Unix seconds; None: not begun, not ended) and can be no other
     run's. Of a metric that several sources have, the first in this order counts. Nothing that a
     file holds raises an error: damage is counted in `broken`, gaps are told in `notes`.
@@ -251,15 +159,21 @@ def read_all(
 
 
 def run_metrics(run_dir: Path) -> dict[str, float]:
-    """The last values of a run, as `read_all` finds them; where it worked is in its manifest.
+    """The last values of a run, see `final_metrics`."""
+    return final_metrics(run_dir).last
 
-    Of a file over 4 MiB, and of run.log over 64 KiB, only the end is read.
+
+def final_metrics(run_dir: Path, wanted: Sequence[str] = ()) -> RunMetrics:
+    """The metrics of a run, as `read_all` finds them; where it worked is in its manifest.
+
+    Of a file over 4 MiB only the end is read. See `MetricsFollower` for `wanted`.
     """
-    follower = MetricsFollower(run_dir, workdir_of(run_dir), tail_bytes=TAIL_BYTES)
+    workdir = workdir_of(run_dir)
+    follower = MetricsFollower(run_dir, workdir, tail_bytes=TAIL_BYTES, wanted=wanted)
     term = term_of(run_dir)
     if term is None:
-        return follower.read().last
-    return follower.read(term.started_at, term.finished_at).last
+        return follower.read()
+    return follower.read(term.started_at, term.finished_at)
 
 
 def workdir_of(run_dir: Path) -> Path | None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from flows.metrics.series import Sample
-from flows.models.metrics import SourceKind
+from wildloop.blocks.launchers.record import open_to_read
+from wildloop.flows.metrics.series import Sample
+from wildloop.flows.models.metrics import SourceKind
 
 
 class MetricReader(ABC):
@@ -28,6 +29,8 @@ class MetricReader(ABC):
         """Values without a step, said once at the end; the samples of that name come first."""
         self.restarts = 0
         """How often the source was found replaced or cut, and read from its start again."""
+        self.is_ended = True
+        """Whether no more is to come: then a last line counts without its line end."""
 
     @abstractmethod
     def read(self) -> Iterator[Sample]:
@@ -48,7 +51,7 @@ class FileReader(MetricReader):
     def read(self) -> Iterator[Sample]:
         """The samples that have come since the last call."""
         try:
-            with self.path.open("rb") as file:
+            with open_to_read(self.path) as file:
                 size = self._attend(file)
                 yield from self._samples(file, size)
             self.problem = None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from flows.models.run import MetricPoint
+from wildloop.flows.models.run import MetricPoint
 
 NAME_LENGTH = 200
 
@@ -126,6 +126,11 @@ class GrowingSeries:
         else:
             self._buckets[-1] = _extremes((*self._buckets[-1], sample))
             self._filled += 1
+
+    @property
+    def ends_finite(self) -> bool:
+        """Whether the last sample is a number: what ends as NaN or infinite has diverged."""
+        return self._newest is not None and self._newest.value is not None
 
     def shrink(self, limit: int) -> None:
         """Keep fewer samples from now on."""

@@ -7,10 +7,10 @@ from typing import overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.manifest import read_manifest
-from flows.metrics.owner import Owners, Term, note_claims, rivals, term_of
-from flows.metrics.walk import PROJECT_FOLDER, Located, walk
-from flows.paths import RunPaths
+from wildloop.flows.files.manifest import read_manifest
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.metrics.owner import Owners, Term, note_claims, rivals, term_of
+from wildloop.flows.metrics.walk import PROJECT_FOLDER, Located, walk
 
 SHOWN = 3
 

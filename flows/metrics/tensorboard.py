@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 import google_crc32c
 
-from flows.metrics.reader import FileReader
-from flows.metrics.series import Sample, is_name, number
-from flows.metrics.wire import WireError, fields, signed, varint
-from flows.models.metrics import SourceKind
+from wildloop.flows.metrics.reader import FileReader
+from wildloop.flows.metrics.series import Sample, is_name, number
+from wildloop.flows.metrics.wire import WireError, fields, signed, varint
+from wildloop.flows.models.metrics import SourceKind
 
 RECORD_BYTES = 8 * 1024 * 1024
 SEARCH_BYTES = 1024 * 1024

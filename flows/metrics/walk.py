@@ -8,19 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.models.metrics import SourceKind
+from wildloop.flows.metrics.json_files import TRAINER_STATE, is_json_file
+from wildloop.flows.metrics.tabular import is_table_file
+from wildloop.flows.models.metrics import SourceKind
 
 DEPTH = 8
 ENTRIES = 20_000
 PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})
 HIDDEN_BUT_READ = frozenset({".wandb"})
 PROJECT_FOLDER = ".wild"
+HYDRA_FOLDER = ".hydra"
 _EVENTS = "events.out.tfevents."
 _MLFLOW_RUN = re.compile(r"[0-9a-f]{32}")
 
 
 class Located(NamedTuple):
-    """A source of metrics: an event file, a W&B run file, or an MLflow run folder."""
+    """A source of metrics: a file of a logger or tracker, or an MLflow run folder."""
 
     kind: SourceKind
     path: Path
@@ -38,13 +41,16 @@ class Walk:
 def walk(top: Path, entries: int = ENTRIES) -> Walk:
     """Look for sources below `top`, the nearest first; symbolic links are not followed.
 
-    Hidden folders, virtual environments and run folders are passed over. After `entries` files
-    and folders, or 8 folders deep, the search ends and is not complete.
+    Text logs are sources where Hydra wrote them. Hidden folders, virtual environments and run
+    folders are passed over. After `entries` files and folders, or 8 folders
+    deep, the search ends and is not complete.
     """
     found = Walk()
     waiting = deque([(top, 0)])
     while waiting:
         folder, depth = waiting.popleft()
+        logs: list[Path] = []
+        is_hydras = False
         for entry in _entries(folder):
             entries -= 1
             if entries < 0:
@@ -52,11 +58,13 @@ def walk(top: Path, entries: int = ENTRIES) -> Walk:
                 return found
             path = folder / entry.name
             if entry.is_file(follow_symlinks=False):
-                if is_tracker_file(entry.name):
-                    of_wandb = entry.name.endswith(".wandb")
-                    kind = SourceKind.WANDB if of_wandb else SourceKind.TENSORBOARD
+                kind = kind_of(entry.name)
+                if kind is not None:
                     found.located.append(Located(kind, path))
+                elif entry.name.endswith(".log"):
+                    logs.append(path)
             elif entry.is_dir(follow_symlinks=False):
+                is_hydras = is_hydras or entry.name == HYDRA_FOLDER
                 if entry.name == PROJECT_FOLDER:
                     found.projects.append(path)
                 elif _MLFLOW_RUN.fullmatch(entry.name) and (path / "meta.yaml").is_file():
@@ -66,7 +74,20 @@ def walk(top: Path, entries: int = ENTRIES) -> Walk:
                         waiting.append((path, depth + 1))
                     else:
                         found.is_complete = False
+        if is_hydras:
+            found.located += [Located(SourceKind.LOG, path) for path in logs]
     return found
+
+
+def kind_of(name: str) -> SourceKind | None:
+    """The kind of a file by its name; None for one that is not read."""
+    if is_tracker_file(name):
+        return SourceKind.WANDB if name.endswith(".wandb") else SourceKind.TENSORBOARD
+    if is_table_file(name):
+        return SourceKind.CSV
+    if is_json_file(name):
+        return SourceKind.TRAINER if name == TRAINER_STATE else SourceKind.JSON
+    return None
 
 
 def is_tracker_file(name: str) -> bool:

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from flows.metrics.reader import FileReader
-from flows.metrics.series import Sample, is_name, is_number, number
-from flows.metrics.wire import WireError, fields, submessages
-from flows.models.metrics import SourceKind
+from wildloop.flows.metrics.reader import FileReader
+from wildloop.flows.metrics.series import Sample, is_name, is_number, number
+from wildloop.flows.metrics.wire import WireError, fields, submessages
+from wildloop.flows.models.metrics import SourceKind
 
 BLOCK = 32 * 1024
 HEADER = 7

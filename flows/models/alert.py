@@ -1,17 +1,19 @@
 """The alert: something about a run that a person or an agent should decide on."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_field, model_validator
 
-from flows.models.body import NOT_BLANK, Body, Word
+from wildloop.flows.models.body import NOT_BLANK, Body, Word
 
 MESSAGE_LENGTH = 2000
-CHOICE_LENGTH = 40
+CHOICE_LENGTH = 200
 CONTINUE = "continue"
 STOP = "stop"
 RERUN = "rerun"
+NOTED = "noted"
 
 
 class AlertKind(StrEnum):
@@ -21,11 +23,13 @@ class AlertKind(StrEnum):
     NAN = "nan"
     SPIKE = "spike"
     SILENCE = "silence"
+    NO_METRIC = "no_metric"
     OUT_OF_MEMORY = "out_of_memory"
     EXIT = "exit"
     DISK = "disk"
     GPU_LOST = "gpu_lost"
     HOST_LOST = "host_lost"
+    PREFECT_AWAY = "prefect_away"
 
 
 class Severity(StrEnum):
@@ -70,23 +74,72 @@ Choice = Annotated[
 ]
 
 
+class Action(StrEnum):
+    """What an answer does to the alert's run."""
+
+    STOP = "stop"
+    RERUN = "rerun"
+    NONE = "none"
+
+
+# An answer in plain words acts as these do. All of its words count: "don't stop" is none of them.
+_THING = r"(?:(?:the |this |my )?(?:run|job|training|experiment|process)|it)"
+_STOP = rf"(?:stop|kill|abort|terminate)(?: {_THING})?|(?:cancel|end) {_THING}"
+_RERUN = rf"(?:rerun|re run|retry|restart|repeat|run again)(?: {_THING})?"
+_ACTIONS = {
+    Action.STOP: re.compile(rf"(?:{_STOP})(?: now)?"),
+    Action.RERUN: re.compile(rf"(?:(?:{_STOP}) and )?{_RERUN}(?: now)?"),
+}
+
+
+def action_of(label: str) -> Action:
+    """What an answer in plain words does: "Stop Job" stops, "Stop and rerun" repeats."""
+    words = " ".join(re.findall(r"[^\W_]+", label.casefold()))
+    found = (action for action, pattern in _ACTIONS.items() if pattern.fullmatch(words))
+    return next(found, Action.NONE)
+
+
+class LabelledChoice(Body):
+    """A choice with what it does."""
+
+    label: Choice = Field(description="What a person reads, and answers.")
+    action: Word[Action] = Field(
+        default=Action.NONE, description="`none`: the answer is only recorded."
+    )
+
+
+def _usual() -> list[Choice | LabelledChoice]:
+    return [CONTINUE, STOP]
+
+
 class AlertCreate(Body):
     """Body of `POST /runs/{id}/alerts`."""
 
     message: Message = Field(description="What has happened, for whoever decides.")
-    choices: list[Choice] = Field(
-        default_factory=lambda: [CONTINUE, STOP],
-        min_length=2,
+    choices: list[Choice | LabelledChoice] = Field(
+        default_factory=_usual,
+        min_length=1,
         max_length=10,
         json_schema_extra={"uniqueItems": True},
-        description="Short words. `stop` stops the run, `rerun` repeats it (and stops it first if "
-        "it runs), `continue` leaves it alone; any other word is only recorded.",
+        description="Texts, or `{label, action}`. Of texts, `stop` (or `Stop job`, `Kill the run`) "
+        "stops the run, `rerun` (or `retry`, `Restart`) repeats it and stops it first if it runs; "
+        "any other is only recorded. One choice is an acknowledgement.",
     )
     severity: Word[Severity] = Severity.WARNING
 
+    @property
+    def actions(self) -> dict[str, Action]:
+        """What each choice does, by its label."""
+        return {
+            one if isinstance(one, str) else one.label: (
+                action_of(one) if isinstance(one, str) else one.action
+            )
+            for one in self.choices
+        }
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        if len({choice.casefold() for choice in self.choices}) < len(self.choices):
+        if len({label.casefold() for label in self.actions}) < len(self.choices):
             raise ValueError("choices must differ from one another")
         return self
 
@@ -94,7 +147,7 @@ class AlertCreate(Body):
 class AlertReply(Body):
     """Body of `POST /alerts/{id}/respond`."""
 
-    choice: Choice = Field(description="One of the alert's `choices`.")
+    choice: Choice = Field(description="One of the alert's `choices`, in any case.")
 
 
 class Finding(BaseModel):
@@ -123,9 +176,24 @@ class Alert(BaseModel):
     severity: Severity
     message: str
     choices: list[str]
+    actions: dict[str, Action] = Field(
+        default_factory=dict, description="What each choice does to the run, by its text."
+    )
     status: AlertStatus = AlertStatus.OPEN
     choice: str | None = None
     effect: str | None = Field(default=None, description="What the choice has brought about.")
     rerun_id: str | None = Field(default=None, description="The run that `rerun` has created.")
     created_at: float
     resolved_at: float | None = None
+
+    @computed_field(description="Same as `id`.")  # type: ignore[prop-decorator]
+    @property
+    def alert_id(self) -> str:
+        """The name that job sidecars look for."""
+        return self.id
+
+    @model_validator(mode="after")
+    def _with_actions(self) -> Self:
+        # Of an alert that was raised before choices had actions.
+        self.actions = {word: self.actions.get(word, action_of(word)) for word in self.choices}
+        return self

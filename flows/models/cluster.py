@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from blocks.cluster.models import Cluster, ClusterDetails, ClusterType
-from flows.capacity import slots
-from flows.models.body import Body, Word
+from wildloop.blocks.cluster.models import Cluster, ClusterDetails, ClusterType
+from wildloop.flows.models.body import Body, Word
+from wildloop.flows.models.capacity import slots
 
 _NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
 
@@ -43,6 +44,8 @@ class ManualCluster(Body):
     label: str | None = Field(default=None, max_length=200)
     description: str = Field(default="", max_length=2000)
     head_node: str | None = Field(default=None, max_length=200)
+    status: Literal["healthy", "degraded", "unknown"] = "unknown"
+    notes: str = Field(default="", max_length=2000, description="Shown among the details.")
 
 
 def host_key(host: str) -> str:

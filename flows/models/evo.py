@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from flows.texts import UNUSABLE, usable_text
+from wildloop.flows.text.storable import UNUSABLE, usable_text
 
 BUDGET_LIMIT = 10_000
 VALUES_LIMIT = 1_000

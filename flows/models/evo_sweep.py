@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from flows.models.body import Body
-from flows.models.evo import EvoSweepState
+from wildloop.flows.models.body import Body
+from wildloop.flows.models.evo import EvoSweepState
 
 
 class EvoSweepStatus(StrEnum):

@@ -1,11 +1,10 @@
 """Keep or discard: what an iteration's runs have shown, and what became of its change."""
 
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import BaseModel, Field
 
-Direction = Literal["max", "min"]
+from wildloop.flows.models.evidence import Comparison, Direction, Level
 
 
 class KeepStatus(StrEnum):
@@ -14,14 +13,17 @@ class KeepStatus(StrEnum):
     KEEP = "keep"
     DISCARD = "discard"
     CRASH = "crash"
+    ABLATION = "ablation"
+    WITHDRAWN = "withdrawn"
 
 
 class Evidence(BaseModel):
-    """The runs of one configuration of one iteration's code. `values` has one mean per seed."""
+    """A configuration as a decision saw it. `values` has one mean per seed."""
 
+    id: str = Field(default="", description="Of its configuration.")
     configuration: str = Field(description="Command and parameters, without the seed.")
     values: list[float] = Field(default_factory=list)
-    seeds: list[str] = Field(default_factory=list, description="Of `values`; `?` for none told.")
+    seeds: list[str] = Field(default_factory=list, description="Of `values`.")
     failed_seeds: list[str] = Field(
         default_factory=list, description="Seeds tried that have no value."
     )
@@ -29,6 +31,8 @@ class Evidence(BaseModel):
     names: list[str] = Field(default_factory=list)
     memory_mb: float | None = Field(default=None, description="Largest that a run has told.")
     busy: list[str] = Field(default_factory=list, description="Runs that shared their machine.")
+    code: str | None = Field(default=None, description="Digest of the files that ran.")
+    level: Level = Level.CLAIMED
     iteration: int = 0
     commit: str | None = None
 
@@ -41,25 +45,6 @@ class Evidence(BaseModel):
     def mean(self) -> float:
         """Mean over the seeds."""
         return sum(self.values) / len(self.values)
-
-
-class Spread(BaseModel):
-    """A standard deviation between seeds, with its degrees of freedom."""
-
-    sd: float
-    df: int
-
-
-class Comparison(BaseModel):
-    """A one-sided test of whether one configuration is better than another."""
-
-    test: str = Field(description="Name of the test; `not established` where none is possible.")
-    gain: float = Field(description="Mean against mean; above 0 is better in either direction.")
-    p: float | None = Field(default=None, description="Adjusted for `tried` configurations.")
-    alpha: float = 0.05
-    tried: int = Field(default=1, description="Configurations that were compared with the best.")
-    established: bool = False
-    why: str = ""
 
 
 class Verdict(BaseModel):
@@ -77,6 +62,12 @@ class Verdict(BaseModel):
     candidate: Evidence | None = None
     against: Evidence | None = Field(default=None, description="The best before.")
     comparison: Comparison | None = None
+    is_tested: bool = Field(
+        default=True, description="False: the agent's own seeds did not call for a test."
+    )
+    refused: str = Field(
+        default="", description="Why a change that its test has shown is not kept all the same."
+    )
     warnings: list[str] = Field(default_factory=list)
     tag: str | None = None
     reverted_by: str | None = Field(default=None, description="Commit that took the change back.")
@@ -92,12 +83,51 @@ class KeepState(BaseModel):
     metric: str | None = None
     direction: Direction = "max"
     best: Evidence | None = None
-    spread: Spread | None = Field(default=None, description="Pooled over all configurations.")
+    baseline: str | None = Field(
+        default=None, description="Id of the configuration that was measured first."
+    )
     verdicts: list[Verdict] = Field(default_factory=list)
+    begun: int = Field(
+        default=0, description="How many verdicts belong to comparisons that are over."
+    )
+
+    def begin_anew(self) -> None:
+        """A new comparison: nothing is the best yet, and what was kept before is not compared."""
+        self.begun = len(self.verdicts)
+        self.best = self.baseline = None
+
+    @property
+    def current(self) -> list[Verdict]:
+        """The decisions of the comparison that goes on."""
+        return self.verdicts[self.begun :]
 
     def of(self, iteration: int) -> Verdict | None:
         """The decision about an iteration; None if there is none yet."""
         return next((one for one in self.verdicts if one.iteration == iteration), None)
+
+    @property
+    def won(self) -> list[Verdict]:
+        """The decisions that have kept a change because its test has shown it."""
+        return [
+            one
+            for one in self.current
+            if one.status is KeepStatus.KEEP and one.comparison and one.comparison.established
+        ]
+
+    @property
+    def kept(self) -> Verdict | None:
+        """The decision that made the best what it is; None for the first measurement."""
+        return self.won[-1] if self.won else None
+
+    @property
+    def tests(self) -> int:
+        """How many tests have been made since something was kept by one."""
+        count = 0
+        for one in self.current:
+            if one.comparison is None or one.comparison.p is None or not one.is_tested:
+                continue
+            count = 0 if one.comparison.established else count + 1
+        return count
 
 
 class ResultRow(BaseModel):
@@ -113,8 +143,10 @@ class ResultRow(BaseModel):
     sd: float | None
     best_mean: float | None = Field(description="Mean of the best before, compared with.")
     best_n: int | None
+    best_sd: float | None
     gain: float | None
-    p: float | None
+    p: float | None = Field(description="One-sided, of this test alone.")
+    limit: float | None = Field(description="What p had to be below.")
     test: str
     seeds: str
     configuration: str
@@ -122,6 +154,7 @@ class ResultRow(BaseModel):
     tag: str
     why: str
     warnings: str
+    level: str = Field(default="", description="Of the values: claimed, measured or confirmed.")
 
 
 class ResultsView(BaseModel):

@@ -1,16 +1,25 @@
 """The memory: one lesson of a project, kept for later sessions."""
 
 import math
+import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field
 
-from flows.models.body import NOT_BLANK, Body, Word
+from wildloop.flows.models.body import NOT_BLANK, Body, Word
 
 CONTENT_LIMIT = 4_000
 TITLE_LIMIT = 200
 HALF_LIFE_DAYS = 30.0
+OPINION = "the agent's opinion, not shown"
+# What says that something has an effect on results.
+_EFFECT = re.compile(
+    r"\b(?:better|worse|best|improv\w+|help(?:s|ed)?|hurts?|harm(?:s|ed)?|gain(?:s|ed)?|beats?|"
+    r"outperform\w*|increas\w+|decreas\w+|reduc\w+|rais(?:es|ed)|lower(?:s|ed)|matters?|"
+    r"crucial|essential|needed)\b",
+    re.IGNORECASE,
+)
 _FILLERS = frozenset(
     [
         "a",
@@ -107,19 +116,33 @@ class Memory(BaseModel):
     confirmations: int = Field(default=0, description="How often it was found again since.")
     confirmed_at: float | None = Field(default=None, description="When it was last found again.")
     confirmed_by: str | None = Field(default=None, description="The session that did so last.")
+    evidence: str | None = Field(
+        default=None,
+        description="Level of the evidence that shows it (`claimed`, `confirmed`, ...); none for "
+        "what nobody has shown.",
+    )
     uses: int = Field(default=0, description="In how many prompts it has stood.")
 
     @property
     def line(self) -> str:
         """As it stands in a prompt, in one line."""
         head = f"{self.title}: " if self.title else ""
-        return f"[{self.tag.value}] {head}{' '.join(self.content.split())}"
+        mark = f" ({self.standing})" if self.standing else ""
+        return f"[{self.tag.value}] {head}{' '.join(self.content.split())}{mark}"
+
+    @property
+    def standing(self) -> str:
+        """How far it may be believed; empty for a person's word, and for what claims no effect."""
+        if self.source is MemorySource.USER:
+            return ""
+        if self.evidence is not None:
+            return f"shown, {self.evidence}"
+        claims = self.tag is MemoryTag.LESSON or _EFFECT.search(self.content)
+        return OPINION if claims else ""
 
 
 class MemoryCreate(Body):
     """Body of `POST /memories`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     content: Content
     title: Title | None = None
@@ -136,8 +159,6 @@ class MemoryCreate(Body):
 
 class MemoryUpdate(Body):
     """Body of `PATCH /memories/{id}`; what is left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid")
 
     content: Content = ""
     title: Title | None = Field(default=None, description="null takes the title away.")

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
-from blocks.launchers.slurm_options import SlurmOverride
-from flows.models.body import NOT_BLANK, Body
+from wildloop.blocks.launchers.slurm_options import SlurmOverride
+from wildloop.flows.models.body import NOT_BLANK, Body
+
+MOST_NAMES = 1_000
+"""Parameters and variables of one run: each is kept, shown and compared many times."""
 
 
 class RunStatus(StrEnum):
@@ -52,13 +55,12 @@ class GpuWrapConfig(Body):
 
     `enabled` true leaves alone every device that outside processes use, false none; by default
     those that other users' processes use. A run that died for want of a GPU that others use is
-    tried `retries` more times, each after `retry_delay_seconds` (default: 30).
+    tried `retries` more times (-1: as often as it takes), each after `retry_delay_seconds`
+    (default: 30).
     """
 
-    model_config = ConfigDict(extra="allow")
-
     enabled: bool | None = None
-    retries: int | None = Field(default=None, ge=0)
+    retries: int | None = Field(default=None, ge=-1)
     retry_delay_seconds: float | None = Field(default=None, ge=0)
 
 
@@ -94,9 +96,13 @@ class RunSpec(Body):
         "--workdir.",
     )
     parameters: dict[str, Any] = Field(
-        default_factory=dict, description="The configuration, for tables; not added to `command`."
+        default_factory=dict,
+        max_length=MOST_NAMES,
+        description="The configuration, for tables; not added to `command`.",
     )
-    env: dict[str, str] = Field(default_factory=dict, description="Extra environment variables.")
+    env: dict[str, str] = Field(
+        default_factory=dict, max_length=MOST_NAMES, description="Extra environment variables."
+    )
     gpus: int = Field(
         default=1,
         ge=0,
@@ -115,6 +121,12 @@ class RunSpec(Body):
     parent_run_id: str | None = Field(default=None, description="Run that this one repeats.")
     origin_alert_id: str | None = Field(default=None, description="Alert that led to this run.")
     gpuwrap_config: GpuWrapConfig | None = None
+    metric: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="What it measures (default: the metric of its session or project).",
+    )
     retries: int = Field(default=0, ge=0, le=100, description="More attempts after a failure.")
     retry_delay_seconds: float = Field(default=0.0, ge=0, le=86_400 * 7)
     slurm: SlurmOverride | None = Field(
@@ -158,12 +170,21 @@ class RunRerun(Body):
     )
     auto_start: bool = Field(default=True, description="Queue at once; otherwise `ready`.")
     origin_alert_id: str | None = Field(default=None, description="Alert that led to this run.")
+    gpuwrap_config: GpuWrapConfig | None = Field(
+        default=None, description="Instead of the first run's."
+    )
+
+
+class Withdrawal(Body):
+    """Body of `POST /runs/{id}/withdraw`."""
+
+    reason: str = Field(
+        min_length=1, max_length=500, pattern=r"\S", description="Why, for ledger and report."
+    )
 
 
 class RunUpdate(Body):
     """Body of `PUT /runs/{id}`: what may be changed of a run that was not yet launched."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"\S")
     command: str | None = Field(default=None, min_length=1, pattern=r"\S")
@@ -172,6 +193,15 @@ class RunUpdate(Body):
     sweep_id: str | None = Field(
         default=None, description="Another sweep; null takes the run out of its sweep."
     )
+
+
+class MetricPoint(BaseModel):
+    """One value of one metric series."""
+
+    name: str
+    value: float | None = Field(description="None stands for NaN or infinite.")
+    step: float | None = None
+    time: float | None = None
 
 
 class Run(BaseModel):
@@ -183,7 +213,10 @@ class Run(BaseModel):
     workdir: str
     status: RunStatus
     sweep_id: str | None = None
-    chat_session_id: str | None = None
+    chat_session_id: str | None = Field(default=None, description="Its session's own id.")
+    front_end_id: str | None = Field(
+        default=None, description="What another front end calls the session."
+    )
     parent_run_id: str | None = None
     origin_alert_id: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -193,7 +226,8 @@ class Run(BaseModel):
     timeout_seconds: float | None = None
     created_at: float
     queued_at: float | None = None
-    started_at: float | None = None
+    launched_at: float | None = Field(default=None, description="When a worker took it up.")
+    started_at: float | None = Field(default=None, description="When its command was started.")
     finished_at: float | None = None
     exit_code: int | None = None
     error: str | None = None
@@ -201,11 +235,56 @@ class Run(BaseModel):
     host: str | None = None
     run_dir: str
     git_commit: str | None = None
+    code: str | None = Field(
+        default=None,
+        description="Digest of the files that it executed, notes and outputs left out.",
+    )
+    code_note: str = Field(default="", description="Why its code is unknown, if it is.")
+    environment: str = Field(
+        default="", description="Digest of the environment that was asked for; empty for none."
+    )
+    variables: list[str] = Field(
+        default_factory=list, description="Environment variables that its request sets."
+    )
+    violations: list[str] = Field(
+        default_factory=list, description="What was seen of it that takes belief from its value."
+    )
+    shared_files: list[str] = Field(
+        default_factory=list,
+        description="Outputs that a run beside it in the same folder may have written, too.",
+    )
+    sealed: str = Field(
+        default="", description="Digest of its metrics as they were at its end; empty: not yet."
+    )
+    withdrawn: str = Field(default="", description="Why it was taken out of the comparison.")
     is_archived: bool = False
     attempt: int = 0
     reason: str | None = Field(default=None, description="Why it waits, where that is known.")
     job_id: str | None = Field(default=None, description="Slurm's number of the job.")
+    gpuwrap_config: GpuWrapConfig | None = None
     metrics: dict[str, float] = Field(default_factory=dict, description="Last value by name.")
+    series: dict[str, list[MetricPoint]] | None = Field(
+        default=None, description="Of the metrics that a list was asked for."
+    )
+    diverged: list[str] = Field(
+        default_factory=list, description="Metrics that ended as NaN or infinite: no value."
+    )
+    is_measured: bool = Field(
+        default=False, description="Whether it has the metric that it is judged by."
+    )
+    unmeasured: str = Field(
+        default="",
+        description="Where the metric that it is judged by was not found: what was seen, where was "
+        "looked, and the mend.",
+    )
+    cpu_seconds: float | None = Field(
+        default=None, description="CPU time that it has used, once it has ended; not of Slurm's."
+    )
+    peak_memory: int | None = Field(
+        default=None,
+        description="Bytes that its largest process had at its peak, once it has ended. Known only "
+        "above the worker's own; not of Slurm's, nor of one that was taken up again.",
+    )
     ui_url: str | None = None
 
 
@@ -220,8 +299,19 @@ class RunFacts(BaseModel):
     gpus: str | None = Field(default=None, description="Comma-separated device ids.")
     run_dir: str | None = None
     git_commit: str | None = None
+    code: str | None = None
+    code_note: str | None = None
+    violations: str | None = Field(default=None, description="JSON list of texts.")
+    shared_files: str | None = Field(default=None, description="JSON list of paths.")
+    sealed: str | None = Field(default=None, description="Digest of the sealed metrics.")
+    withdrawn: str | None = None
     attempt: int | None = None
     metrics: str | None = Field(default=None, description="JSON object of last values.")
+    diverged: str | None = Field(default=None, description="JSON list of names.")
+    unmeasured: str | None = None
+    measured: bool | None = Field(default=None, description="Whether the wanted metric is there.")
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
     archived: bool | None = None
     reason: str | None = None
     job_id: str | None = None
@@ -245,15 +335,6 @@ class RunCounts(BaseModel):
         words = {RunStatus.FINISHED: "completed", RunStatus.STOPPED: "canceled"}
         named = {words.get(status, status.value): count for status, count in numbers.items()}
         return cls(total=sum(numbers.values()), **named)
-
-
-class MetricPoint(BaseModel):
-    """One value of one metric series."""
-
-    name: str
-    value: float | None = Field(description="None stands for NaN or infinite.")
-    step: float | None = None
-    time: float | None = None
 
 
 class LogChunk(BaseModel):

@@ -5,12 +5,15 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from blocks.agents.prices import Usage
-from flows.models.body import Body
-from flows.models.run import RunCounts
-from flows.models.session_options import Budget, Isolation, KeepAlpha, KeepMode
-from flows.models.session_record import IterationRecord, Phase
-from flows.models.spending import Spending
+from wildloop.blocks.agents.prices import Usage
+from wildloop.flows.models.body import Body
+from wildloop.flows.models.contract import SessionContract
+from wildloop.flows.models.evidence import BestResult, Comparison
+from wildloop.flows.models.run import RunCounts
+from wildloop.flows.models.sealed import SealedReport
+from wildloop.flows.models.session_options import Budget, Isolation, KeepMode
+from wildloop.flows.models.session_record import IterationRecord, Phase
+from wildloop.flows.models.spending import Spending
 
 
 class SessionStatus(StrEnum):
@@ -27,16 +30,6 @@ class SessionStatus(StrEnum):
     def is_terminal(self) -> bool:
         """True once the session has ended."""
         return self in (SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.STOPPED)
-
-
-class BestResult(BaseModel):
-    """A run's value of the session's primary metric."""
-
-    run_id: str
-    run_name: str
-    metric: str
-    value: float
-    direction: Literal["max", "min"] = "max"
 
 
 class TaskCounts(BaseModel):
@@ -73,6 +66,9 @@ class TaskProgress(TaskCounts):
     phases: list[PhaseProgress] = Field(default_factory=list)
 
 
+History = Literal["recent", "all"]
+
+
 class Session(BaseModel):
     """A session as the API shows it. Times are Unix seconds."""
 
@@ -93,17 +89,44 @@ class Session(BaseModel):
     branch: str | None = None
     session_dir: str
     runs: RunCounts = Field(default_factory=RunCounts)
+    own_runs: int = Field(
+        default=0, description="Runs that Wildloop has made itself, to confirm and to evaluate."
+    )
     tasks: TaskProgress = Field(default_factory=TaskProgress)
+    sealed: SealedReport | None = Field(
+        default=None, description="What the hold-out has said, once the session is over."
+    )
+    contract: SessionContract = Field(default_factory=SessionContract)
+    decides: list[str] = Field(
+        default_factory=list, description="The contract in words: what the session compares by."
+    )
     best: BestResult | None = None
     baseline: BestResult | None = None
-    history: list[IterationRecord] = Field(default_factory=list)
+    gain: Comparison | None = Field(
+        default=None, description="The best against the baseline; none where that is the best."
+    )
+    headline: str = Field(default="", description="What the session has shown, in a sentence.")
+    unmeasured: str = Field(
+        default="", description="Why no run has a value of the metric, and the mend; else empty."
+    )
+    target: str | None = Field(default=None, description="Whether the goal's number is reached.")
+    candidates: list[str] = Field(
+        default_factory=list, description="What looks better, and what would decide."
+    )
+    history: list[IterationRecord] = Field(
+        default_factory=list,
+        description="The last calls of the agent, with long texts cut; all and whole if asked for.",
+    )
+    calls: int = Field(default=0, description="How many calls of the agent have ended.")
+    breaches: int = Field(default=0, description="How often the rules of the house were broken.")
+    last_breach: str = ""
     budget: Budget = Field(default_factory=Budget)
     spent: Spending = Field(default_factory=Spending)
     usage: Usage = Field(default_factory=Usage, description="Tokens of all agent calls.")
     report_path: str | None = None
     ui_url: str | None = None
     keep: KeepMode = "all"
-    keep_alpha: KeepAlpha = 0.05
+    keep_alpha: float = 0.05
     isolation: Isolation = "none"
 
 

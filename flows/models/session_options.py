@@ -1,11 +1,43 @@
-"""What a session is asked to do: goal, agent, bounds and ways of working."""
+"""What a session is asked to do: goal, agent, bounds and ways of working.
+
+Each option is declared here and nowhere else. From these models come the body of
+`POST /wild/v2/start`, the parameters of the research loop with Prefect's form for them
+(`flows.models.parameters`), and the options of `wildloop start` (`shim.cli.options`).
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
-from flows.models.body import Body
+from wildloop.flows.models.body import Body
+from wildloop.flows.models.wake import Wake
+
+FOLDER: FieldInfo = Field(
+    min_length=1,
+    title="Project folder",
+    description="A git repository on the worker's host: the code to improve.",
+    examples=["/home/me/project"],
+)
+KeepMode = Literal["all", "better"]
+Isolation = Literal["none", "snapshot"]
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """How an option is given on the command line, where its field does not tell.
+
+    Args:
+        name: instead of the field's own, with dashes; without dashes it is an argument.
+        value: what the field gets where the option is given, which then takes none.
+        default: instead of the field's own.
+    """
+
+    name: str | None = None
+    value: str | None = None
+    default: str | None = None
 
 
 class Budget(Body):
@@ -19,8 +51,11 @@ class Budget(Body):
         title="Hours",
         description="Wall-clock hours, pauses not counted. An agent's call ends with them.",
     )
-    cost_usd: float | None = Field(
-        default=None, gt=0, title="Cost (US dollars)", description="What the agent may spend."
+    cost_usd: Annotated[float | None, CommandLine("--budget-cost")] = Field(
+        default=None,
+        gt=0,
+        title="Cost (US dollars)",
+        description="What the agent may spend, in US dollars.",
     )
     gpu_hours: float | None = Field(
         default=None, gt=0, title="GPU hours", description="Slot-hours of all runs together."
@@ -30,173 +65,131 @@ class Budget(Body):
     )
 
 
-Goal = Annotated[
-    str,
-    Field(
+class SessionStart(Body):
+    """The options of a session; body of `POST /wild/v2/start`."""
+
+    goal: Annotated[str, CommandLine("goal", default="")] = Field(
         min_length=1,
         pattern=r"\S",
         title="Goal",
         description="What the research is to reach, with the metric and its target.",
         examples=["Get validation accuracy above 0.97"],
-    ),
-]
-
-
-Workdir = Annotated[
-    str,
-    Field(
-        min_length=1,
-        title="Project folder",
-        description="A git repository on the worker's host: the code to improve.",
-        examples=["/home/me/project"],
-    ),
-]
-
-
-AgentName = Annotated[
-    str,
-    Field(
+    )
+    workdir: Annotated[str | None, CommandLine(default="."), FOLDER] = None
+    agent: str = Field(
+        default="baseline",
         min_length=1,
         title="Agent",
         description="`baseline` (built in, no LLM), `claude`, `codex` or `opencode` (with a model: "
         "`claude:<model>`), `openai:<model>@<API URL>`, `command:<shell command>`, or the name of "
         "a saved agent block, as `block-type/name`.",
         examples=["baseline", "claude", "openai:qwen3@http://127.0.0.1:8000/v1"],
-    ),
-]
-
-
-MaxIterations = Annotated[
-    int,
-    Field(
-        ge=1, le=10_000, title="Maximum iterations", description="Hard stop, planning not counted."
-    ),
-]
-
-
-WaitSeconds = Annotated[
-    float,
-    Field(
+    )
+    max_iterations: int = Field(
+        default=25,
+        ge=1,
+        le=10_000,
+        title="Maximum iterations",
+        description="Hard stop, planning not counted.",
+    )
+    max_calls_per_iteration: int = Field(
+        default=8,
+        ge=1,
+        le=10_000,
+        title="Calls in an iteration",
+        description="How many calls of one iteration may create runs and wait; the next one after "
+        "them is a new iteration.",
+    )
+    wait_seconds: float = Field(
+        default=30.0,
         ge=0.1,
         le=86_400,
+        title="Looks while waiting (seconds)",
+        description="While a session waits it looks at its runs at least this often. Its agent is "
+        "called on news alone.",
+    )
+    wake: Wake = Field(
+        default="all",
+        title="Wake",
+        description="When a waiting agent is called: `all`: when all runs of its batch have ended, "
+        "or one has failed by a cause that it has not heard of; `first`: at each end; `failed`: at "
+        "each failure, else at the end of all. An answer may say otherwise for itself.",
+    )
+    wait_at_most_seconds: Annotated[float, CommandLine("--wait-at-most")] = Field(
+        default=3600.0,
+        ge=1,
+        le=7 * 86_400,
         title="Longest wait (seconds)",
-        description="After WAITING, the agent is asked again at the latest after this time.",
-    ),
-]
-
-
-IterationTimeout = Annotated[
-    float,
-    Field(
+        description="Without any news a waiting agent is called after this time, then after twice "
+        "as long, and so on.",
+    )
+    iteration_timeout_seconds: Annotated[float, CommandLine("--iteration-timeout")] = Field(
+        default=3600.0,
         gt=0,
         title="Iteration time-out (seconds)",
         description="An agent that takes longer is ended and the iteration recorded as failed.",
-    ),
-]
-
-
-AutonomyLevel = Annotated[
-    Literal["cautious", "balanced", "full"],
-    Field(title="Autonomy", description="How much the agent decides without asking."),
-]
-
-
-BranchMode = Annotated[
-    Literal["new", "current"],
-    Field(
-        title="Branch",
-        description="`new`: commit on wild/<session>; `current`: on the branch checked out now.",
-    ),
-]
-
-
-AwayMinutes = Annotated[
-    int,
-    Field(
+    )
+    autonomy_level: Annotated[
+        Literal["cautious", "balanced", "full"], CommandLine("--autonomy")
+    ] = Field(
+        default="balanced",
+        title="Autonomy",
+        description="How much the agent decides without asking.",
+    )
+    away_duration_minutes: Annotated[int, CommandLine("--away-minutes")] = Field(
+        default=0,
         ge=0,
         title="Away for (minutes)",
         description="How long nobody can be asked; told to the agent. 0: the user is there.",
-    ),
-]
-
-
-EvoSweep = Annotated[
-    bool,
-    Field(title="Evolutionary sweeps", description="Whether the agent may ask for them."),
-]
-
-
-SessionBudget = Annotated[
-    Budget, Field(title="Budget", description="Upper bounds; the session ends at the first.")
-]
-
-
-ChatSession = Annotated[
-    str | None,
-    Field(
+    )
+    evo_sweep_enabled: Annotated[bool, CommandLine("--evo-sweep")] = Field(
+        default=False,
+        title="Evolutionary sweeps",
+        description="Whether the agent may ask for evolutionary sweeps.",
+    )
+    branch: Literal["new", "current"] = Field(
+        default="new",
+        title="Branch",
+        description="`new`: commit on wild/<session>; `current`: on the branch checked out now.",
+    )
+    budget: Budget = Field(
+        default_factory=Budget,
+        title="Budget",
+        description="Upper bounds; the session ends at the first.",
+    )
+    chat_session_id: Annotated[str | None, CommandLine("--chat-session")] = Field(
+        default=None,
         min_length=1,
         max_length=200,
         title="Chat session",
         description="Id by which another front end knows the session.",
-    ),
-]
-
-
-KeepMode = Annotated[
-    Literal["all", "better"],
-    Field(
+    )
+    keep: KeepMode = Field(
+        default="all",
         title="Keep",
         description="`better`: a change stays only if its runs show that it beats the best so far; "
         "else git takes it back. `all`: every change stays.",
-    ),
-]
-
-
-KeepAlpha = Annotated[
-    float,
-    Field(
+    )
+    keep_alpha: float = Field(
+        default=0.05,
         gt=0,
         lt=0.5,
         title="Alpha",
         description="With `keep: better`: the probability of taking noise for a gain, for each "
         "iteration.",
-    ),
-]
-
-
-Isolation = Annotated[
-    Literal["none", "snapshot"],
-    Field(
+    )
+    isolation: Annotated[Isolation, CommandLine("--isolate", value="snapshot")] = Field(
+        default="none",
         title="Code isolation",
         description="`snapshot`: a run executes the code as it was when the run was created, in a "
         "git worktree; `none`: in the project's folder, as it is when the run starts.",
-    ),
-]
+    )
 
 
-class SessionOptions(Body):
-    """What a session is to do, wherever its project lies."""
+class SessionSpec(SessionStart):
+    """The options of a session whose project is known: the parameters of the research loop."""
 
-    goal: Goal
-    agent: AgentName = "baseline"
-    max_iterations: MaxIterations = 25
-    wait_seconds: WaitSeconds = 30.0
-    iteration_timeout_seconds: IterationTimeout = 3600.0
-    autonomy_level: AutonomyLevel = "balanced"
-    away_duration_minutes: AwayMinutes = 0
-    evo_sweep_enabled: EvoSweep = False
-    branch: BranchMode = "new"
-    budget: SessionBudget = Field(default_factory=Budget)
-    chat_session_id: ChatSession = None
-    keep: KeepMode = "all"
-    keep_alpha: KeepAlpha = 0.05
-    isolation: Isolation = "none"
-
-
-class SessionSpec(SessionOptions):
-    """The parameters of the research loop."""
-
-    workdir: Workdir
+    workdir: Annotated[str, FOLDER]
 
     @classmethod
     def of_parameters(cls, parameters: Mapping[str, Any]) -> "SessionSpec":
@@ -205,24 +198,10 @@ class SessionSpec(SessionOptions):
         Raises:
             ValidationError: they describe none.
         """
-        given = {name: value for name, value in parameters.items() if value is not None}
+        # To the flow itself, what was not given arrives as the description of its parameter.
+        given = {
+            name: value
+            for name, value in parameters.items()
+            if value is not None and not isinstance(value, FieldInfo)
+        }
         return cls.model_validate(given)
-
-
-class SessionStart(SessionOptions):
-    """Body of `POST /wild/v2/start`. `workdir` defaults to the server's --workdir."""
-
-    workdir: str | None = Field(default=None, min_length=1)
-
-
-def described(name: str) -> Any:
-    """The default of a flow parameter, with title and description of a SessionSpec field.
-
-    Prefect builds the form of a deployment from these.
-    """
-    field = SessionSpec.model_fields[name]
-    return Field(
-        default=None if name == "budget" else field.default,
-        description=field.description,
-        json_schema_extra={"title": field.title or name},
-    )

@@ -1,14 +1,22 @@
-"""The durable position of a session: its agent calls and where it stands."""
+"""A session's durable record: its agent calls, where it stands, and the sums over its calls."""
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from blocks.agents.prices import Usage
-from flows.models.change import Change
-from flows.models.keep import KeepState
-from flows.models.spending import CallSoFar, Closing
+from wildloop.blocks.agents.prices import Usage
+from wildloop.flows.models.change import Change
+from wildloop.flows.models.contract import SessionContract
+from wildloop.flows.models.evidence import Shown
+from wildloop.flows.models.keep import KeepState, Verdict
+from wildloop.flows.models.sealed import SealedReport
+from wildloop.flows.models.spending import CallSoFar, Closing
+from wildloop.flows.models.wake import Wake
+
+T = TypeVar("T")
+BREACH_LENGTH = 300
 
 
 class Phase(StrEnum):
@@ -34,9 +42,14 @@ class IterationRecord(BaseModel):
     finished_at: float | None = None
     summary: str = ""
     promise: Literal["DONE", "WAITING"] | None = None
+    wake: Wake | None = Field(default=None, description="Of its WAITING, where it says so.")
     faults: list[str] = Field(default_factory=list, description="Told to the agent next time.")
     breaches: list[str] = Field(
         default_factory=list, description="Of the faults, those against the rules of the house."
+    )
+    troubles: list[str] = Field(
+        default_factory=list,
+        description="Told to the agent and the user; nobody's fault, so they count nowhere.",
     )
     failed: bool = Field(default=False, description="Counts towards three failures in a row.")
     error: str | None = None
@@ -63,6 +76,16 @@ class IterationRecord(BaseModel):
     why: str = Field(default="", description="What led to a reflection.")
     reflection: str = Field(default="", description="A reflection's reasons.")
     continue_session: bool | None = Field(default=None, description="A reflection's decision.")
+    prompt_tokens: dict[str, int] = Field(
+        default_factory=dict, description="About how many its prompt had, by part."
+    )
+    prompt_characters: int = Field(default=0, description="Length of its prompt.")
+    prompt_repeated: float | None = Field(
+        default=None, description="Share of it that stood at the head of the one before."
+    )
+    told_runs: list[str] | None = Field(
+        default=None, description="Ended runs that its prompt told of; None where not known."
+    )
     steered: list[str] = Field(default_factory=list)
     usage: Usage | None = Field(default=None, description="Tokens, where the agent tells them.")
     cost_usd: float | None = None
@@ -84,14 +107,55 @@ class IterationRecord(BaseModel):
         return f"{self.kind}-{self.index:02d}{turn}"
 
 
-class SessionRecord(BaseModel):
-    """The durable position of a session, kept as the metadata of its iteration-log artifact."""
+class UserCheckout(BaseModel):
+    """What the user had checked out before a session."""
+
+    branch: str | None = Field(description="None where HEAD was detached.")
+    commit: str
+    files: str = Field(description="Commit of the files as they lay there, changes too.")
+    index: str = Field(description="Tree of what was staged.")
+
+
+class Totals(BaseModel):
+    """Sums over the calls of a session: what is shown of it in a list needs no call itself."""
+
+    calls: int = Field(default=0, description="How many are recorded.")
+    verdicts: int = Field(default=0, description="How many decisions of keep or discard are.")
+    last_index: int = Field(default=0, description="Number of the last iteration begun.")
+    began_at: float | None = Field(default=None, description="When the first call began.")
+    usage: Usage = Field(default_factory=Usage)
+    cost_usd: float | None = Field(default=None, description="None if no call has told one.")
+    cost_is_estimate: bool = Field(default=False, description="Any part of it is by list prices.")
+    breaches: int = 0
+    last_breach: str = ""
+
+    def plus(self, *calls: IterationRecord) -> "Totals":
+        """The sums with further calls."""
+        sums = self.model_copy()
+        for call in calls:
+            sums.calls += 1
+            sums.last_index = max(sums.last_index, call.index)
+            sums.began_at = call.started_at if sums.began_at is None else sums.began_at
+            if call.usage is not None:
+                sums.usage += call.usage
+            if call.cost_usd is not None:
+                sums.cost_usd = (sums.cost_usd or 0.0) + call.cost_usd
+            sums.cost_is_estimate = sums.cost_is_estimate or call.cost_is_estimate
+            if call.breaches:
+                sums.breaches += len(call.breaches)
+                sums.last_breach = f"{call.label}: {call.breaches[-1]}"[:BREACH_LENGTH]
+        return sums
+
+
+class Standing(BaseModel):
+    """Where a session stands, without its calls and decisions: small, however long it lasts."""
 
     session_id: str
     phase: Phase = Phase.STARTING
     branch: str | None = None
     base_commit: str | None = None
-    iterations: list[IterationRecord] = Field(default_factory=list)
+    tip: str | None = Field(default=None, description="The latest commit known on its branch.")
+    before: UserCheckout | None = Field(default=None, description="Given back at the end.")
     awaiting_turn: bool = Field(default=False, description="The last reply was WAITING.")
     done: bool = Field(default=False, description="A believed DONE; reflection comes next.")
     pending_runs: list[str] = Field(
@@ -102,19 +166,66 @@ class SessionRecord(BaseModel):
     attempt: int = Field(default=1, description="Of the call under way, after interruptions.")
     call: CallSoFar | None = None
     note: str = Field(default="", description="What the session waits for, for people.")
+    woken: str = Field(default="", description="Why the agent is called again, for its prompt.")
+    hook_said: str = Field(default="", description="What a hook has said, for the next prompt.")
+    long_waits: int = Field(default=0, description="Waits in a row that ended without news.")
     started_at: float | None = None
     paused_at: float | None = None
     paused_seconds: float = 0.0
     closing: Closing | None = None
+    contract: SessionContract | None = Field(
+        default=None, description="What it compares by, once that is fixed."
+    )
+    confirm_seeds: list[int] = Field(
+        default_factory=list, description="Those that Wildloop itself runs candidates on."
+    )
     keep: KeepState = Field(default_factory=KeepState)
+    sealed: SealedReport | None = Field(
+        default=None, description="What the hold-out has said, once the session is over."
+    )
     ended_reason: str | None = None
     best_run_id: str | None = None
+    shown: Shown | None = Field(default=None, description="By its runs, at the last call's end.")
     report_path: str | None = None
+
+
+class SessionSummary(Standing):
+    """What is written at each step: where the session stands and the sums over its calls.
+
+    It has none of the calls, and of `keep` no verdict.
+    """
+
+    totals: Totals = Field(default_factory=Totals)
+
+
+class SessionRecord(Standing):
+    """The whole record of a session, as its own flow has it."""
+
+    iterations: list[IterationRecord] = Field(default_factory=list)
+
+    @property
+    def totals(self) -> Totals:
+        """The sums over all calls."""
+        return Totals(verdicts=len(self.keep.verdicts)).plus(*self.iterations)
 
     @property
     def last_index(self) -> int:
         """Number of the last iteration begun (0: only planning, or nothing)."""
         return max((it.index for it in self.iterations), default=0)
+
+    def goes_on(self, max_calls: int) -> bool:
+        """Whether the next call belongs to the last iteration, as after WAITING.
+
+        Args:
+            max_calls: of one iteration that create runs; beyond them a new one begins.
+        """
+        last = self.last_index
+        creating = sum(
+            1
+            for it in self.iterations
+            if it.kind == "iteration" and it.index == last and it.run_ids
+        )
+        return self.awaiting_turn and creating < max_calls
 
     @property
     def planned(self) -> bool:
@@ -123,18 +234,51 @@ class SessionRecord(BaseModel):
         is_to_be_sent_back = len(self.iterations) == 1 and bool(calls) and bool(calls[0].faults)
         return any(not it.failed for it in calls) and not is_to_be_sent_back
 
-    @property
-    def usage(self) -> Usage:
-        """Tokens of all calls."""
-        return sum((it.usage for it in self.iterations if it.usage), Usage())
+    def summary(self, totals: Totals) -> SessionSummary:
+        """What is written of it at each step; `totals` are the sums over its calls."""
+        fields = {name: getattr(self, name) for name in Standing.model_fields}
+        fields["keep"] = self.keep.model_copy(update={"verdicts": []})
+        return SessionSummary.model_construct(**fields, totals=totals).model_copy(deep=True)
+
+    def entries(self) -> list["LogEntry"]:
+        """Its calls and decisions as the log has them."""
+        calls = [LogEntry(number=at, call=call) for at, call in enumerate(self.iterations)]
+        verdicts = [LogEntry(number=at, verdict=one) for at, one in enumerate(self.keep.verdicts)]
+        return [*calls, *verdicts]
+
+
+class LogEntry(BaseModel):
+    """A version of the session's log: a call or a decision, as it is from then on."""
+
+    number: int = Field(description="Its place among the calls, or among the decisions, from 0.")
+    call: IterationRecord | None = None
+    verdict: Verdict | None = None
 
     @property
-    def cost_usd(self) -> float | None:
-        """Cost of all calls; None if no call has told one."""
-        costs = [it.cost_usd for it in self.iterations if it.cost_usd is not None]
-        return sum(costs) if costs else None
+    def document(self) -> str:
+        """As it is stored."""
+        return self.model_dump_json(exclude_defaults=True)
 
-    @property
-    def cost_is_estimate(self) -> bool:
-        """Whether any part of the cost is by list prices."""
-        return any(it.cost_is_estimate for it in self.iterations)
+
+def whole_record(summary: SessionSummary, entries: Iterable[LogEntry]) -> SessionRecord:
+    """The record from what is written of it.
+
+    Args:
+        summary: read first: it says how many calls and decisions there are. An entry beyond them
+            is of a step that did not come to its end.
+        entries: in the order in which they were written; of two for one place the later holds.
+    """
+    calls: dict[int, IterationRecord] = {}
+    verdicts: dict[int, Verdict] = {}
+    for entry in entries:
+        if entry.call is not None and entry.number < summary.totals.calls:
+            calls[entry.number] = entry.call
+        if entry.verdict is not None and entry.number < summary.totals.verdicts:
+            verdicts[entry.number] = entry.verdict
+    fields = {name: getattr(summary, name) for name in Standing.model_fields}
+    fields["keep"] = summary.keep.model_copy(update={"verdicts": _in_order(verdicts)})
+    return SessionRecord.model_construct(**fields, iterations=_in_order(calls))
+
+
+def _in_order(found: dict[int, T]) -> list[T]:
+    return [found[number] for number in sorted(found)]

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
-from flows.models.body import NOT_BLANK, Body
+from wildloop.flows.models.body import NOT_BLANK, Body
 
 MAX_FILE_BYTES = 1_000_000
 MAX_FILES = 100
@@ -64,8 +64,6 @@ class Skill(SkillSummary):
 class SkillUpdate(Body):
     """Body of `PUT /prompt-skills/{id}`; what is left out stays as it is."""
 
-    model_config = ConfigDict(extra="forbid")
-
     name: OneLine | None = None
     description: OneLine | None = None
     category: OneLine | None = None
@@ -101,8 +99,6 @@ class SkillsReloaded(BaseModel):
 class SkillRender(Body):
     """Body of `POST /prompt-skills/{id}/render`."""
 
-    model_config = ConfigDict(extra="forbid")
-
     variables: dict[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -133,16 +129,12 @@ class SkillFileContent(SkillFile):
 class SkillFileWrite(Body):
     """Body of `PUT /prompt-skills/{id}/files/{path}`."""
 
-    model_config = ConfigDict(extra="forbid")
-
     content: str
     encoding: Literal["utf-8", "base64"] = "utf-8"
 
 
 class SkillInstall(Body):
     """Body of `POST /prompt-skills/install`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: OneLine = Field(
         description="A git URL (https, ssh or file), or a folder of the server's host.",

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from blocks.agents.prices import Usage
+from wildloop.blocks.agents.prices import Usage
 
 
 class CallSoFar(BaseModel):
@@ -39,5 +39,10 @@ class Spending(BaseModel):
     hours: float = 0.0
     cost_usd: float = 0.0
     cost_is_estimate: bool = False
-    gpu_hours: float = 0.0
+    gpu_hours: float = Field(
+        default=0.0, description="Slot-hours: slots times run time, with or without a GPU."
+    )
+    core_hours: float = Field(
+        default=0.0, description="CPU time of the runs without a GPU; while they run, one core."
+    )
     runs: int = 0

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic.config import JsonDict
 
-from flows.models.body import NOT_BLANK, Body, Word
-from flows.models.run import RunCounts, RunCreate
-from flows.texts import UNUSABLE
+from wildloop.flows.models.body import NOT_BLANK, Body, Word
+from wildloop.flows.models.run import RunCounts, RunCreate
+from wildloop.flows.text.storable import UNUSABLE
 
 MOST_RUNS = 1000
 
@@ -69,7 +69,7 @@ class SweepCreate(Body):
     `auto_start` or status `running` they are queued at once; a `draft` has none until its start.
     """
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"not": _TWO_BEGINNINGS})
+    model_config = ConfigDict(json_schema_extra={"not": _TWO_BEGINNINGS})
 
     name: Name
     base_command: Text = Field(
@@ -86,7 +86,9 @@ class SweepCreate(Body):
     auto_start: bool = False
     goal: Storable = ""
     workdir: Storable | None = Field(
-        default=None, description="Folder to run in (default: the server's --workdir)."
+        default=None,
+        description="Folder to run in; default: the session's project, else the server's "
+        "--workdir.",
     )
     status: Word[SweepStatus] | None = Field(
         default=None,
@@ -124,8 +126,6 @@ class SweepUpdate(Body):
     `running` starts them, `canceled` stops all that have not ended; the rest follows from the runs.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     name: Name | None = None
     goal: Storable | None = None
     status: Word[SweepStatus] | None = None
@@ -162,8 +162,6 @@ class SweepRunCreate(RunCreate):
 
 class AddToSweep(Body):
     """Body of `POST /runs/{id}/add-to-sweep`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     sweep_id: str | None = Field(description="null takes the run out of its sweep.")
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
-from flows.protocol.plan import (
+from wildloop.flows.protocol.plan import (
     PHASE,
     Plan,
     Task,
@@ -20,6 +20,7 @@ from flows.protocol.plan import (
     progress,
     task_of,
 )
+from wildloop.flows.protocol.plan_sections import with_kept_sections
 
 SHOWN = 10
 HEADING = "## Tasks put back"
@@ -47,8 +48,8 @@ def review_edit(before: str, after: str) -> PlanEdit:
     """Compare tasks.md before and after an agent's call.
 
     A task is gone if neither its id nor its text is left: those that were open are put back into
-    their phase, so that nobody is done by forgetting. Faults that were there before are not told
-    again.
+    their phase, so that nobody is done by forgetting. So are goal, planning notes and analytics
+    contract. Faults that were there before are not told again.
     """
     old, new = parse_plan(before), parse_plan(after)
     if has_abort_sentinel(after):
@@ -62,9 +63,14 @@ def review_edit(before: str, after: str) -> PlanEdit:
             ],
         )
     faults = _new(line_faults(old), line_faults(new)) + _gate_faults(old, new)
-    text = after
+    text, lost = with_kept_sections(before, after)
+    if lost:
+        faults.append(
+            f"Sections were taken out of tasks.md and have been put back: {', '.join(lost)}. "
+            "Change their text where it is wrong; they stay."
+        )
     if gone := _gone(before, new):
-        text = _put_back(after, gone)
+        text = _put_back(text, gone)
         faults.append(
             f"Open tasks were taken out of tasks.md and have been put back: {_named(gone)}. A task "
             "that is not to be done gets the box [-] and a reason."

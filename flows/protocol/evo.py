@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from flows.models.evo import EvoSweepSpec
+from wildloop.flows.models.evo import EvoSweepSpec
 
 SIZE_LIMIT = 100_000
 FAULT_LIMIT = 10

@@ -19,8 +19,8 @@ from pydantic import (
     ValidationError,
 )
 
-from flows.models.run import RunSpec
-from flows.texts import UNUSABLE, usable_text
+from wildloop.flows.models.run import RunSpec
+from wildloop.flows.text.storable import UNUSABLE, usable_text
 
 SIZE_LIMIT = 100_000
 ITEM_LIMIT = 500

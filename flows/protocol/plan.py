@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
-from flows.errors import NotFound
-from flows.models.session import PhaseProgress, TaskProgress
-from flows.protocol.tags import fences, storable, unfenced
+from wildloop.flows.models.session import PhaseProgress, TaskProgress
+from wildloop.flows.protocol.fences import fences, unfenced
+from wildloop.flows.protocol.tags import storable
 
 ABORT_SENTINEL = "ABORT_EARLY_DOCS_CHECK_FAILED"
 PHASES = range(4, 7)
@@ -18,12 +18,31 @@ TASKS = range(10, 26)
 LINE_LIMIT = 10_000
 # Quantifiers are possessive, so that no line makes them backtrack far.
 _TASK = re.compile(
-    r"[ \t]*+(?:[-*+]|\d{1,4}[.)])[ \t]*+\[([ \t]*+([^\]\s]?)[ \t]*+)\](?!\()[ \t]*+(.*)", re.ASCII
+    r"[ \t]*+(?:[-*+]|\d{1,4}[.)])[ \t]*+(\([^()\[\]]{1,200}\)[ \t]*+)?(~~[ \t]*+)?"
+    r"\[[ \t]*+([^\]\s]?)[ \t]*+\](?!\()[ \t]*+(.*)",
+    re.ASCII,
+)
+# A box with its reason in it: `[- no GPU]`, `[-: no GPU]`.
+_REASON_BOX = re.compile(
+    r"([ \t]*+(?:[-*+]|\d{1,4}[.)])[ \t]*+)"
+    r"\[[ \t]*+-[ \t:,;\u2013\u2014-]++([^\[\]\n]{1,200})\](?!\()"
 )
 _TASK_ID = re.compile(
-    r"[*_`]{0,3}(?:\[[ \t]*+P(\d{1,4})[ \t]*+-[ \t]*+T(\d{1,4})[ \t]*+\]|P(\d{1,4})-T(\d{1,4})\b)"
+    r"[*_`~]{0,4}(?:\[[ \t]*+P(\d{1,4})[ \t]*+-[ \t]*+T(\d{1,4})[ \t]*+\]|P(\d{1,4})-T(\d{1,4})\b)"
     r"[*_`]{0,3}[ \t]*+:?[*_`]{0,3}[ \t]*+(.*)",
     re.IGNORECASE | re.ASCII,
+)
+_ID = re.compile(
+    r"[*_`~]{0,4}(?:\[[ \t]*+P\d{1,4}[ \t]*+-[ \t]*+T\d{1,4}[ \t]*+\]|\bP\d{1,4}-T\d{1,4}\b)",
+    re.IGNORECASE | re.ASCII,
+)
+_ABORTED = re.compile(r"\babort|\bpre-?flight\b", re.IGNORECASE)
+_DASHES = " :;,-\u2013\u2014"
+_REMARK = re.compile(r"\([^()]*\)")
+# After one of these an id is that of another task, which the reason names.
+_NAMES_ANOTHER = re.compile(
+    r"(?:^|.*\s)(?:after|and|as|before|by|from|in|into|like|of|or|see|than|to|under|with)",
+    re.IGNORECASE | re.DOTALL,
 )
 _HEADING = re.compile(r" {0,3}(#{1,6})(?![#!])(.+)")
 _LEAD = re.compile(r"[\W_]*+(?:\d{1,3}[.)][ \t]++[\W_]*+)?")
@@ -31,6 +50,7 @@ PHASE = re.compile(
     r"phase[ \t]*+(\d{1,4})(?!\d)[\s*\-\u2013\u2014:.]*+(.*)", re.IGNORECASE | re.ASCII
 )
 _FIELDS = {"deliverable": "deliverable", "deliverables": "deliverable", "done-when": "done_when"}
+_RUNS = re.compile(r"[~\s]*(\d{1,6})\b")
 
 
 class TaskStatus(StrEnum):
@@ -64,6 +84,7 @@ class Task(BaseModel):
     text: str
     deliverable: str | None = None
     done_when: str | None = None
+    runs: int | None = Field(default=None, description="How many it says that it takes.")
 
     @property
     def is_gate(self) -> bool:
@@ -153,11 +174,17 @@ def heading_of(line: str) -> tuple[int, str] | None:
 
 def task_of(line: str, odd_boxes: list[str]) -> Task | None:
     """The task of a line; a box that is none is added to `odd_boxes`."""
-    match = _TASK.match(line) if len(line) <= LINE_LIMIT else None
+    if len(line) > LINE_LIMIT:
+        return None
+    line = _REASON_BOX.sub(r"\1[-] (\2)", line, count=1)
+    match = _TASK.match(line)
     if match is None:
         return None
-    id, rest = _split_id(match[3])
-    status = BOXES.get(match[2].lower())
+    status = BOXES.get(match[3].lower())
+    if match[2] and status in (TaskStatus.OPEN, TaskStatus.IN_PROGRESS):
+        # Struck through as a whole, box and all.
+        status = TaskStatus.CANCELLED
+    id, rest = _split_id(f"{match[1] or ''}{match[4]}", status is TaskStatus.CANCELLED)
     if status is None:
         # `- [a] text` may be anything; with an id it is a task with a box of its own making.
         if id is None:
@@ -165,17 +192,30 @@ def task_of(line: str, odd_boxes: list[str]) -> Task | None:
         odd_boxes.append(id)
         status = TaskStatus.OPEN
     parts = rest.split("|")
-    task = Task(id=id, status=status, text=parts[0].strip())
+    task = Task(id=id, status=status, text=parts[0].replace("~~", "").strip())
     others = _read_fields(task, parts[1:])
     task.text = " | ".join([task.text, *others])
     return task
 
 
-def _split_id(text: str) -> tuple[str | None, str]:
-    match = _TASK_ID.match(text)
+def _split_id(text: str, is_cancelled: bool) -> tuple[str | None, str]:
+    """The id and the text without it; a remark in brackets may stand before the id, and before
+    that of a cancelled task its reason.
+    """
+    match, before = _TASK_ID.match(text), ""
+    for found in _ID.finditer(text.partition("|")[0]) if match is None else ():
+        before = text[: found.start()].strip()
+        is_reason = is_cancelled and "[" in found[0] and not _NAMES_ANOTHER.fullmatch(before)
+        if is_reason or _REMARK.fullmatch(before):
+            match = _TASK_ID.match(text, found.start())
+            break
     if match is None:
         return None, text
-    return f"P{match[1] or match[3]}-T{match[2] or match[4]}", match[5]
+    said, bar, fields = match[5].partition("|")
+    if before and not before.startswith("("):
+        before = f"({before.rstrip(_DASHES)})"
+    rest = f"{said.strip()} {before} {bar}{fields}".strip() if before else match[5]
+    return f"P{match[1] or match[3]}-T{match[2] or match[4]}", rest
 
 
 def _read_fields(task: Task, parts: list[str]) -> list[str]:
@@ -183,8 +223,11 @@ def _read_fields(task: Task, parts: list[str]) -> list[str]:
     others = []
     for part in parts:
         key, colon, value = part.partition(":")
-        name = _FIELDS.get(re.sub(r"[ _]", "-", key.strip(" \t*`_").lower()))
-        if colon and name is not None:
+        word = re.sub(r"[ _]", "-", key.strip(" \t*`_").lower())
+        name = _FIELDS.get(word)
+        if colon and word == "runs" and (number := _RUNS.match(value)):
+            task.runs = int(number[1]) if task.runs is None else task.runs
+        elif colon and name is not None:
             if getattr(task, name) is None:
                 setattr(task, name, value.strip(" \t*") or None)
         elif part.strip():
@@ -235,8 +278,14 @@ def closed_gates(plan: Plan) -> list[str]:
     return [task.id or task.text for task in plan.tasks if task.is_gate and task.status in closed]
 
 
-def plan_faults(plan: Plan, markdown: str) -> list[str]:
-    """What breaks the plan rules, as sentences for the agent; empty for a good plan."""
+def plan_faults(plan: Plan, markdown: str, tasks: range = TASKS) -> list[str]:
+    """What breaks the plan rules, as sentences for the agent; empty for a good plan.
+
+    Args:
+        plan: parsed.
+        markdown: its text.
+        tasks: how many it may have.
+    """
     if not markdown.strip():
         return ["tasks.md is empty."]
     faults = []
@@ -252,14 +301,16 @@ def plan_faults(plan: Plan, markdown: str) -> list[str]:
         faults.append(f"Phase numbers that stand twice: {', '.join(twice[:10])}.")
     if plan.phases and plan.loose:
         faults.append(f"Tasks outside any phase: {_named(plan.loose)}.")
-    if len(plan.tasks) not in TASKS:
-        faults.append(f"The plan has {len(plan.tasks)} tasks; it takes 10 to 25.")
+    if len(plan.tasks) not in tasks:
+        faults.append(
+            f"The plan has {len(plan.tasks)} tasks; it takes {tasks.start} to {tasks.stop - 1}."
+        )
     faults += line_faults(plan) + _gate_faults(plan)
     if not any("ablat" in task.text.lower() for task in plan.tasks):
         faults.append("No task is an ablation.")
-    if not _section(plan, "shared metrics and analytics contract"):
+    if not section_text(plan, "shared metrics and analytics contract"):
         faults.append("The section 'Shared Metrics and Analytics Contract' is missing or empty.")
-    if not _section(plan, "goal"):
+    if not section_text(plan, "goal"):
         faults.append("The section 'Goal' is missing or empty.")
     return faults
 
@@ -274,8 +325,10 @@ def _gate_faults(plan: Plan) -> list[str]:
     return faults
 
 
-def _section(plan: Plan, title: str) -> str:
-    return "".join(text for name, text in plan.sections.items() if name.startswith(title)).strip()
+def section_text(plan: Plan, title: str) -> str:
+    """The text of the sections whose titles begin so, in any case."""
+    begin = title.lower()
+    return "".join(text for name, text in plan.sections.items() if name.startswith(begin)).strip()
 
 
 def _named(tasks: list[Task]) -> str:
@@ -313,31 +366,21 @@ def _in_other_phases(plan: Plan) -> str:
     )
 
 
-def set_task_status(markdown: str, task_id: str, status: TaskStatus) -> str:
-    """tasks.md with the box of one task changed, all else as it was.
-
-    Raises:
-        NotFound: no task has this id.
-    """
-    lines: list[str] = []
-    places: dict[bool, list[tuple[int, int, int]]] = {False: [], True: []}
-    for line, quoted in lines_of(markdown):
-        match = _TASK.match(line) if len(line) <= LINE_LIMIT else None
-        if match is not None and _split_id(match[3])[0] == task_id.upper():
-            places[quoted].append((len(lines), *match.span(1)))
-        lines.append(line)
-    # A plan that stands in a code block as a whole is read as well.
-    found = places[False] or places[True]
-    if not found:
-        raise NotFound("task", task_id)
-    for number, start, end in found:
-        lines[number] = lines[number][:start] + MARKS[status] + lines[number][end:]
-    return "\n".join(lines)
-
-
 def has_abort_sentinel(text: str) -> bool:
     """Whether tasks.md says that a preflight failed."""
     return ABORT_SENTINEL in text
+
+
+def is_abort(summary: str, promise: str | None, plan_text: str) -> bool:
+    """Whether a call has given up the session, since its preflight failed.
+
+    By the sentinel in tasks.md or in its summary; or, with no plan, by DONE and a summary that
+    speaks of aborting.
+    """
+    if has_abort_sentinel(plan_text) or has_abort_sentinel(summary):
+        return True
+    has_plan = bool(parse_plan(plan_text).tasks)
+    return promise == "DONE" and not has_plan and _ABORTED.search(summary) is not None
 
 
 def abort_checklist(goal: str, failed: list[str]) -> str:

@@ -7,28 +7,19 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from blocks.agents.prices import Usage
-from flows.configurations.settings import seed_of, settings_of, shown
-from flows.manifest import Manifest, read_manifest
-from flows.models.run import Run, RunStatus
-from flows.models.session_record import IterationRecord
-from flows.paths import RunPaths
-from flows.protocol.plan import MARKS, Plan
-from flows.redaction import redact
-from flows.report.facts import ReportFacts
-from flows.report.findings import run_link
-from flows.report.text import (
-    code,
-    fenced,
-    link,
-    moment,
-    number,
-    plain,
-    quote,
-    span,
-    table,
-)
-from flows.results import value_of
+from wildloop.blocks.agents.prices import Usage
+from wildloop.flows.evidence.settings import seed_of, settings_of, shown
+from wildloop.flows.evidence.values import value_of
+from wildloop.flows.files.manifest import Manifest, read_manifest
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.models.own_runs import is_confirmation, is_evaluation
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.flows.models.session_record import IterationRecord
+from wildloop.flows.protocol.plan import MARKS, Plan
+from wildloop.flows.report.facts import ReportFacts
+from wildloop.flows.report.findings import run_link
+from wildloop.flows.report.text import code, fenced, link, moment, number, plain, quote, span, table
+from wildloop.flows.text.redaction import redact
 
 SHOWN_RUNS = 200
 SHOWN_FAILURES = 20
@@ -55,8 +46,9 @@ def summary(facts: ReportFacts) -> str:
             f"- runs: {counts.total()} ({counts[RunStatus.FINISHED]} finished, "
             f"{counts[RunStatus.FAILED]} failed, {counts[RunStatus.STOPPED]} stopped, "
             f"{active} not ended)",
-            f"- compute: {facts.gpu_hours:.4f} GPU-hours; {facts.slot_hours:.4f} slot-hours (slots "
-            "times run time, with or without a GPU)",
+            f"- compute: {facts.gpu_hours:.4f} GPU-hours; {facts.core_hours:.4f} core-hours (CPU "
+            f"time of the runs without a GPU); {facts.slot_hours:.4f} slot-hours (slots times run "
+            "time, with or without a GPU)",
         ]
     )
 
@@ -127,19 +119,20 @@ def _value(run: Run, facts: ReportFacts) -> str:
 
 
 def runs_table(facts: ReportFacts) -> str:
-    """All runs; of very many the first, and where the rest is."""
-    if not facts.runs:
+    """All runs, Wildloop's own too; of very many the first, and where the rest is."""
+    runs = facts.every_run
+    if not runs:
         return "There were no runs."
     metric = [facts.metric.name] if facts.metric else []
-    seen = sorted({name for run in facts.runs for name in run.metrics} - set(metric))
+    seen = sorted({name for run in runs for name in run.metrics} - set(metric))
     metrics = metric + seen[: OTHER_METRICS - len(metric)]
-    shown = facts.runs[:SHOWN_RUNS]
+    shown = runs[:SHOWN_RUNS]
     header = ["run", "call", "status", "seconds", "seed", "settings"]
     rows = [_run_row(run, metrics, facts) for run in shown]
     text = table([*header, *[plain(name, 40) for name in metrics]], rows, right=len(metrics))
-    if len(facts.runs) > len(shown):
+    if len(runs) > len(shown):
         text += (
-            f"\n\nThe table is cut: the first {len(shown)} of {len(facts.runs)} runs. All of them, "
+            f"\n\nThe table is cut: the first {len(shown)} of {len(runs)} runs. All of them, "
             "with all metrics, are in `runs.csv` beside this report."
         )
     else:
@@ -148,13 +141,13 @@ def runs_table(facts: ReportFacts) -> str:
 
 
 def _run_row(run: Run, metrics: Sequence[str], facts: ReportFacts) -> list[str]:
-    label = facts.label_of(run)
+    label, is_own = facts.label_of(run), is_confirmation(run) or is_evaluation(run)
     seconds = "-"
     if run.started_at is not None and run.finished_at is not None:
         seconds = f"{run.finished_at - run.started_at:.1f}"
     return [
         run_link(run),
-        f"[{label}](#{label.replace('.', '')})" if label else "-",
+        f"[{label}](#{label.replace('.', '')})" if label else "Wildloop" if is_own else "-",
         run.status.value,
         seconds,
         plain(seed_of(run) or "-", 20),
@@ -202,7 +195,7 @@ def _mixed(facts: ReportFacts) -> list[str]:
     told = [f"{run_link(run)} ({plain(facts.busy[run.id])})" for run in busy[:SHOWN_BUSY]]
     more = f" and {len(busy) - SHOWN_BUSY} more" if len(busy) > SHOWN_BUSY else ""
     lines = [f"- On a busy machine: {', '.join(told)}{more}."]
-    sides = [facts.confirmed_group, facts.baseline_group]
+    sides = [facts.account.best, facts.account.baseline]
     measured = [run for side in sides if side is not None for run in side.measured]
     shared = sum(run.id in facts.busy for run in measured)
     if 0 < shared < len(measured):
@@ -260,7 +253,11 @@ def _crowd(runs: Sequence[Run]) -> tuple[int, int]:
 
 def lessons(facts: ReportFacts) -> str:
     """What was learnt, and what the reflections said."""
-    kept = [f"- {code(one.tag.value)} {plain(one.content, 1000)}" for one in facts.lessons]
+    kept = [
+        f"- {code(one.tag.value)} {plain(one.content, 1000)}"
+        + (f" ({one.standing})" if one.standing else "")
+        for one in facts.lessons
+    ]
     reflections = [
         f"{link(it.label, '#' + it.label.replace('.', ''))}: "
         + {True: "continue", False: "stop", None: "no decision"}[it.continue_session]
@@ -273,10 +270,8 @@ def lessons(facts: ReportFacts) -> str:
 
 def reproduce(facts: ReportFacts) -> str:
     """The exact commands that run the best again."""
-    run = facts.by_id.get(facts.best.run_id) if facts.best else None
-    group = facts.confirmed_group
-    if group is not None and group.measured and (run is None or run not in group.measured):
-        run = group.measured[0]
+    best = facts.account.best
+    run = best.measured[0] if best is not None and best.measured else None
     if run is None:
         return "There is no best run."
     paths = RunPaths(Path(run.run_dir))
@@ -284,9 +279,13 @@ def reproduce(facts: ReportFacts) -> str:
         manifest: Manifest | None = read_manifest(paths)
     except (OSError, ValidationError):
         manifest = None
-    lines = _checkout(run, paths, facts.session.workdir) + _environment(manifest, facts)
+    head = facts.session.branch if facts.is_at_head else None
+    lines = _checkout(run, paths, facts.session.workdir, head) + _environment(manifest, facts)
     lines.append(redact(run.command))
     text = [f"Run {run_link(run)}, with its seed:", fenced(lines)]
+    if facts.is_at_head is not None:
+        word = "are the very files" if facts.is_at_head else "are other files than those"
+        text.append(f"By their git blobs, the files at the branch's head {word} that the best ran.")
     text.append(f"Or, by Wildloop, in a worktree of its own: {code(_rerun(run))}.")
     if manifest is not None:
         devices = ", ".join(manifest.devices) or "no GPU"
@@ -298,7 +297,8 @@ def _rerun(run: Run) -> str:
     return f"wildloop rerun {run.id} --exact"
 
 
-def _checkout(run: Run, paths: RunPaths, workdir: str) -> list[str]:
+def _checkout(run: Run, paths: RunPaths, workdir: str, head: str | None) -> list[str]:
+    """The code: the branch's head, where it has what ran, else the commit with what was changed."""
     if not run.git_commit:
         return [f"cd {shlex.quote(run.workdir)}  # no git repository: the code as it is now"]
     # A run's own folder may have been a snapshot's that is gone by now.
@@ -307,10 +307,10 @@ def _checkout(run: Run, paths: RunPaths, workdir: str) -> list[str]:
         "# the code, in a folder of its own",
         f"cd {shlex.quote(run.workdir if inside else workdir)}",
         'copy="$(mktemp -d)/code"',
-        f'git worktree add --detach "$copy" {run.git_commit}',
+        f'git worktree add --detach "$copy" {head or run.git_commit}',
         'cd "$copy/$(git rev-parse --show-prefix)"',
     ]
-    if paths.patch.exists():
+    if head is None and paths.patch.exists():
         lines.append(f'git -C "$copy" apply {shlex.quote(str(paths.patch))}')
     return lines
 

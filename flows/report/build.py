@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.models.evo_sweep import EvoSweepRecord
-from flows.redaction import redact
-from flows.report.document import document
-from flows.report.facts import ReportFacts
-from flows.report.page import page
-from flows.report.table_file import runs_csv
+from wildloop.flows.models.evo_sweep import EvoSweepRecord
+from wildloop.flows.report.document import document
+from wildloop.flows.report.facts import ReportFacts
+from wildloop.flows.report.page import page
+from wildloop.flows.report.table_file import runs_csv
+from wildloop.flows.text.redaction import redact
 
 TITLE_LENGTH = 80
 
@@ -29,10 +29,10 @@ def build(facts: ReportFacts, folder: Path) -> Report:
     Takes seconds: call it in a thread.
     """
     # The worker, and the Prefect server that loads it, do without matplotlib until now.
-    from flows.plots import draw_plots
+    from wildloop.flows.report.plots import draw_plots
 
     (folder / "plots").mkdir(parents=True, exist_ok=True)
-    drawn = draw_plots(folder / "plots", facts.runs, facts.metric)
+    drawn = draw_plots(folder / "plots", facts.runs, facts.account)
     pictures = {f"plots/{path.name}": path for path in drawn}
     sweeps = _sweep_pictures(facts.evo_sweeps, folder)
     text = redact(document(facts, list(pictures), list(sweeps)))
@@ -50,7 +50,7 @@ def _sweep_pictures(records: Sequence[EvoSweepRecord], folder: Path) -> dict[str
     for record in records:
         paths = [Path(path) for path in record.plots if Path(path).is_file()]
         if not paths and record.state.trials:
-            from flows.search.plots import draw_sweep_plots
+            from wildloop.flows.search.plots import draw_sweep_plots
 
             where = folder / "evo" / record.label
             paths = draw_sweep_plots(where, record.state.spec, record.state.trials)

@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 
-from flows.report import account, findings
-from flows.report.facts import ReportFacts
-from flows.report.kept import kept
-from flows.report.text import code, quote
+from wildloop.flows.evidence.texts import target_line
+from wildloop.flows.models.run import RunStatus
+from wildloop.flows.report import account, findings
+from wildloop.flows.report.decides import decides
+from wildloop.flows.report.facts import ReportFacts
+from wildloop.flows.report.kept import kept
+from wildloop.flows.report.text import code, plain, quote
+
+NOTHING_MEASURED = "**No run of this session has finished: nothing was measured.**"
 
 
 def document(
@@ -22,7 +27,7 @@ def document(
     sections = {
         "Result": findings.result(facts),
         "Plots": "\n\n".join(_image(path) for path in pictures) or "There is nothing to draw yet.",
-        "Ablation": findings.ablation(facts),
+        "Ablation": findings.ablations(facts),
         "Evolutionary sweeps": findings.evo_sweeps(
             facts, [_image(path) for path in sweep_pictures]
         ),
@@ -36,6 +41,11 @@ def document(
         "Calls of the agent": account.calls(facts),
     }
     parts = ["# Research report", quote(facts.session.goal), account.summary(facts)]
+    if (target := target_line(facts.account)) is not None:
+        parts.insert(1, f"**{plain(target)}**")
+    parts.append(f"What decides:\n\n{decides(facts.session)}")
+    if not any(run.status is RunStatus.FINISHED for run in facts.runs):
+        parts.insert(0, NOTHING_MEASURED)
     parts += [f"## {title}\n\n{text}" for title, text in sections.items()]
     return "\n\n".join(parts) + "\n"
 

@@ -4,18 +4,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flows.configurations.groups import Configuration, configurations, ranked
-from flows.models.evo_sweep import EvoSweepRecord
-from flows.models.keep import KeepState
-from flows.models.memory import Memory
-from flows.models.run import Run, RunStatus
-from flows.models.session import BestResult
-from flows.models.session_record import IterationRecord
-from flows.project import MetricConfig
-from flows.protocol.plan import Plan
-from flows.report.ablation import Ablation, ablations, is_ablation
-from flows.report.statistics import Difference, difference
-from flows.results import best_by, value_of
+from wildloop.flows.evidence.account import Account
+from wildloop.flows.evidence.values import value_of
+from wildloop.flows.git.lines import Lines
+from wildloop.flows.models.contract import SessionContract
+from wildloop.flows.models.evo_sweep import EvoSweepRecord
+from wildloop.flows.models.keep import KeepState
+from wildloop.flows.models.memory import Memory
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.flows.models.sealed import SealedReport
+from wildloop.flows.models.session_record import IterationRecord
+from wildloop.flows.project import MetricConfig
+from wildloop.flows.protocol.plan import Plan
+from wildloop.flows.spending import core_hours
 
 CAUSE_LENGTH = 200
 
@@ -40,85 +41,39 @@ class SessionFacts:
     keeps: bool = False
     keep_alpha: float = 0.05
     kept: KeepState = field(default_factory=KeepState)
+    contract: SessionContract | None = None
+    sealed: SealedReport | None = None
 
 
 @dataclass
 class ReportFacts:
-    """What the report is made of; every number in it is that of a run, or is made from runs."""
+    """What the report is made of; every number in it is that of a run, or of the account."""
 
     session: SessionFacts
     runs: Sequence[Run]
     plan: Plan
-    metric: MetricConfig | None
-    sweep_texts: Mapping[str, str] = field(default_factory=dict)
-    codes: Mapping[str, str] = field(default_factory=dict)
+    account: Account
     busy: Mapping[str, str] = field(default_factory=dict)
     evo_sweeps: Sequence[EvoSweepRecord] = ()
     lessons: Sequence[Memory] = ()
-    best: BestResult | None = field(init=False)
-    baseline: BestResult | None = field(init=False)
-    groups: list[Configuration] = field(init=False)
+    lines: Lines | None = None
+    is_at_head: bool | None = None
+    own: Sequence[Run] = ()
 
-    def __post_init__(self) -> None:
-        # An ablation that does better than the best is a finding, and may be the best itself.
-        self.best, self.baseline = best_by(self.runs, self.metric)
-        self.groups = (
-            configurations(self.runs, self.metric.name, lambda run: self.codes.get(run.id))
-            if self.metric
-            else []
-        )
+    @property
+    def every_run(self) -> list[Run]:
+        """The session's runs and those that Wildloop made for it (`own`), oldest first."""
+        return sorted([*self.runs, *self.own], key=lambda run: run.created_at)
+
+    @property
+    def metric(self) -> MetricConfig | None:
+        """The primary metric."""
+        return self.account.contract.metric
 
     @property
     def by_id(self) -> dict[str, Run]:
         """The runs by id."""
         return {run.id: run for run in self.runs}
-
-    @property
-    def baseline_group(self) -> Configuration | None:
-        """The configuration of the baseline run."""
-        return self._group_of(self.baseline)
-
-    @property
-    def best_group(self) -> Configuration | None:
-        """The configuration of the best run."""
-        return self._group_of(self.best)
-
-    @property
-    def confirmed_group(self) -> Configuration | None:
-        """The best mean among the configurations with the most seeds, the baseline left out.
-
-        One lucky seed does not outrank a mean: while any configuration has several seeds, those
-        with one do not count.
-        """
-        return self._confirmed(self.groups) or self.best_group
-
-    @property
-    def reference_group(self) -> Configuration | None:
-        """What ablations are set against: the confirmed one of those that are not ablations only.
-
-        An ablation may well run its control, the whole configuration, once more.
-        """
-        others = [one for one in self.groups if not all(map(self._is_ablation, one.runs))]
-        return self._confirmed(others)
-
-    @property
-    def gain(self) -> Difference | None:
-        """The confirmed configuration against the baseline, by means over seeds."""
-        best, base = self.confirmed_group, self.baseline_group
-        if best is None or base is None or best is base:
-            return None
-        return difference(best.values, base.values)
-
-    @property
-    def ablations(self) -> list[Ablation]:
-        """What the ablations show."""
-        reference = self.reference_group
-        mine = [
-            one
-            for one in self.groups
-            if one is not reference and any(map(self._is_ablation, one.runs))
-        ]
-        return ablations(mine, reference) if reference else []
 
     @property
     def failures(self) -> list[tuple[str, list[Run]]]:
@@ -140,6 +95,11 @@ class ReportFacts:
         return sum(len(run.gpus) * hours_of(run, self.session.now) for run in self.runs)
 
     @property
+    def core_hours(self) -> float:
+        """CPU time of the runs without a GPU."""
+        return core_hours(self.runs, self.session.now)
+
+    @property
     def counts(self) -> Counter[RunStatus]:
         """Runs by status."""
         return Counter(run.status for run in self.runs)
@@ -149,24 +109,6 @@ class ReportFacts:
         calls = (it.label for it in self.session.iterations if run.id in it.run_ids)
         return next(calls, None)
 
-    def _is_ablation(self, run: Run) -> bool:
-        return is_ablation(run, self.sweep_texts)
-
-    def _confirmed(self, groups: Sequence[Configuration]) -> Configuration | None:
-        base = self.baseline_group
-        rivals = [one for one in groups if one.values and one is not base]
-        if not rivals or self.metric is None:
-            return None
-        most = max(one.n for one in rivals)
-        return ranked([one for one in rivals if one.n == most], self.metric.direction)[0]
-
-    def _group_of(self, result: BestResult | None) -> Configuration | None:
-        if result is None:
-            return None
-        return next(
-            (one for one in self.groups if any(run.id == result.run_id for run in one.runs)), None
-        )
-
     def _cause(self, run: Run) -> str | None:
         if run.status is RunStatus.STOPPED:
             return "stopped"
@@ -174,6 +116,8 @@ class ReportFacts:
             said = " ".join((run.error or "").split())[:CAUSE_LENGTH]
             return said or f"exit code {run.exit_code}"
         if run.status is RunStatus.FINISHED and self.metric:
+            if self.metric.name in run.diverged:
+                return f"diverged: {self.metric.name} ended as NaN or infinite"
             if self.metric.name not in run.metrics:
                 return f"finished without {self.metric.name}"
             if value_of(run, self.metric.name) is None:

@@ -2,70 +2,104 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from statistics import fmean
 
-from flows.configurations.groups import Configuration
-from flows.configurations.settings import seed_of, shown
-from flows.models.evo import Trial, TrialStatus
-from flows.models.evo_sweep import EvoSweepRecord
-from flows.models.run import Run
-from flows.project import MetricConfig
-from flows.report.ablation import RULE, Ablation
-from flows.report.facts import ReportFacts
-from flows.report.statistics import Difference, spread
-from flows.report.text import code, link, number, plain, signed, table
+from wildloop.flows.evidence import texts
+from wildloop.flows.evidence.ablation import RULE as RULE_OF_ABLATION
+from wildloop.flows.evidence.ablation import ablation
+from wildloop.flows.evidence.account import KEEP_RULE, RULE
+from wildloop.flows.evidence.configuration import Configuration
+from wildloop.flows.evidence.settings import shown
+from wildloop.flows.models.evidence import AblationRow
+from wildloop.flows.models.evo import Trial, TrialStatus
+from wildloop.flows.models.evo_sweep import EvoSweepRecord
+from wildloop.flows.models.run import Run
+from wildloop.flows.report.beside import beside
+from wildloop.flows.report.facts import ReportFacts
+from wildloop.flows.report.text import code, link, number, plain, signed, table
+from wildloop.flows.search.summary import CANDIDATE
 
 NO_METRIC = (
-    "No primary metric is named: set `[metric] name` in wildloop.toml, or a line `Primary metric: "
-    "NAME (max)` in the plan's contract. Nothing can be compared without one."
+    "No primary metric was fixed: set `[metric] name` in wildloop.toml before the next session, or "
+    "name one for this (`wildloop contract set`). Nothing can be compared without one."
 )
+LEVELS = (
+    "A value is *claimed* where a run wrote it, *measured* where the project's own command did "
+    "with protected files untouched, *confirmed* where Wildloop ran that again on seeds of its "
+    "own; then these runs alone count."
+)
+CHOSE = ", chose it"
+NOT_COUNTED = ", not counted"
 SHOWN_TRIALS = 20
 SHOWN_RUNS = 8
+SHOWN_CANDIDATES = 3
 
 
 def result(facts: ReportFacts) -> str:
     """Best against baseline, with how sure that is."""
-    metric = facts.metric
+    account, metric = facts.account, facts.metric
     if metric is None:
         return NO_METRIC
-    if facts.best is None or facts.baseline is None:
+    if not any(one.n for one in account.configurations):
         return f"No finished run has a value of {code(metric.name)}: nothing can be compared."
-    rows = [_group_row("baseline", facts.baseline_group, facts)]
-    if facts.best_group is not facts.baseline_group:
-        same = facts.best_group is facts.confirmed_group
-        rows.append(_group_row("best" if same else "best single run", facts.best_group, facts))
-        if not same:
-            rows.append(_group_row("best over seeds", facts.confirmed_group, facts))
-    header = ["", "settings", "runs (seed: value)", "seeds", "mean", "SD"]
-    return table(header, rows, right=3) + "\n\n" + verdict(facts, metric)
+    base, best = account.baseline, account.best
+    rows = [_group_row("baseline", base, facts)] if base is not None else []
+    if best is not None and best is not base:
+        rows.append(_group_row("best", best, facts))
+    rows += [_group_row("candidate", one, facts) for one in account.candidates[:SHOWN_CANDIDATES]]
+    header = ["", "settings", "runs (seed: value)", "level"]
+    header += ["seeds", "mean", "SD", "gain on the baseline"]
+    parts = [verdict(facts), table(header, rows, right=4), account_rule(facts)]
+    if not account.contract.guards and (costs := beside(facts)):
+        parts.insert(2, costs)
+    notes = [f"- {plain(note)}" for note in texts.notes(account)]
+    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
 
-def _group_row(title: str, group: Configuration | None, facts: ReportFacts) -> list[str]:
-    if group is None:
-        return [title, "", "", "0", "-", "-"]
+def _group_row(title: str, group: Configuration, facts: ReportFacts) -> list[str]:
+    found = group.counted
+    test = facts.account.comparisons.get(group.id)
     return [
         title,
         settings(group),
         measured(group),
-        str(group.n),
-        number(group.mean),
-        number(spread(group.values), 3),
+        group.level.value,
+        str(found.n),
+        number(found.mean),
+        number(found.sd, 3),
+        signed(test.gain) if test is not None else "",
     ]
 
 
 def settings(group: Configuration) -> str:
-    """The configuration's parameters."""
-    return plain(shown(group.settings) or "-")
+    """The configuration's parameters, and its code where there are several."""
+    told = shown(group.settings) or "-"
+    return plain(f"{told} ({group.code_name})" if group.code_name else told)
 
 
 def measured(group: Configuration) -> str:
-    """The runs behind a mean, each with its value."""
-    said = [
-        f"{run_link(run)} (seed {plain(seed_of(run) or '?', 20)}: {number(value)})"
-        for run, value in list(group.by_seed.values())[:SHOWN_RUNS]
-    ]
-    more = len(group.by_seed) - SHOWN_RUNS
-    return ", ".join(said) + (f" and {more} more" if more > 0 else "")
+    """The runs behind a mean, each with its value; then those that it is not taken from.
+
+    The seeds that chose the configuration are marked.
+    """
+    said = []
+    if group.own.n > 1:
+        own = {run.id for run in group.own_runs}
+        said += [_seed(seed, pairs) for seed, pairs in group.own_by_seed.items()]
+        for seed, pairs in group.by_seed.items():
+            if others := [pair for pair in pairs if pair[0].id not in own]:
+                said.append(_seed(seed, others, NOT_COUNTED))
+    else:
+        for seed, pairs in group.by_seed.items():
+            said.append(_seed(seed, pairs, CHOSE if seed in group.choosing else ""))
+    more = len(said) - SHOWN_RUNS
+    return ", ".join(said[:SHOWN_RUNS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _seed(seed: str, pairs: Sequence[tuple[Run, float]], mark: str = "") -> str:
+    told = plain("?" if seed.startswith("run ") else seed, 20)
+    again = f", mean of {len(pairs)} runs" if len(pairs) > 1 else ""
+    value = sum(value for _, value in pairs) / len(pairs)
+    return f"{run_link(pairs[-1][0])} (seed {told}: {number(value)}{mark}{again})"
 
 
 def run_link(run: Run) -> str:
@@ -74,82 +108,58 @@ def run_link(run: Run) -> str:
     return f"{name} {code(run.id[:8])}"
 
 
-def verdict(facts: ReportFacts, metric: MetricConfig) -> str:
+def verdict(facts: ReportFacts) -> str:
     """What the comparison says, and how far it may be believed."""
-    assert facts.best is not None and facts.baseline is not None
-    if facts.gain is None:
-        return "Only the baseline has results: there is nothing to set against it."
-    gain, name = facts.gain, code(metric.name)
-    better = gain.mean if metric.direction == "max" else -gain.mean
-    text = [
-        f"**Mean against mean: {signed(gain.mean)} {name}** ({_interval(gain)}; "
-        f"{metric.direction}imise)."
-    ]
-    if better <= 0:
-        text.append("By the means, nothing better than the baseline was found.")
-    elif gain.low is None:
-        text.append("The gain is **not established**.")
-    elif gain.is_established:
-        text.append("The interval excludes 0: the gain holds over the seeds that were run.")
-    else:
-        text.append("The interval includes 0: the gain is **not established**.")
-    if gain.why_unsure:
-        text.append(f"{gain.why_unsure[0].upper()}{gain.why_unsure[1:]}.")
-    single = facts.best.value - facts.baseline.value
-    text.append(
-        f"Best single run against the baseline's run: {signed(single)}. The best of "
-        f"{len([one for one in facts.groups if one.values])} configurations was chosen by this "
-        "same metric, so the value of its choosing run is on the lucky side."
-    )
-    return " ".join(text)
+    account = facts.account
+    parts = [f"**{plain(texts.headline(account), 1000)}**"]
+    if account.gain is not None:
+        parts.append(f"By its test: {plain(account.gain.why, 600)}.")
+    looks = texts.candidate_lines(account)
+    if looks:
+        listed = "\n".join(f"- {plain(line, 600)}" for line in looks)
+        told = "Candidates, which look better than that and are not shown to be:"
+        parts.append(f"{told}\n\n{listed}")
+    return "\n\n".join(parts)
 
 
-def _interval(gain: Difference) -> str:
-    sizes = f"n = {gain.sizes[0]} and {gain.sizes[1]}"
-    if gain.low is None or gain.high is None:
-        return f"no interval, {sizes}"
-    p = f", p = {gain.p:.2g}" if gain.p is not None else ""
-    return f"95 % interval {signed(gain.low)} to {signed(gain.high)}, Welch's t, {sizes}{p}"
+def account_rule(facts: ReportFacts) -> str:
+    """How the best is found, for a reader to check."""
+    account = facts.account
+    rule = RULE if account.branch is None else KEEP_RULE
+    return f"{rule} All tests of the session share alpha = {account.contract.alpha:g}. {LEVELS}"
 
 
-def ablation(facts: ReportFacts) -> str:
-    """What each component of the best is worth."""
-    found, metric, reference = facts.ablations, facts.metric, facts.reference_group
-    if metric is None or reference is None or not found:
-        return f"No ablation was run. {RULE}"
-    head = (
-        f"Reference: {settings(reference)}; mean {number(reference.mean)} over "
-        f"{len(reference.values)} seeds: {measured(reference)}."
-    )
-    header = ["removed", "runs (seed: value)", "seeds", "mean", "difference", "95 % interval", ""]
-    rows = [_ablation_row(one, metric) for one in found]
-    return f"{head}\n\n{table(header, rows)}\n\n{RULE}"
+def ablations(facts: ReportFacts) -> str:
+    """What each component of the reference is worth."""
+    found, account = ablation(facts.account), facts.account
+    if facts.metric is None or found is None or not found.rows:
+        return f"No ablation was run. {RULE_OF_ABLATION}"
+    reference = account.by_id[found.reference]
+    head = f"Reference: {settings(reference)}; {plain(found.estimate.text)}: {measured(reference)}."
+    header = ["removed", "runs (seed: value)", "seeds", "mean", "without - with", "p", "verdict"]
+    rows = [_ablation_row(one, facts) for one in found.rows]
+    return f"{head}\n\n{table(header, rows)}\n\n{RULE_OF_ABLATION}"
 
 
-def _ablation_row(one: Ablation, metric: MetricConfig) -> list[str]:
-    values, effect = one.without.values, one.effect
-    if effect is None:
-        failed = ", ".join(run_link(run) for run in one.without.runs[:SHOWN_RUNS])
+def _ablation_row(one: AblationRow, facts: ReportFacts) -> list[str]:
+    account = facts.account
+    group, test = account.by_id[one.configuration], one.comparison
+    reference = ablation(account)
+    with_it = reference.estimate.mean if reference is not None else None
+    mean = group.compared.mean
+    if mean is None:
+        failed = ", ".join(run_link(run) for run in group.runs[:SHOWN_RUNS])
         return [plain(one.removed), failed, "0", "-", "-", "-", "no result"]
-    interval = "-"
-    if effect.low is not None and effect.high is not None:
-        interval = f"{signed(effect.low)} to {signed(effect.high)}"
+    more = f" ({one.seeds_to_decide} more seeds would decide)" if one.seeds_to_decide else ""
     return [
         plain(one.removed),
-        measured(one.without),
-        str(len(values)),
-        number(fmean(values)),
-        signed(effect.mean),
-        interval,
-        _meaning(effect, metric),
+        measured(group),
+        str(group.compared.n),
+        number(mean),
+        signed(mean - with_it) if with_it is not None else "-",
+        "-" if test is None or test.p is None else f"{test.p:.2g}",
+        one.verdict + more,
     ]
-
-
-def _meaning(effect: Difference, metric: MetricConfig) -> str:
-    if not effect.is_established:
-        return "not established"
-    worse = effect.mean < 0 if metric.direction == "max" else effect.mean > 0
-    return "the component helps" if worse else "better without it"
 
 
 def evo_sweeps(facts: ReportFacts, pictures: Sequence[str]) -> str:
@@ -177,7 +187,9 @@ def _evo_sweep(record: EvoSweepRecord, facts: ReportFacts) -> str:
         key=lambda one: (sign * (one.value or 0.0), one.number),
     )
     if ranked:
-        parts.append(f"Best: trial {ranked[0].number} with {number(ranked[0].value)}.")
+        parts.append(
+            f"Best single run: trial {ranked[0].number} with {number(ranked[0].value)}. {CANDIDATE}"
+        )
         parts.append(_trial_table(ranked[:SHOWN_TRIALS], list(spec.search_space), facts))
     if len(ranked) > SHOWN_TRIALS:
         parts.append(f"The best {SHOWN_TRIALS} of {len(ranked)} finished trials.")

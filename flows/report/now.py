@@ -7,13 +7,13 @@ from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient
 
-from flows.models.session import Session
-from flows.models.session_record import SessionRecord
-from flows.project import load_project
-from flows.report.build import Report, build
-from flows.report.facts import SessionFacts
-from flows.report.gather import gather
-from flows.settings import Settings
+from wildloop.flows.models.session import Session
+from wildloop.flows.models.session_record import SessionRecord
+from wildloop.flows.project import load_project
+from wildloop.flows.report.build import Report, build
+from wildloop.flows.report.facts import SessionFacts
+from wildloop.flows.report.gather import gather
+from wildloop.flows.settings import Settings
 
 
 async def report_now(
@@ -26,7 +26,7 @@ async def report_now(
         agent=session.agent,
         workdir=session.workdir,
         status=session.status.value,
-        iterations=session.history,
+        iterations=record.iterations,
         started_at=session.started_at,
         now=session.finished_at or datetime.now(UTC).timestamp(),
         ended=(record.ended_reason or session.error or "") if not session.is_active else "",
@@ -36,6 +36,8 @@ async def report_now(
         keeps=session.keep == "better",
         keep_alpha=session.keep_alpha,
         kept=record.keep,
+        contract=session.contract,
+        sealed=record.sealed,
     )
     project = await asyncio.to_thread(load_project, Path(session.workdir))
     gathered = await gather(client, settings, facts, project, session.is_active)

@@ -4,13 +4,13 @@ import base64
 import html
 import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
+from jinja2 import Environment, StrictUndefined, Template
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-
-from flows.report.style import STYLE
 
 # The browser enforces it too: nothing is loaded, whatever text found its way into the page.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
@@ -33,17 +33,16 @@ def page(markdown: str, title: str, pictures: Mapping[str, Path]) -> str:
     body = parser.renderer.render(tokens, parser.options, {})
     body = body.replace("<table>", '<div class="wide"><table>')
     body = body.replace("</table>", "</table></div>")
-    entries = "".join(f'<li><a href="#{slug}">{name}</a></li>' for slug, name in sections)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
-        f'<body>\n<nav aria-label="Sections"><ol>{entries}</ol></nav>\n<main>\n{body}</main>\n'
-        "</body>\n</html>\n"
+    return _template().render(policy=POLICY, title=title, sections=sections, body=body)
+
+
+def _template() -> Template:
+    """The page around a report; what is put into it is escaped."""
+    text = (files(__package__) / "page.html.j2").read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
+    return environment.from_string(text)
 
 
 def slug_of(heading: str) -> str:
@@ -52,7 +51,7 @@ def slug_of(heading: str) -> str:
 
 
 def _mark_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
-    """Give every heading its anchor; return (anchor, text as HTML) of the sections."""
+    """Give every heading its anchor; return (anchor, text) of the sections."""
     found, seen = [], set[str]()
     for token, inline in pairwise(tokens):
         if token.type != "heading_open":
@@ -64,7 +63,7 @@ def _mark_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
         seen.add(slug)
         token.attrSet("id", slug)
         if token.tag == "h2":
-            found.append((slug, html.escape(text)))
+            found.append((slug, text))
     return found
 
 

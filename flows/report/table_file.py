@@ -4,8 +4,8 @@ import csv
 import io
 from typing import Any
 
-from flows.configurations.settings import seed_of
-from flows.report.facts import ReportFacts
+from wildloop.flows.evidence.settings import seed_of
+from wildloop.flows.report.facts import ReportFacts
 
 FIELDS = (
     "id",
@@ -33,14 +33,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def runs_csv(facts: ReportFacts) -> str:
     """The table: the fields, a column for each parameter, a column for each metric."""
-    parameters = sorted({name for run in facts.runs for name in run.parameters})
-    metrics = sorted({name for run in facts.runs for name in run.metrics})
+    parameters = sorted({name for run in facts.every_run for name in run.parameters})
+    metrics = sorted({name for run in facts.every_run for name in run.metrics})
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
         [*FIELDS, *(f"parameter.{name}" for name in parameters), *(f"metric.{n}" for n in metrics)]
     )
-    for run in facts.runs:
+    for run in facts.every_run:
         known = run.model_dump(mode="json") | {
             "call": facts.label_of(run),
             "gpus": " ".join(run.gpus),

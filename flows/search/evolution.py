@@ -9,8 +9,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from flows.models.evo import Choice, EvoSweepSpec
-from flows.search.space import Space
+from wildloop.flows.models.evo import Choice, EvoSweepSpec
+from wildloop.flows.search.space import Space
 
 COOLING = 0.25
 """Share of the mutation strength that is left in the last generation."""

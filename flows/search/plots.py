@@ -2,23 +2,27 @@
 
 import warnings
 from collections.abc import Sequence
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import optuna
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from flows.models.evo import Choice, EvoSweepSpec, Range, Trial, TrialStatus
-from flows.search.samplers import optuna_study
-from flows.search.space import Space
+from wildloop.flows.models.evo import Choice, EvoSweepSpec, Range, Trial, TrialStatus
+from wildloop.flows.search.figure import (
+    DOTS,
+    cut,
+    draw_course,
+    new_figure,
+    plain,
+    save_figure,
+)
+from wildloop.flows.search.samplers import optuna_study
+from wildloop.flows.search.space import Space
 
 MIN_FOR_IMPORTANCE = 4
 LABEL_LENGTH = 18
@@ -65,13 +69,11 @@ def _finished(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
 
 def _history(folder: Path, spec: EvoSweepSpec, trials: Sequence[Trial]) -> Path:
     """Fitness by trial, the best so far, and what failed or was stopped."""
-    figure = _figure()
+    figure = new_figure()
     axes = figure.subplots()
     finished = _finished(trials)
     numbers, values = [one.number for one, _ in finished], [value for _, value in finished]
-    best = list(accumulate(values, max if spec.fitness_direction == "max" else min))
-    axes.scatter(numbers, values, s=28, color="#4878a8", label="trial", zorder=3)
-    axes.step(numbers, best, where="post", color="#c44e52", label="best so far")
+    draw_course(axes, numbers, values, is_max=spec.fitness_direction == "max", label="trial")
     for status, mark in ((TrialStatus.PRUNED, "v"), (TrialStatus.FAILED, "x")):
         there = [one.number for one in trials if one.status is status]
         if there:
@@ -85,12 +87,11 @@ def _history(folder: Path, spec: EvoSweepSpec, trials: Sequence[Trial]) -> Path:
             )
     for number in range(spec.population_size, len(trials), spec.population_size):
         axes.axvline(number - 0.5, color="#bbbbbb", linewidth=0.8, linestyle=":")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial (dotted: generations)")
-    axes.set_ylabel(_plain(spec.fitness_metric))
-    axes.set_title(f"{_plain(spec.fitness_metric)} over the sweep")
+    axes.set_ylabel(plain(spec.fitness_metric))
+    axes.set_title(f"{plain(spec.fitness_metric)} over the sweep")
     axes.legend(fontsize=8)
-    return _save(figure, folder / "history.png")
+    return save_figure(figure, folder / "history.png")
 
 
 def draw_parallel(
@@ -99,7 +100,7 @@ def draw_parallel(
     """A line for each finished trial across all dimensions, coloured by its fitness."""
     space = Space(spec.search_space)
     count = len(space.dimensions)
-    figure = _figure(min(WIDTH_LIMIT, max(7.2, 1.5 * count)))
+    figure = new_figure(min(WIDTH_LIMIT, max(7.2, 1.5 * count)))
     axes = figure.subplots()
     values = [value for _, value in finished]
     colours = ScalarMappable(Normalize(min(values), max(values)), colormaps["viridis"])
@@ -126,8 +127,8 @@ def draw_parallel(
     axes.set_xlim(-0.3, count - 0.4)
     axes.set_ylim(-0.05, 1.05)
     axes.set_title("Parallel coordinates (thick: the best)")
-    figure.colorbar(colours, ax=axes, label=_plain(spec.fitness_metric))
-    return _save(figure, folder / "parallel_coordinates.png")
+    figure.colorbar(colours, ax=axes, label=plain(spec.fitness_metric))
+    return save_figure(figure, folder / "parallel_coordinates.png")
 
 
 def _axis(axes: Axes, place: int, dimension: Choice | Range) -> None:
@@ -154,33 +155,15 @@ def _axis(axes: Axes, place: int, dimension: Choice | Range) -> None:
 
 def _importance(folder: Path, spec: EvoSweepSpec, weights: dict[str, float]) -> Path:
     """A bar for each dimension."""
-    figure = _figure(height=max(2.4, 0.4 * len(weights) + 1.2))
+    figure = new_figure(height=max(2.4, 0.4 * len(weights) + 1.2))
     axes = figure.subplots()
     names = list(weights)[::-1]
-    axes.barh(range(len(names)), [weights[name] for name in names], color="#4878a8")
+    axes.barh(range(len(names)), [weights[name] for name in names], color=DOTS)
     axes.set_yticks(range(len(names)), [_short(name) for name in names])
     axes.set_xlabel("share of importance (PED-ANOVA)")
-    axes.set_title(f"What mattered for {_plain(spec.fitness_metric)}")
-    return _save(figure, folder / "importance.png")
+    axes.set_title(f"What mattered for {plain(spec.fitness_metric)}")
+    return save_figure(figure, folder / "importance.png")
 
 
 def _short(text: str) -> str:
-    return _plain(text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 3] + "...")
-
-
-def _plain(text: str) -> str:
-    """Text that is not taken for a formula."""
-    return text.replace("\\", "/").replace("$", r"\$")
-
-
-def _figure(width: float = 7.2, height: float = 4.2) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
-    return path
+    return cut(text, LABEL_LENGTH, "...")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from flows.models.run import MetricPoint
+from wildloop.flows.models.run import MetricPoint
 
 MIN_POINTS = 3
 MIN_RIVALS = 3

@@ -11,9 +11,9 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 from scipy.stats import qmc
 
-from flows.models.evo import EvoSweepSpec, SamplerKind, Trial, TrialStatus
-from flows.search.evolution import EvolutionSampler
-from flows.search.space import Parameters, Space
+from wildloop.flows.models.evo import EvoSweepSpec, SamplerKind, Trial, TrialStatus
+from wildloop.flows.search.evolution import EvolutionSampler
+from wildloop.flows.search.space import Parameters, Space
 
 RETRIES = 20
 Accept = Callable[[Parameters], bool]

@@ -6,10 +6,8 @@ of its index there. Optuna knows a choice by its index, since it takes no lists 
 """
 
 import math
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
 from optuna.distributions import (
     BaseDistribution,
@@ -19,12 +17,9 @@ from optuna.distributions import (
 )
 from pydantic import JsonValue
 
-from flows.models.evo import Choice, EvoSweepSpec, Range, Trial, contains, key_of
-from flows.models.run import RunSpec
-from flows.protocol.experiments import ExperimentRequest
+from wildloop.flows.models.evo import Choice, Range, contains, key_of
 
 DIGITS = 6
-_INTERPRETERS = {".py": "python", ".sh": "bash", ".R": "Rscript", ".jl": "julia"}
 
 Parameters = dict[str, JsonValue]
 
@@ -91,42 +86,6 @@ class Space:
 def key_of_parameters(parameters: Mapping[str, JsonValue]) -> str:
     """A text that is equal for equal configurations."""
     return key_of(dict(parameters))
-
-
-def run_spec(
-    spec: EvoSweepSpec,
-    trial: Trial,
-    project_root: Path,
-    session_id: str | None = None,
-    sweep_id: str | None = None,
-) -> RunSpec:
-    """The run of a trial: the script with the trial's parameters as flags.
-
-    The name depends on sweep and trial number alone, so that a sweep which is taken up again finds
-    the run it had created.
-    """
-    request = ExperimentRequest(
-        goal=spec.name,
-        command=script_command(spec.target_script),
-        workdir=spec.workdir,
-        parameters=trial.parameters,
-        gpus=spec.gpus,
-        timeout_seconds=spec.timeout_per_run,
-        name=f"{spec.name[:150]} g{trial.generation:02d} t{trial.number:03d}",
-    )
-    return request.to_run_spec(project_root, session_id or "", sweep_id).model_copy(
-        update={"chat_session_id": session_id}
-    )
-
-
-def script_command(target_script: str) -> str:
-    """`train.py` and `train.py --epochs 5` get their interpreter; anything else stays a command."""
-    first, _, rest = target_script.partition(" ")
-    whole = _INTERPRETERS.get(Path(target_script).suffix)
-    if whole is not None and first == target_script:
-        return f"{whole} {shlex.quote(target_script)}"
-    interpreter = _INTERPRETERS.get(Path(first).suffix)
-    return f"{interpreter} {first} {rest}" if interpreter else target_script
 
 
 def _distribution(dimension: Choice | Range) -> BaseDistribution:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from itertools import islice
 
-from flows.errors import Conflict, InvalidRequest, NotFound
-from flows.models.evo import (
+from wildloop.flows.errors import Conflict, InvalidRequest, NotFound
+from wildloop.flows.models.evo import (
     EvoSweepSpec,
     EvoSweepState,
     Failure,
@@ -14,10 +14,10 @@ from flows.models.evo import (
     Trial,
     TrialStatus,
 )
-from flows.models.run import MetricPoint
-from flows.search.prune import Curve, curve_of, halving_stops, median_stops
-from flows.search.samplers import propose, ranked, uniform
-from flows.search.space import Parameters, Space, key_of_parameters
+from wildloop.flows.models.run import MetricPoint
+from wildloop.flows.search.prune import Curve, curve_of, halving_stops, median_stops
+from wildloop.flows.search.samplers import propose, ranked, uniform
+from wildloop.flows.search.space import Parameters, Space, key_of_parameters
 
 ENUMERATED = 100_000
 

@@ -4,16 +4,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.models.evo import EvoSweepSpec, Trial, TrialStatus, key_of
-from flows.models.evo_sweep import EvoSweepRecord, EvoSweepStatus
-from flows.models.run import Run
-from flows.tables import row
+from wildloop.flows.evidence.table import row
+from wildloop.flows.models.evo import EvoSweepSpec, Trial, TrialStatus, key_of
+from wildloop.flows.models.evo_sweep import EvoSweepRecord, EvoSweepStatus
+from wildloop.flows.models.run import Run
 
-TOLD_TRIALS = 8
+TOLD_TRIALS = 5
 TOLD_ERRORS = 3
 ERROR_LENGTH = 300
 VALUE_LENGTH = 60
 TABLE_LIMIT = 500
+CANDIDATE = (
+    "Of many single runs the best is lucky as well as good: it is a candidate, until fresh seeds "
+    "of it are compared with the baseline's."
+)
 
 
 def sweep_markdown(record: EvoSweepRecord) -> str:
@@ -109,8 +113,8 @@ def _best(record: EvoSweepRecord) -> str:
         )
     parameters = ", ".join(f"{key}={_value(value)}" for key, value in best.parameters.items())
     return (
-        f"Best: {metric} = {best.value:.6g} by trial {best.number} (run {best.run_id}) "
-        f"with {parameters}."
+        f"Best single run: {metric} = {best.value:.6g} by trial {best.number} (run {best.run_id}) "
+        f"with {parameters}. {CANDIDATE}"
     )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from flows.errors import InvalidRequest, faults_of
-from flows.models.skill import RESERVED_IDS, Skill, SkillSource, SkillUpdate
+from wildloop.flows.errors import InvalidRequest, faults_of
+from wildloop.flows.models.skill import RESERVED_IDS, Skill, SkillSource, SkillUpdate
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n(.*))?\Z", re.DOTALL)

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.errors import Conflict, InvalidRequest, NotFound
-from flows.models.skill import (
+from wildloop.flows.errors import Conflict, InvalidRequest, NotFound
+from wildloop.flows.models.skill import (
     Skill,
     SkillCreate,
     SkillDeleted,
@@ -17,15 +17,10 @@ from flows.models.skill import (
     SkillFileWrite,
     SkillUpdate,
 )
-from flows.skills import files
-from flows.skills.document import (
-    SkillDocument,
-    check_new_id,
-    parse_document,
-    to_skill,
-)
-from flows.skills.library import SkillLibrary, check_folder, read_text
-from flows.skills.template import used_variables
+from wildloop.flows.skills import files
+from wildloop.flows.skills.document import SkillDocument, check_new_id, parse_document, to_skill
+from wildloop.flows.skills.library import SkillLibrary, check_folder, read_text
+from wildloop.flows.skills.template import used_variables
 
 
 class SkillEditor:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.errors import Conflict, InvalidRequest, NotFound, Unavailable
-from flows.models.skill import MAX_FILE_BYTES, MAX_FILES, SkillFile, SkillFileContent
-from flows.skills.document import printable
+from wildloop.flows.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from wildloop.flows.models.skill import MAX_FILE_BYTES, MAX_FILES, SkillFile, SkillFileContent
+from wildloop.flows.skills.document import printable
 
 FILE = "SKILL.md"
 MAX_DEPTH = 8

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows.errors import Conflict, InvalidRequest, NotAllowed, WildloopError
-from flows.git_process import GitError, git_line, run_git
-from flows.models.skill import MAX_FILES, SkillInstall, SkillsInstalled, SkillSummary
-from flows.settings import SKILL_INSTALL_VARIABLE
-from flows.skills import files
-from flows.skills.document import check_new_id
-from flows.skills.editing import SkillEditor, copy_skill, staging
+from wildloop.flows.errors import Conflict, InvalidRequest, NotAllowed, WildloopError
+from wildloop.flows.git.process import GitError, git_line, run_git
+from wildloop.flows.models.skill import MAX_FILES, SkillInstall, SkillsInstalled, SkillSummary
+from wildloop.flows.settings import SKILL_INSTALL_VARIABLE
+from wildloop.flows.skills import files
+from wildloop.flows.skills.document import check_new_id
+from wildloop.flows.skills.editing import SkillEditor, copy_skill, staging
 
 SCHEMES = ("https", "ssh", "file")
 CLONE_TIMEOUT_S = 120.0

@@ -6,18 +6,25 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.errors import InvalidRequest, NotFound
-from flows.models.skill import Skill, SkillFile, SkillFileContent, SkillSource, SkillSummary
-from flows.skills import files
-from flows.skills.document import is_id, parse_skill
-from flows.skills.template import render, used_variables
+from wildloop.flows.errors import InvalidRequest, NotFound
+from wildloop.flows.models.skill import (
+    Skill,
+    SkillFile,
+    SkillFileContent,
+    SkillSource,
+    SkillSummary,
+)
+from wildloop.flows.skills import files
+from wildloop.flows.skills.apart import render_apart
+from wildloop.flows.skills.document import is_id, parse_skill
+from wildloop.flows.skills.template import render, used_variables
 
 _WEIGHTS = {"id": 8, "name": 6, "description": 4, "category": 2, "template": 1}
 
 
 def shipped_skills_path() -> Path:
     """The folder of the skills that ship with Wildloop."""
-    return Path(str(importlib.resources.files("skills")))
+    return Path(str(importlib.resources.files("wildloop.skills")))
 
 
 def project_skills_path(workdir: Path) -> Path:
@@ -119,6 +126,8 @@ class SkillLibrary:
                     f"skill '{id}' has no variable {', '.join(map(ascii, unknown))}: give some of "
                     f"{', '.join(sorted(names))}"
                 )
+        if skill.source != "shipped":
+            return render_apart(id, skill.template, variables)
         return render(id, skill.template, variables)
 
     def files(self, id: str) -> list[SkillFile]:

@@ -3,15 +3,41 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, meta
+from jinja2 import (
+    Environment,
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+    UndefinedError,
+    meta,
+    nodes,
+)
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
-from flows.errors import InvalidRequest
+from wildloop.flows.errors import InvalidRequest
 
 RENDERED_LIMIT = 2_000_000
 LOOP_LIMIT = 100_000
 POWER_LIMIT = 10_000
+
+
+class Unfolded(CodeGenerator):
+    """Compiles without carrying anything out: what a template computes belongs to its rendering."""
+
+    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> str:
+        if not isinstance(node, nodes.TemplateData):
+            raise nodes.Impossible
+        return super()._output_child_to_const(node, frame, finalize)
+
+
+class Names(Unfolded, meta.TrackingCodeGenerator):
+    """Finds the variables of a template, as `meta.find_undeclared_variables` does."""
+
+    def __init__(self, environment: Environment) -> None:
+        meta.TrackingCodeGenerator.__init__(self, environment)
+        self.optimizer = None
 
 
 class SkillEnvironment(SandboxedEnvironment):
@@ -20,10 +46,13 @@ class SkillEnvironment(SandboxedEnvironment):
     One is made for each rendering: what its loops run through by `range` is counted together.
     """
 
+    code_generator_class = Unfolded
     intercepted_binops = frozenset({"*", "**"})
 
     def __init__(self) -> None:
-        super().__init__(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        super().__init__(
+            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, optimized=False
+        )
         self.steps = 0
         self.globals["range"] = self.counted_range
 
@@ -91,7 +120,9 @@ def used_variables(id: str, template: str, first_line: int = 1) -> list[str]:
             f"skill '{id}': the template includes {', '.join(others)}: a skill stands alone, put "
             "the text into it"
         )
-    return sorted(meta.find_undeclared_variables(tree) - set(jinja.globals))
+    names = Names(jinja)
+    names.visit(tree)
+    return sorted(names.undeclared_identifiers - set(jinja.globals))
 
 
 def render(id: str, template: str, variables: Mapping[str, Any]) -> str:

@@ -4,45 +4,68 @@ Who answers first is settled by Prefect's server: an answer is a flow run input 
 its key can be taken once.
 """
 
+import asyncio
 import html
 import json
+import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import ArtifactCollection
-from prefect.events import emit_event
 from prefect.events.schemas.events import Event
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
-from flows.models.alert import (
-    RERUN,
-    STOP,
+from wildloop.flows import events
+from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
+from wildloop.flows.models.alert import (
+    Action,
     Alert,
     AlertCreate,
     AlertKind,
     AlertStatus,
     Finding,
 )
-from flows.models.run import Run, RunRerun
-from flows.store import artifacts
-from flows.store.base import Store, flow_run_url, parse_id
-from flows.store.runs import RunStore
+from wildloop.flows.models.run import Run, RunRerun
+from wildloop.flows.settings import Settings
+from wildloop.flows.store import artifacts
+from wildloop.flows.store.base import Store, flow_run_url, parse_id
+from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.runs import RunStore
+
+logger = logging.getLogger("wildloop.alerts")
 
 PREFIX = "alert-"
 ANSWER_KEY = "alert-answer-"
-ALERT_EVENT = "wildloop.alert.raised"
 ALERTS_RESOURCE = "wildloop.alerts"
 READ_LIMIT = 5000
 IDS_PER_REQUEST = 200
 MAX_OPEN = 50
 # An answer that is still under way after this long was given by a process that has died.
 STALE_SECONDS = 60.0
+WAIT_LOOK_SECONDS = 1.0
 
 
 class AlertStore(Store):
-    """Raise, read and answer alerts."""
+    """Raise, read and answer alerts.
+
+    Args:
+        client, settings, session_id: as of `Store`.
+        gate: as of `RunStore`.
+    """
+
+    def __init__(
+        self,
+        client: PrefectClient,
+        settings: Settings,
+        gate: BudgetGate | None = None,
+        session_id: str | None = None,
+    ) -> None:
+        super().__init__(client, settings, session_id=session_id)
+        self.runs = RunStore(client, settings, self.deployment_ids, gate, session_id)
 
     async def create(self, run_id: str, body: AlertCreate) -> Alert:
         """Raise a custom alert; the same open message of a run is one alert, however often sent.
@@ -51,7 +74,7 @@ class AlertStore(Store):
             NotFound: there is no such run.
             Conflict: the run has too many open alerts.
         """
-        run = await RunStore(self.client, self.settings).get(run_id)
+        run = await self.runs.get(run_id)
         opened = [one for one in await self.of_runs([run.id]) if one.status is AlertStatus.OPEN]
         for other in opened:
             if other.kind is AlertKind.CUSTOM and other.message == body.message:
@@ -68,7 +91,8 @@ class AlertStore(Store):
                 kind=AlertKind.CUSTOM,
                 severity=body.severity,
                 message=body.message,
-                choices=body.choices,
+                choices=list(body.actions),
+                actions=body.actions,
                 created_at=_now(),
             )
         )
@@ -128,16 +152,20 @@ class AlertStore(Store):
         return _newest_first(found)
 
     async def respond(self, alert_id: str, choice: str) -> Alert:
-        """Answer an alert: `stop` stops its run, `rerun` repeats it; other words are recorded.
+        """Answer an alert, and do to its run what the choice does; whoever waits is told.
 
         Raises:
             NotFound: there is no such alert, or its run is gone.
             InvalidRequest: the choice is none of the alert's.
             Conflict: it was answered before.
+            BudgetSpent: `rerun`, and its session may create no more runs; the run is not stopped.
         """
         alert = await self.get(alert_id)
         if alert.status is AlertStatus.RESOLVED:
             raise _answered(alert_id, alert.choice)
+        choice = next((one for one in alert.choices if one == choice), None) or next(
+            (one for one in alert.choices if one.casefold() == choice.casefold()), choice
+        )
         if choice not in alert.choices:
             raise InvalidRequest(
                 f"choice: '{choice}' is none of alert '{alert_id}': use one of "
@@ -153,16 +181,38 @@ class AlertStore(Store):
             update={"status": AlertStatus.RESOLVED, "choice": choice, "resolved_at": _now()}
         )
         await self._write(resolved)
+        run = await self.runs.get(alert.run_id)
+        try:
+            await asyncio.to_thread(write_response, Path(run.run_dir), resolved)
+        except OSError as error:
+            # The answer is given all the same, and `wait` tells it.
+            logger.warning("the answer of alert %s is in no file: %s", alert.id, error)
         return resolved
 
+    async def wait(self, alert_id: str, seconds: float) -> Alert:
+        """The alert once it is answered, or as it stands after so many seconds.
+
+        Raises:
+            NotFound: there is no such alert.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            alert = await self.get(alert_id)
+            left = deadline - time.monotonic()
+            if alert.status is AlertStatus.RESOLVED or left <= 0:
+                return alert
+            await asyncio.sleep(min(WAIT_LOOK_SECONDS, left))
+
     async def _perform(self, alert: Alert, choice: str) -> Alert:
-        if choice not in (STOP, RERUN):
+        action = alert.actions[choice]
+        if action is Action.NONE:
             return alert
-        runs = RunStore(self.client, self.settings)
-        effect = await _stop(runs, alert.run_id)
-        if choice == STOP:
-            return alert.model_copy(update={"effect": effect})
-        repeated: Run = await runs.rerun(alert.run_id, RunRerun(origin_alert_id=alert.id))
+        if action is Action.STOP:
+            return alert.model_copy(update={"effect": await _stop(self.runs, alert.run_id)})
+        # Repeated first: a run that may not be repeated is not to be lost either.
+        body, key = RunRerun(origin_alert_id=alert.id), f"alert:{alert.id}"
+        repeated: Run = await self.runs.rerun(alert.run_id, body, key)
+        effect = await _stop(self.runs, alert.run_id)
         return alert.model_copy(
             update={"effect": f"{effect}; repeated as {repeated.id}", "rerun_id": repeated.id}
         )
@@ -197,15 +247,17 @@ class AlertStore(Store):
 
     async def _raise(self, alert: Alert) -> Alert:
         await self._write(alert)
-        emit_event(
-            ALERT_EVENT,
-            resource={
-                "prefect.resource.id": ALERTS_RESOURCE,
+        events.tell(
+            events.ALERT_RAISED,
+            ALERTS_RESOURCE,
+            f"Wildloop: {alert.severity.value} alert, {alert.kind.value}",
+            alert_text(alert),
+            session_id=alert.session_id,
+            labels={
                 "wildloop.alert.id": alert.id,
                 "wildloop.alert.kind": alert.kind.value,
                 "wildloop.alert.severity": alert.severity.value,
                 "wildloop.run.id": alert.run_id,
-                "wildloop.session.id": alert.session_id or "",
             },
             payload={"message": alert.message, "choices": alert.choices},
         )
@@ -222,14 +274,44 @@ class AlertStore(Store):
         )
 
 
+def write_response(run_dir: Path, alert: Alert) -> None:
+    """Leave the answer where the process that raised the alert may wait for it.
+
+    The file `alerts/<id>.response` of the run's folder; nothing where that is not on this machine.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if alert.choice is None or not run_dir.is_dir():
+        return
+    folder = run_dir / "alerts"
+    if folder.is_symlink():
+        raise OSError(f"{folder} is a link: the command has put it there")
+    folder.mkdir(exist_ok=True)
+    temporary = folder / f".{alert.id}.tmp"
+    temporary.write_text(alert.choice + "\n", encoding="utf-8")
+    temporary.replace(folder / f"{alert.id}.response")
+
+
 def alerted_session(event: Event) -> UUID | None:
     """The session whose agent an alert's event concerns; None if it concerns none."""
-    if event.event != ALERT_EVENT:
+    if event.event != events.ALERT_RAISED:
         return None
     try:
         return UUID(event.resource.get("wildloop.session.id", ""))
     except ValueError:
         return None
+
+
+def alert_text(alert: Alert) -> str:
+    """An alert as a message tells of it."""
+    lines = [alert.message, "", f"run: {alert.run_id}"]
+    if alert.session_id:
+        lines.append(f"session: {alert.session_id}")
+    lines.append(f"choices: {', '.join(alert.choices)}")
+    if url := flow_run_url(alert.run_id):
+        lines.append(url)
+    return "\n".join(lines)
 
 
 def alert_markdown(alert: Alert) -> str:

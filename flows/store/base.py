@@ -1,8 +1,8 @@
 """What all stores share: the Prefect client, ids, links."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -13,15 +13,17 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import to_state_create
+from pydantic import BaseModel
 
-from flows.errors import NotFound, Unavailable
-from flows.settings import Settings
+from wildloop.flows.errors import NotFound, Unavailable
+from wildloop.flows.settings import Settings
 
 EXPERIMENT = "experiment"
 RESEARCH_LOOP = "research-loop"
 LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
 DEPLOYMENT = "wildloop"
 NIGHTLY = "nightly"
+MORNING = "morning"
 # Of a server that can make several flow runs by one request; the client has no method for it.
 BULK_PATH = "/deployments/{id}/create_flow_run/bulk"
 # One transaction makes so many, and others who write wait for its end.
@@ -31,6 +33,9 @@ PAGE = 200
 CLOCK_SLACK = timedelta(minutes=1)
 
 
+B = TypeVar("B", bound=BaseModel)
+
+
 class Store:
     """Base of the stores: translates between one resource and Prefect.
 
@@ -38,6 +43,8 @@ class Store:
         client: the Prefect client.
         settings: of this process.
         deployment_ids: filled as deployments are looked up; stores that share one ask less.
+        session_id: the session that all it creates belongs to, whatever a request names; None: as
+            requests say.
     """
 
     def __init__(
@@ -45,10 +52,18 @@ class Store:
         client: PrefectClient,
         settings: Settings,
         deployment_ids: dict[str, UUID] | None = None,
+        session_id: str | None = None,
     ) -> None:
         self.client = client
+        self.session_id = session_id
         self.settings = settings
         self.deployment_ids = {} if deployment_ids is None else deployment_ids
+
+    def in_session(self, body: B) -> B:
+        """A request for a run or sweep, in the session that it is to belong to."""
+        if self.session_id is None:
+            return body
+        return body.model_copy(update={"chat_session_id": self.session_id})
 
     async def deployment_id(self, flow_name: str, name: str = DEPLOYMENT) -> UUID:
         """The id of deployment `flow_name/name`.
@@ -84,16 +99,24 @@ class Store:
                 self.deployment_ids.clear()
         raise Unavailable(f"deployment '{flow_name}' is being replaced: try again")
 
-    async def create_flow_runs(self, flow_name: str, drafts: Sequence[dict[str, Any]]) -> None:
+    async def create_flow_runs(
+        self,
+        flow_name: str,
+        drafts: Sequence[dict[str, Any]],
+        goes_on: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         """Create flow runs of `flow_name/wildloop` in their order, several by each request.
 
         Each draft holds the fields of `create_flow_run`, an idempotency key among them. Those that
-        the server does not make so are made one by one.
+        the server does not make so are made one by one. Between two requests `goes_on` is asked;
+        once it says no, the rest is not made.
 
         Raises:
             Unavailable: as `deployment_id`.
         """
         for first in range(0, len(drafts), BULK_SIZE):
+            if first and goes_on is not None and not await goes_on():
+                return
             batch = drafts[first : first + BULK_SIZE]
             for draft, is_made in zip(batch, await self._bulk(flow_name, batch), strict=True):
                 if not is_made:

@@ -6,15 +6,16 @@ import time
 from prefect.events import emit_event
 from pydantic import BaseModel
 
-from blocks.cluster.detect import detect_cluster
-from blocks.cluster.models import Cluster
-from flows.capacity import Capacity, capacity
-from flows.models.cluster import HostRecord, ManualCluster, merge
-from flows.models.run import RunCounts, RunStatus
-from flows.settings import POOL_NAME, RUNS_QUEUE
-from flows.store.base import Store
-from flows.store.hosts import live_hosts, publish_host, read_host
-from flows.store.runs import RunStore
+from wildloop.blocks.cluster.detect import detect_cluster
+from wildloop.blocks.cluster.models import Cluster, ClusterDetails
+from wildloop.flows.errors import Conflict
+from wildloop.flows.models.capacity import Capacity, capacity
+from wildloop.flows.models.cluster import HostRecord, ManualCluster, merge
+from wildloop.flows.models.run import RunCounts, RunStatus
+from wildloop.flows.settings import POOL_NAME, RUNS_QUEUE
+from wildloop.flows.store.base import Store
+from wildloop.flows.store.hosts import live_hosts, publish_host, read_host
+from wildloop.flows.store.runs import RunStore
 
 CLUSTER_EVENT = "wildloop.cluster.changed"
 CLUSTER_RESOURCE = "wildloop.cluster"
@@ -41,8 +42,19 @@ class ClusterStore(Store):
         )
 
     async def detect(self, preferred_type: str | None = None) -> ClusterView:
-        """Detect the compute of this host anew; what was set by hand is given up."""
+        """Detect the compute of this host anew; what was set by hand is given up.
+
+        Raises:
+            Conflict: `preferred_type` is not here; nothing is changed then.
+        """
         cluster = await detect_cluster(preferred_type)
+        if preferred_type is not None and cluster.type.value != preferred_type:
+            why = "; ".join(cluster.details.notes)
+            raise Conflict(
+                f"preferred_type '{preferred_type}' is not here, '{cluster.type.value}' is"
+                + (f" ({why})" if why else "")
+                + ": leave it out, or set the compute by hand (POST /cluster)"
+            )
         await self._set(cluster)
         return await self.view()
 
@@ -51,13 +63,14 @@ class ClusterStore(Store):
         await self._set(
             Cluster(
                 type=body.type,
-                status="unknown",
+                status=body.status,
                 source="manual",
                 label=body.label or f"{body.type.value}, set by hand",
                 description=body.description,
                 gpu_count=body.gpu_count or 0,
                 node_count=body.node_count,
                 head_node=body.head_node,
+                details=ClusterDetails(notes=[body.notes] if body.notes else []),
                 last_detected_at=time.time(),
                 host=socket.gethostname(),
             )

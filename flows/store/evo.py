@@ -1,7 +1,6 @@
 """Evolutionary sweeps: an artifact a session (`evo-<session>`), a version a generation."""
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,14 +9,14 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.events import emit_event
 
-from flows.errors import InvalidTransition, NotFound
-from flows.models.evo_sweep import EvoSweepRecord, EvoSweepStatus, EvoSweepStop
-from flows.models.run import RunStatus
-from flows.search.summary import sweep_markdown
-from flows.store import artifacts
-from flows.store.base import Store
-from flows.store.runs import RunStore
-from flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
+from wildloop.flows.errors import InvalidTransition, NotFound
+from wildloop.flows.models.evo_sweep import EvoSweepRecord, EvoSweepStatus, EvoSweepStop
+from wildloop.flows.search.summary import sweep_markdown
+from wildloop.flows.store import artifacts
+from wildloop.flows.store.base import Store
+from wildloop.flows.store.run_filter import RunFilter
+from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
 
 PREFIX = "evo-"
 STOP_KEY = "evo-stop-"
@@ -135,15 +134,7 @@ class EvoSweepStore(Store):
     async def stop_runs(self, record: EvoSweepRecord, *, running: bool) -> list[str]:
         """Stop the sweep's waiting runs, and the running ones if `running`; return their ids."""
         runs = RunStore(self.client, self.settings, self.deployment_ids)
-        stopped = []
-        for run in await runs.all(sweep_id=record.sweep_id):
-            waiting = run.status in (RunStatus.READY, RunStatus.QUEUED)
-            if waiting or (running and run.status.is_active):
-                # One that ends between the list and the request needs no stopping.
-                with suppress(InvalidTransition):
-                    await runs.stop(run.id)
-                    stopped.append(run.id)
-        return stopped
+        return await runs.stop_all(RunFilter(sweep_id=record.sweep_id), running=running)
 
 
 def _stop_key(record: EvoSweepRecord) -> str:

@@ -5,9 +5,9 @@ import os
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import WorkerStatus
 
-from flows.models.cluster import HostRecord, host_key, total_slots
-from flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
-from flows.store import artifacts
+from wildloop.flows.models.cluster import HostRecord, host_key, total_slots
+from wildloop.flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
+from wildloop.flows.store import artifacts
 
 PREFIX = "cluster-"
 WORKER_PREFIX = "wildloop-"

@@ -7,7 +7,7 @@ and the same text written twice at once lands under one key.
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -16,8 +16,8 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel
 
-from flows.errors import Conflict, InvalidRequest, NotFound
-from flows.models.memory import (
+from wildloop.flows.errors import Conflict, InvalidRequest, NotFound
+from wildloop.flows.models.memory import (
     Memory,
     MemoryCreate,
     MemorySource,
@@ -28,9 +28,9 @@ from flows.models.memory import (
     normalised,
     weight,
 )
-from flows.protocol import tags
-from flows.store import artifacts
-from flows.store.base import Store
+from wildloop.flows.protocol import tags
+from wildloop.flows.store import artifacts
+from wildloop.flows.store.base import Store
 
 PREFIX = "memory-"
 USES_PREFIX = "memories-uses-"
@@ -66,20 +66,34 @@ class MemoryFilter(BaseModel):
 class MemoryStore(Store):
     """Add, read, change and delete lessons."""
 
-    async def add(self, lessons: Sequence[tags.Memory], project: Path, session_id: str) -> None:
+    async def add(
+        self,
+        lessons: Sequence[tags.Memory],
+        project: Path,
+        session_id: str,
+        shown: Mapping[str, str] = {},
+    ) -> None:
         """Keep the lessons of a session's reflection; one that is there already is found again.
 
         Found again by another session, that is: a session that repeats itself proves nothing.
+
+        Args:
+            lessons: what it says.
+            project: folder of the project that it is about.
+            session_id: of the session.
+            shown: what the session's account has established, with the level of the evidence; a
+                lesson that says so word for word has that level, every other is an opinion.
         """
         bank = await self._bank(project_path(project))
         for lesson in lessons:
+            level = next((shown[text] for text in shown if text in lesson.text), None)
             draft = _draft(
                 content=lesson.text,
                 tag=MemoryTag(lesson.tag),
                 source=MemorySource.REFLECTION,
                 session_id=session_id,
                 project=project_path(project),
-            )
+            ).model_copy(update={"evidence": level})
             found = _same(bank, draft.content)
             if found is None:
                 bank.append(await self._insert(bank, draft))

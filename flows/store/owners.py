@@ -1,5 +1,6 @@
 """The session that a run belongs to, and what the run takes from it: folder and code."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -10,23 +11,62 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
-from flows.errors import InvalidRequest
-from flows.git_process import GitError
-from flows.git_snapshot import take_snapshot
-from flows.models.run import Checkout
-from flows.store.base import LOOP_TAG
+from wildloop.flows.errors import Conflict, InvalidRequest
+from wildloop.flows.git.process import GitError
+from wildloop.flows.git.snapshot import take_snapshot
+from wildloop.flows.models.run import Checkout
+from wildloop.flows.store.base import LOOP_TAG
+
+_BEGINNING = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]{0,27}")
+# Of the latest sessions; older ones are named in full.
+LOOKED_AT = 200
 
 
-async def find_session(client: PrefectClient, id: str) -> FlowRun | None:
-    """The session with this id, its own or that of another front end; None if there is none."""
+async def find_session(client: PrefectClient, name: str) -> FlowRun | None:
+    """The session that is meant, by every door; None if there is none.
+
+    Args:
+        client: Prefect's.
+        name: the session's own id, the id that another front end has given it (of several sessions
+            the latest), or the beginning of its own id, from eight characters on.
+
+    Raises:
+        Conflict: several sessions' ids begin so.
+    """
     with suppress(ValueError, ObjectNotFound):
-        flow_run = await client.read_flow_run(UUID(id))
-        return flow_run if LOOP_TAG in flow_run.tags else None
-    tags = FlowRunFilterTags(all_=[LOOP_TAG, f"chat:{id}"])
-    found = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(tags=tags), sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1
+        flow_run = await client.read_flow_run(UUID(name))
+        if LOOP_TAG in flow_run.tags:
+            return flow_run
+    found = await _latest(client, f"chat:{name}", 1)
+    if found or not _BEGINNING.fullmatch(name):
+        return found[0] if found else None
+    named = [one for one in await _latest(client) if str(one.id).startswith(name.lower())]
+    if len(named) > 1:
+        raise Conflict(f"several sessions' ids begin with '{name}': give more of it")
+    return named[0] if named else None
+
+
+async def session_id_of(client: PrefectClient, name: str) -> str:
+    """The id of the session that is meant, as it is kept; the name itself where there is none."""
+    session = await find_session(client, name)
+    return str(session.id) if session is not None else name
+
+
+def front_end_id(session: FlowRun | None) -> str | None:
+    """The id that another front end has given a session, if one has."""
+    given = session.parameters.get("chat_session_id") if session is not None else None
+    return str(given) if given else None
+
+
+async def _latest(
+    client: PrefectClient, tag: str | None = None, limit: int = LOOKED_AT
+) -> list[FlowRun]:
+    tags = FlowRunFilterTags(all_=[LOOP_TAG, *([tag] if tag is not None else [])])
+    return await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(tags=tags),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=limit,
     )
-    return found[0] if found else None
 
 
 def folder_of(session: FlowRun | None, default: Path) -> str:

@@ -11,9 +11,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from pydantic import BaseModel, Field
 
-from flows.models.run import Run, RunStatus
-from flows.store.run_mapping import EXPERIMENT_TAG
-from flows.store.states import in_states, prefect_types
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
+from wildloop.flows.store.states import in_states, prefect_types
 
 ARCHIVED_TAG = "wildloop:archived"
 
@@ -26,6 +26,9 @@ class RunFilter(BaseModel):
     status: RunStatus | None = None
     sweep_id: str | None = None
     chat_session_id: str | None = None
+    also_called: str | None = Field(
+        default=None, description="A name that the session's runs had before it began."
+    )
     archived: bool | None = None
     before: float | None = Field(default=None, description="Created before; Unix seconds.")
 
@@ -47,14 +50,17 @@ class RunFilter(BaseModel):
         tags = [EXPERIMENT_TAG]
         if self.sweep_id is not None:
             tags.append(f"sweep:{self.sweep_id}")
-        if self.chat_session_id is not None:
+        either: list[str] | None = None
+        if self.chat_session_id is not None and self.also_called is not None:
+            either = [f"session:{self.chat_session_id}", f"session:{self.also_called}"]
+        elif self.chat_session_id is not None:
             tags.append(f"session:{self.chat_session_id}")
         if self.archived:
             tags.append(ARCHIVED_TAG)
         if types is None and self.status is not None:
             types = prefect_types(self.status)
         return FlowRunFilter(
-            tags=FlowRunFilterTags(all_=tags),
+            tags=FlowRunFilterTags(all_=tags, any_=either),
             state=in_states(types) if types is not None else None,
             expected_start_time=_before(self.before) if self.before is not None else None,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -18,11 +19,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.models.run import Run
-from flows.store.base import CLOCK_SLACK, PAGE
-from flows.store.run_mapping import EXPERIMENT_TAG, to_run
-from flows.store.runs import ACTIVE
-from flows.store.states import in_states
+from wildloop.flows.models.run import Run
+from wildloop.flows.store.base import CLOCK_SLACK, PAGE
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, to_run
+from wildloop.flows.store.states import ACTIVE, in_states
 
 OPEN = (*ACTIVE, StateType.PAUSED)
 WHOLE_SECONDS = 900.0
@@ -39,12 +39,19 @@ class RunIndex:
     before, or are new: ends are not asked for by time, since each host has its own clock. What
     other processes change of ended runs (name, sweep) is seen when all is read again, every
     15 minutes and behind the answers; what this one changes is told to `note`.
+
+    Args:
+        session_id: of the only session whose runs are wanted (default: all runs).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session_id: str | None = None) -> None:
+        self.session_id = session_id
+        of_session = [f"session:{session_id}"] if session_id is not None else []
+        self._wanted = FlowRunFilterTags(all_=[EXPERIMENT_TAG, *of_session])
         self._runs: dict[str, Run] = {}
         self._noted: dict[str, Run] = {}
         self._read_at: datetime | None = None
+        self._looked_at = -math.inf
         self._whole_at = 0.0
         self._noted_since_whole: dict[str, Run] = {}
         self._rereading: asyncio.Task[None] | None = None
@@ -75,6 +82,16 @@ class RunIndex:
         """The runs of each session as they stand, oldest first."""
         return await self._by(client, lambda run: run.chat_session_id)
 
+    async def of_session(
+        self, client: PrefectClient, session_id: str, max_age_s: float = 0.0
+    ) -> list[Run]:
+        """The runs of one session, oldest first, as they stood at most `max_age_s` ago."""
+        async with self._lock:
+            if time.monotonic() - self._looked_at > max_age_s:
+                await self._refresh(client)
+            found = [run for run in self._runs.values() if run.chat_session_id == session_id]
+            return sorted(found, key=lambda run: run.created_at)
+
     async def _by(
         self, client: PrefectClient, key: Callable[[Run], str | None]
     ) -> dict[str, list[Run]]:
@@ -93,39 +110,42 @@ class RunIndex:
         self._noted_since_whole[run.id] = run
 
     async def _refresh(self, client: PrefectClient) -> None:
-        now = datetime.now(UTC)
+        now, looked_at = datetime.now(UTC), time.monotonic()
         self._noted = {}
         if self._read_at is None:
-            runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS))
+            runs = await _read(client, FlowRunFilter(tags=self._wanted))
             self._whole_at = time.monotonic()
         else:
             if time.monotonic() - self._whole_at > WHOLE_SECONDS:
                 self._whole_at = time.monotonic()
                 self._rereading = asyncio.create_task(self._reread(client))
-            open_runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS, state=in_states(OPEN)))
-            gone = self._open_ids() - {run.id for run in open_runs}
             # Created after the last look, they may have ended since, unseen.
-            young = FlowRunFilterExpectedStartTime(after_=self._read_at - CLOCK_SLACK)
+            after = FlowRunFilterExpectedStartTime(after_=self._read_at - CLOCK_SLACK)
+            still_open, young = await asyncio.gather(
+                _read(client, FlowRunFilter(tags=self._wanted, state=in_states(OPEN))),
+                _read(client, FlowRunFilter(tags=self._wanted, expected_start_time=after)),
+            )
+            runs = [*still_open, *young]
+            ended = self._open_ids() - {run.id for run in runs}
             found = await asyncio.gather(
-                _read(client, FlowRunFilter(tags=_EXPERIMENTS, expected_start_time=young)),
                 *(
                     _read(client, FlowRunFilter(id=FlowRunFilterId(any_=ids)))
-                    for ids in _parts(gone)
-                ),
+                    for ids in _parts(ended)
+                )
             )
             # One that was open and is in no answer has been deleted.
             self._runs = {id: run for id, run in self._runs.items() if run.status.is_terminal}
-            runs = [*open_runs, *(run for some in found for run in some)]
+            runs += [run for some in found for run in some]
         self._take(runs)
         # What was changed meanwhile may have been read before the change.
         self._take(self._noted.values())
-        self._read_at = now
+        self._read_at, self._looked_at = now, looked_at
 
     async def _reread(self, client: PrefectClient) -> None:
         """Replace the copy by a new one, while others are answered from the old one."""
         began, self._noted_since_whole = datetime.now(UTC), {}
         try:
-            runs = await _read(client, FlowRunFilter(tags=_EXPERIMENTS))
+            runs = await _read(client, FlowRunFilter(tags=self._wanted))
         except httpx.HTTPError as error:
             logger.warning("runs not read anew (%r): the copy stays as it is", error)
             return
@@ -145,9 +165,6 @@ class RunIndex:
                 self._runs[run.id] = run
             else:
                 self._runs.pop(run.id, None)
-
-
-_EXPERIMENTS = FlowRunFilterTags(all_=[EXPERIMENT_TAG])
 
 
 def _parts(ids: Iterable[str]) -> Iterator[list[UUID]]:

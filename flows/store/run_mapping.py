@@ -1,6 +1,7 @@
 """A run and the flow run behind it: tags, labels and parameters, read as `Run`."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -9,21 +10,17 @@ from pathlib import Path
 from prefect.client.schemas.objects import FlowRun
 from pydantic import ValidationError
 
-from flows.errors import InvalidRequest
-from flows.metrics import run_metrics
-from flows.models.run import (
-    Checkout,
-    Run,
-    RunFacts,
-    RunSpec,
-    RunStatus,
-)
-from flows.paths import RunPaths
-from flows.store.base import EXPERIMENT, flow_run_url
-from flows.store.states import run_status
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.evidence.settings import is_no_setting, is_seed
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.metrics import run_metrics
+from wildloop.flows.models.run import Checkout, Run, RunFacts, RunSpec, RunStatus
+from wildloop.flows.store.base import EXPERIMENT, flow_run_url
+from wildloop.flows.store.states import run_status
 
 LABEL_PREFIX = "wildloop."
 EXPERIMENT_TAG = f"wildloop:{EXPERIMENT}"
+CHAT_TAG = "chat:"
 PRIORITY_TAG = "wildloop:priority"
 UNREADABLE = "(its parameters cannot be read)"
 
@@ -43,8 +40,8 @@ def exact_checkout(run: Run) -> Checkout:
     return Checkout(git_commit=run.git_commit, patch=str(patch) if patch.exists() else None)
 
 
-def run_tags(spec: RunSpec) -> list[str]:
-    """The Prefect tags of a run."""
+def run_tags(spec: RunSpec, front_end_id: str | None = None) -> list[str]:
+    """The Prefect tags of a run; `front_end_id` is what a front end calls its session."""
     tags = [EXPERIMENT_TAG]
     if spec.gpus:
         tags.append("gpu")
@@ -54,6 +51,8 @@ def run_tags(spec: RunSpec) -> list[str]:
         tags.append(f"sweep:{spec.sweep_id}")
     if spec.chat_session_id:
         tags.append(f"session:{spec.chat_session_id}")
+    if front_end_id:
+        tags.append(f"{CHAT_TAG}{front_end_id}")
     return tags
 
 
@@ -94,6 +93,11 @@ def readable_spec(flow_run: FlowRun) -> RunSpec:
         ) from error
 
 
+def shown_name(name: str) -> str:
+    """A name as it may be printed: a terminal obeys what its control characters say."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in name)
+
+
 def to_run(flow_run: FlowRun) -> Run:
     """The run behind a flow run of the experiment deployment."""
     spec, facts, state = spec_of(flow_run), facts_of(flow_run), flow_run.state
@@ -108,21 +112,24 @@ def to_run(flow_run: FlowRun) -> Run:
     run_dir = facts.run_dir or str(RunPaths.of(workdir, str(flow_run.id)).root)
     return Run(
         id=str(flow_run.id),
-        name=flow_run.name,
+        name=shown_name(flow_run.name),
         command=spec.command,
         workdir=workdir,
         status=status,
         sweep_id=_tagged(flow_run.tags, "sweep:") or spec.sweep_id,
         chat_session_id=spec.chat_session_id,
+        front_end_id=_tagged(flow_run.tags, CHAT_TAG),
         parent_run_id=spec.parent_run_id,
         origin_alert_id=spec.origin_alert_id,
         parameters=spec.parameters,
         seed=spec.seed,
         priority=spec.priority,
         gpus_requested=spec.gpus,
+        gpuwrap_config=spec.gpuwrap_config,
         timeout_seconds=spec.timeout_seconds,
         created_at=created,
         queued_at=queued_at,
+        launched_at=flow_run.start_time.timestamp() if flow_run.start_time else None,
         started_at=facts.started_at or None,
         finished_at=(facts.finished_at or ended) if status.is_terminal else None,
         exit_code=facts.exit_code if status.is_terminal else None,
@@ -131,11 +138,24 @@ def to_run(flow_run: FlowRun) -> Run:
         host=facts.host,
         run_dir=run_dir,
         git_commit=facts.git_commit,
+        code=facts.code,
+        code_note=facts.code_note or "",
+        environment=_environment(spec),
+        variables=sorted(spec.env or {}),
+        violations=json.loads(facts.violations or "[]"),
+        shared_files=json.loads(facts.shared_files or "[]"),
+        sealed=facts.sealed or "",
+        withdrawn=facts.withdrawn or "",
         is_archived=bool(facts.archived),
         attempt=facts.attempt or 0,
         reason=(facts.reason or None) if not status.is_terminal else None,
         job_id=facts.job_id,
         metrics=json.loads(facts.metrics) if facts.metrics else {},
+        diverged=json.loads(facts.diverged) if facts.diverged else [],
+        is_measured=bool(facts.measured),
+        unmeasured=facts.unmeasured or "",
+        cpu_seconds=facts.cpu_seconds,
+        peak_memory=facts.peak_memory,
         ui_url=flow_run_url(flow_run.id),
     )
 
@@ -152,6 +172,16 @@ async def with_live_metrics(runs: list[Run]) -> list[Run]:
         ]
 
     return await asyncio.to_thread(read)
+
+
+def _environment(spec: RunSpec) -> str:
+    """A digest of what the run's request sets in its environment, but for seeds and outputs."""
+    told = sorted(
+        (name, value)
+        for name, value in (spec.env or {}).items()
+        if not is_seed(name) and not is_no_setting(name)
+    )
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12] if told else ""
 
 
 def _tagged(tags: Iterable[str], prefix: str) -> str | None:

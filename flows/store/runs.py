@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Scheduled
 
-from flows.errors import Conflict, InvalidRequest, InvalidTransition
-from flows.models.run import (
+from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition
+from wildloop.flows.models.run import (
     Checkout,
     Run,
     RunCounts,
@@ -23,12 +25,14 @@ from flows.models.run import (
     RunStatus,
     RunUpdate,
 )
-from flows.settings import CPU_QUEUE, RUNS_QUEUE
-from flows.store.base import EXPERIMENT, PAGE, Store, every_flow_run
-from flows.store.hosts import live_hosts
-from flows.store.owners import find_session, folder_of, snapshot_for
-from flows.store.run_filter import ARCHIVED_TAG, RunFilter
-from flows.store.run_mapping import (
+from wildloop.flows.settings import CPU_QUEUE, RUNS_QUEUE, Settings
+from wildloop.flows.store.base import EXPERIMENT, PAGE, Store, every_flow_run
+from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.hosts import live_hosts
+from wildloop.flows.store.owners import find_session, folder_of, front_end_id, snapshot_for
+from wildloop.flows.store.run_filter import ARCHIVED_TAG, RunFilter
+from wildloop.flows.store.run_index import RunIndex
+from wildloop.flows.store.run_mapping import (
     LABEL_PREFIX,
     exact_checkout,
     readable_spec,
@@ -36,14 +40,49 @@ from flows.store.run_mapping import (
     to_run,
     with_live_metrics,
 )
-from flows.store.states import cancel, ready_state
-from flows.texts import UNSTORABLE, unstorable
+from wildloop.flows.store.states import (
+    ACTIVE,
+    CANCELLABLE,
+    WAITING,
+    cancel,
+    cancel_many,
+    ready_state,
+)
+from wildloop.flows.text.storable import UNSTORABLE, unstorable
 
-ACTIVE = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+
+class Placed(NamedTuple):
+    """A run to be created, in its session, and the id that a front end has given the session."""
+
+    run: RunCreate
+    front_end_id: str | None
+
+
+Step = Callable[[], Awaitable[None]]
+Check = Callable[[], Awaitable[bool]]
 
 
 class RunStore(Store):
-    """Create, read and steer runs."""
+    """Create, read and steer runs.
+
+    Args:
+        client, settings, deployment_ids, session_id: as of `Store`.
+        gate: what keeps the budgets of sessions, shared by the stores of one process.
+        index: a copy of one session's runs, of which `all` then asks only for what has changed.
+    """
+
+    def __init__(
+        self,
+        client: PrefectClient,
+        settings: Settings,
+        deployment_ids: dict[str, UUID] | None = None,
+        gate: BudgetGate | None = None,
+        session_id: str | None = None,
+        index: RunIndex | None = None,
+    ) -> None:
+        super().__init__(client, settings, deployment_ids, session_id)
+        self.gate = gate or BudgetGate()
+        self.index = index
 
     async def create(self, body: RunCreate, idempotency_key: str | None = None) -> Run:
         """Create a run, `queued` if `auto_start`, else `ready`.
@@ -53,25 +92,48 @@ class RunStore(Store):
         Raises:
             Unavailable: no experiment deployment is registered.
             InvalidRequest: it asks for more slots than there are.
+            BudgetSpent: its session may create no more.
         """
+        body = self.in_session(body)
         await self._check_slots(body.gpus)
         (placed,) = await self._placed([body])
         draft = self._draft(placed, idempotency_key)
-        return to_run(await self.create_flow_run(EXPERIMENT, **draft))
+        async with self.gate.room(self.client, {placed.run.chat_session_id: [idempotency_key]}):
+            return to_run(await self.create_flow_run(EXPERIMENT, **draft))
 
-    async def create_many(self, bodies: Mapping[str, RunCreate]) -> None:
+    async def create_many(
+        self,
+        bodies: Mapping[str, RunCreate],
+        before: Step | None = None,
+        goes_on: Check | None = None,
+    ) -> None:
         """Create runs in their order, by idempotency key: those that are there are not made twice.
 
+        Args:
+            bodies: the runs by their keys.
+            before: done once it is known that they may be created, and before the first one is.
+            goes_on: asked between some and the next; no more are made once it says no.
+
         Raises:
-            Unavailable, InvalidRequest: as `create`.
+            Unavailable, InvalidRequest, BudgetSpent: as `create`.
         """
+        bodies = {key: self.in_session(body) for key, body in bodies.items()}
         await self._check_slots(max((body.gpus for body in bodies.values()), default=0))
         placed = await self._placed(list(bodies.values()))
         drafts = [self._draft(body, key) for key, body in zip(bodies, placed, strict=True)]
-        await self.create_flow_runs(EXPERIMENT, drafts)
+        demands: dict[str | None, list[str | None]] = {}
+        for key, one in zip(bodies, placed, strict=True):
+            demands.setdefault(one.run.chat_session_id, []).append(key)
+        async with self.gate.room(self.client, demands):
+            if before is not None:
+                await before()
+            await self.create_flow_runs(EXPERIMENT, drafts, goes_on)
 
-    async def _placed(self, bodies: Sequence[RunCreate]) -> list[RunCreate]:
-        """The runs with folder and code; those of one session and folder share one snapshot."""
+    async def _placed(self, bodies: Sequence[RunCreate]) -> list[Placed]:
+        """The runs with session, folder and code; those of one session and folder share a snapshot.
+
+        Whatever name a session is called by, its own id is kept.
+        """
         sessions: dict[str, FlowRun | None] = {}
         taken: dict[tuple[str | None, str], Checkout | None] = {}
         placed = []
@@ -83,12 +145,17 @@ class RunStore(Store):
             workdir = body.workdir or folder_of(session, self.settings.workdir)
             if body.checkout is None and (id, workdir) not in taken:
                 taken[id, workdir] = await snapshot_for(session, workdir)
-            changed = {"workdir": workdir, "checkout": body.checkout or taken[id, workdir]}
-            placed.append(body.model_copy(update=changed))
+            changed = {
+                "workdir": workdir,
+                "checkout": body.checkout or taken[id, workdir],
+                "chat_session_id": str(session.id) if session is not None else id,
+            }
+            placed.append(Placed(body.model_copy(update=changed), front_end_id(session)))
         return placed
 
-    def _draft(self, body: RunCreate, idempotency_key: str | None) -> dict[str, Any]:
+    def _draft(self, placed: Placed, idempotency_key: str | None) -> dict[str, Any]:
         """The fields of a run's flow run."""
+        body = placed.run
         spec = RunSpec.model_validate(body.model_dump(exclude={"auto_start"}))
         stored = spec.model_dump(mode="json", exclude_defaults=True)
         if (place := unstorable(stored, "run")) is not None:
@@ -96,7 +163,7 @@ class RunStore(Store):
         return {
             "parameters": {"spec": stored},
             "name": spec.name,
-            "tags": run_tags(spec),
+            "tags": run_tags(spec, placed.front_end_id),
             "state": Scheduled() if body.auto_start else ready_state(),
             "work_queue_name": RUNS_QUEUE if spec.gpus else CPU_QUEUE,
             "idempotency_key": idempotency_key,
@@ -141,9 +208,21 @@ class RunStore(Store):
         return await with_live_metrics(runs[skipped:])
 
     async def all(
-        self, *, sweep_id: str | None = None, chat_session_id: str | None = None
+        self,
+        *,
+        sweep_id: str | None = None,
+        chat_session_id: str | None = None,
+        max_age_s: float = 0.0,
     ) -> list[Run]:
-        """Every run of a sweep or session, oldest first."""
+        """Every run of a sweep or session, oldest first.
+
+        Those of the session that this store has a copy of may be as they were `max_age_s` ago.
+        """
+        if self.index is not None and chat_session_id == self.index.session_id is not None:
+            found = await self.index.of_session(self.client, self.index.session_id, max_age_s)
+            return await with_live_metrics(
+                [run for run in found if sweep_id in (None, run.sweep_id)]
+            )
         wanted = RunFilter(limit=1000, sweep_id=sweep_id, chat_session_id=chat_session_id)
         runs: list[Run] = []
         while True:
@@ -183,15 +262,41 @@ class RunStore(Store):
         return [to_run(flow_run) for flow_run in found]
 
     async def start(self, run_id: str) -> Run:
-        """Queue a `ready` run.
+        """Queue a `ready` run; one that is queued already starts by itself, and stays as it is.
 
         Raises:
-            InvalidTransition: it is not `ready`.
+            InvalidTransition: it was launched, or has ended.
+            BudgetSpent: its session may start no more.
         """
         flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
         run = to_run(flow_run)
-        if not run.status.can_become(RunStatus.QUEUED):
-            raise InvalidTransition("run", run_id, run.status, RunStatus.QUEUED)
+        if run.status is RunStatus.QUEUED:
+            return run
+        _check_startable(run)
+        async with self.gate.room(self.client, {run.chat_session_id: []}):
+            return await self._resume(flow_run)
+
+    async def start_many(self, runs: Sequence[Run], before: Step | None = None) -> None:
+        """Queue runs in their order; what is no longer `ready` is left as it is.
+
+        Args:
+            runs: runs that were `ready` when they were read.
+            before: done once it is known that they may be started, and before the first one is.
+
+        Raises:
+            BudgetSpent: as `start`.
+        """
+        async with self.gate.room(self.client, {run.chat_session_id: [] for run in runs}):
+            if before is not None:
+                await before()
+            for run in runs:
+                # Another request may have started or stopped it.
+                with suppress(InvalidTransition):
+                    flow_run = await self.read_flow_run("run", run.id, EXPERIMENT)
+                    _check_startable(to_run(flow_run))
+                    await self._resume(flow_run)
+
+    async def _resume(self, flow_run: FlowRun) -> Run:
         queued_at = datetime.now(UTC).timestamp()
         # The label goes first: once resumed, a worker may write its own labels at any moment.
         await self.write_facts(flow_run.id, RunFacts(queued_at=queued_at))
@@ -215,6 +320,26 @@ class RunStore(Store):
         await cancel(self.client, flow_run.id, "Stopped by request.")
         return to_run(await self.client.read_flow_run(flow_run.id))
 
+    async def stop_all(self, wanted: RunFilter, *, running: bool = True) -> list[str]:
+        """Stop all runs of a sweep or session, also those that are being created meanwhile.
+
+        Args:
+            wanted: names the sweep or session.
+            running: also those that hold a slot, not only those that wait.
+
+        Returns:
+            The ids of the runs that were asked to end.
+        """
+        asked: dict[str, None] = {}
+        types = CANCELLABLE if running else WAITING
+        while True:
+            found = await every_flow_run(self.client, wanted.query(types))
+            ids = [one.id for one in found if str(one.id) not in asked]
+            if not ids:
+                return list(asked)
+            await cancel_many(self.client, ids, "Stopped by request.")
+            asked |= dict.fromkeys(map(str, ids))
+
     async def rerun(
         self, run_id: str, body: RunRerun | None = None, idempotency_key: str | None = None
     ) -> Run:
@@ -224,6 +349,7 @@ class RunStore(Store):
 
         Raises:
             InvalidRequest: `exact`, and the run's commit is not known.
+            BudgetSpent: its session may create no more.
         """
         body = body or RunRerun()
         flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
@@ -231,6 +357,8 @@ class RunStore(Store):
         changed: dict[str, Any] = {"parent_run_id": run_id, "origin_alert_id": body.origin_alert_id}
         if body.command is not None:
             changed["command"] = body.command
+        if body.gpuwrap_config is not None:
+            changed["gpuwrap_config"] = body.gpuwrap_config
         if body.exact and spec.checkout is None:
             changed["checkout"] = exact_checkout(run)
         elif not body.exact and spec.checkout is not None and spec.checkout.snapshot is not None:
@@ -283,3 +411,8 @@ class RunStore(Store):
             LABEL_PREFIX + key: value for key, value in facts.model_dump(exclude_none=True).items()
         }
         await self.client.update_flow_run_labels(flow_run_id, labels)
+
+
+def _check_startable(run: Run) -> None:
+    if not run.status.can_become(RunStatus.QUEUED):
+        raise InvalidTransition("run", run.id, run.status, RunStatus.QUEUED)

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from flows.models.alert import Alert, AlertStatus
-from flows.models.run import Run, RunStatus
-from flows.models.session import SessionEvent
+from wildloop.flows.models.alert import Alert, AlertStatus
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.flows.models.session import SessionEvent
 
 
 def run_event(run: Run) -> SessionEvent:

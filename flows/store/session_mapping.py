@@ -1,32 +1,63 @@
 """A session and the flow run behind it, read as `Session`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect.client.schemas.objects import FlowRun
 from pydantic import ValidationError
 
-from flows.errors import InvalidRequest
-from flows.models.run import Run, RunCounts
-from flows.models.session import Session, SessionStatus, TaskProgress
-from flows.models.session_options import SessionSpec
-from flows.models.session_record import Phase, SessionRecord
-from flows.paths import SessionPaths
-from flows.project import ProjectConfig, load_project
-from flows.protocol.plan import parse_plan, progress
-from flows.results import best_result
-from flows.spending import spending
-from flows.store.base import flow_run_url
-from flows.store.states import session_status
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.files.paths import SessionPaths
+from wildloop.flows.metrics.blind import nothing_measured
+from wildloop.flows.metrics.contract import contract_lines
+from wildloop.flows.models.contract import SessionContract
+from wildloop.flows.models.evidence import Shown
+from wildloop.flows.models.run import Run, RunCounts
+from wildloop.flows.models.session import Session, SessionStatus, TaskProgress
+from wildloop.flows.models.session_options import SessionSpec
+from wildloop.flows.models.session_record import (
+    IterationRecord,
+    Phase,
+    SessionRecord,
+    SessionSummary,
+)
+from wildloop.flows.project import ProjectConfig, load_project
+from wildloop.flows.protocol.plan import parse_plan, progress
+from wildloop.flows.spending import spending
+from wildloop.flows.store.base import flow_run_url
+from wildloop.flows.store.states import session_status
+
+LONG_TEXT = 300
+LONG_LIST = 5
 
 
-def to_session(flow_run: FlowRun, record: SessionRecord | None, runs: list[Run]) -> Session:
-    """The session behind a flow run of the research loop; `runs` are its runs."""
+def to_session(
+    flow_run: FlowRun,
+    record: SessionRecord | SessionSummary,
+    runs: Sequence[Run],
+    own: Sequence[Run],
+    plan: str | None,
+    contract: SessionContract,
+    shown: Shown,
+    history: Sequence[IterationRecord] = (),
+) -> Session:
+    """The session behind a flow run of the research loop.
+
+    Args:
+        flow_run: of the research loop.
+        record: where it stands.
+        runs: all its runs.
+        own: those that Wildloop has made for it.
+        plan: the text of tasks.md, if there is one.
+        contract: what it compares by.
+        shown: what its runs have shown.
+        history: the calls of its agent that are to be shown.
+    """
     spec, state = spec_of(flow_run), flow_run.state
     status = session_status(state)
-    record = record or SessionRecord(session_id=str(flow_run.id))
+    totals = record.totals
     paths = SessionPaths.of(spec.workdir, str(flow_run.id))
-    best, baseline = best_result(runs, _project_of(spec))
     failed = status is SessionStatus.FAILED
     ended_at = state.timestamp.timestamp() if state and status.is_terminal else None
     return Session(
@@ -39,7 +70,7 @@ def to_session(flow_run: FlowRun, record: SessionRecord | None, runs: list[Run])
         phase=Phase.ENDED if status.is_terminal else record.phase,
         note="" if status.is_terminal else record.note,
         is_active=not status.is_terminal,
-        iteration=record.last_index,
+        iteration=totals.last_index,
         max_iterations=spec.max_iterations,
         started_at=flow_run.start_time.timestamp() if flow_run.start_time else None,
         finished_at=ended_at,
@@ -47,13 +78,25 @@ def to_session(flow_run: FlowRun, record: SessionRecord | None, runs: list[Run])
         branch=record.branch,
         session_dir=str(paths.root),
         runs=RunCounts.of(Counter(run.status for run in runs)),
-        tasks=read_progress(paths),
-        best=best,
-        baseline=baseline,
-        history=record.iterations,
+        own_runs=len(own),
+        tasks=progress(parse_plan(plan)) if plan is not None else TaskProgress(),
+        sealed=record.sealed,
+        contract=contract,
+        decides=contract_lines(contract),
+        best=shown.best,
+        baseline=shown.baseline,
+        gain=shown.gain,
+        headline=shown.headline,
+        unmeasured=nothing_measured(runs),
+        target=shown.target,
+        candidates=shown.candidates,
+        history=list(history),
+        calls=totals.calls,
+        breaches=totals.breaches,
+        last_breach=totals.last_breach,
         budget=spec.budget,
         spent=spending(record, runs, ended_at),
-        usage=record.usage,
+        usage=totals.usage,
         report_path=record.report_path,
         keep=spec.keep,
         keep_alpha=spec.keep_alpha,
@@ -76,17 +119,28 @@ def spec_of(flow_run: FlowRun) -> SessionSpec:
         return SessionSpec.model_construct(goal=str(goal), workdir=str(workdir))
 
 
-def _project_of(spec: SessionSpec) -> ProjectConfig | None:
+def in_short(call: IterationRecord) -> IterationRecord:
+    """A call with its long texts and lists cut: for what is asked for again and again."""
+    return call.model_copy(update={name: _cut(value) for name, value in call})
+
+
+def _cut(value: object) -> object:
+    if isinstance(value, str) and len(value) > LONG_TEXT:
+        return f"{value[:LONG_TEXT]}…"
+    return [_cut(one) for one in value[:LONG_LIST]] if isinstance(value, list) else value
+
+
+def project_of(workdir: str) -> ProjectConfig | None:
     """The project's wildloop.toml; None where there is none, or somebody has broken it."""
     try:
-        return load_project(Path(spec.workdir))
+        return load_project(Path(workdir))
     except InvalidRequest:
         return None
 
 
-def read_progress(paths: SessionPaths) -> TaskProgress:
-    """Open and closed tasks of the session's tasks.md; zeros where there is none yet."""
+def read_plan(paths: SessionPaths) -> str | None:
+    """The text of the session's tasks.md; None where there is none yet."""
     try:
-        return progress(parse_plan(paths.tasks.read_text(encoding="utf-8", errors="replace")))
+        return paths.tasks.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return TaskProgress()
+        return None

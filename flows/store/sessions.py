@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -19,27 +19,32 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
 from pydantic import BaseModel, Field
 
-from flows import git
-from flows.errors import Conflict, InvalidRequest, InvalidTransition, NoneYet, NotFound
-from flows.models.run import RunStatus
-from flows.models.session import Session, SessionEvent, SessionStatus
-from flows.models.session_options import SessionSpec, SessionStart
-from flows.models.session_record import SessionRecord
-from flows.settings import Settings
-from flows.store import artifacts
-from flows.store.alerts import AlertStore
-from flows.store.base import CLOCK_SLACK, LOOP_TAG, RESEARCH_LOOP, Store
-from flows.store.run_index import RunIndex
-from flows.store.runs import RunStore
-from flows.store.session_events import alert_event, run_event
-from flows.store.session_mapping import spec_of, to_session
-from flows.store.states import cancel, in_states, session_status, suspended_state
+from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition, NoneYet, NotFound
+from wildloop.flows.git import repository
+from wildloop.flows.models.contract import ContractChange
+from wildloop.flows.models.evidence import Shown
+from wildloop.flows.models.session import History, Session, SessionEvent, SessionStatus
+from wildloop.flows.models.session_options import SessionSpec, SessionStart
+from wildloop.flows.models.session_record import SessionRecord, SessionSummary
+from wildloop.flows.settings import Settings
+from wildloop.flows.store import artifacts
+from wildloop.flows.store.alerts import AlertStore
+from wildloop.flows.store.base import CLOCK_SLACK, LOOP_TAG, RESEARCH_LOOP, Store
+from wildloop.flows.store.owners import find_session
+from wildloop.flows.store.position import change_record, read_record
+from wildloop.flows.store.run_filter import RunFilter
+from wildloop.flows.store.run_index import RunIndex
+from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.session_events import alert_event, run_event
+from wildloop.flows.store.session_mapping import spec_of
+from wildloop.flows.store.session_reads import Parts, SessionReader
+from wildloop.flows.store.states import cancel, in_states, session_status, suspended_state
 
-LOG_KEY = "iteration-log-"
 PLAN_KEY = "plan-"
 REPORT_KEY = "report-"
 EVENTS_KEY = "events-"
 STEER_KEY = "steer-"
+CONTRACT_KEY = "contract-"
 NAME_LENGTH = 80
 STEER_EVENT = "wildloop.session.steered"
 SESSIONS_RESOURCE = "wildloop.sessions"
@@ -59,6 +64,7 @@ class SessionStore(Store):
     Args:
         client, settings, deployment_ids: as of `Store`.
         index: a copy of the runs, shared by the stores of one process.
+        shown: what sessions have shown, shared likewise.
     """
 
     def __init__(
@@ -67,9 +73,10 @@ class SessionStore(Store):
         settings: Settings,
         deployment_ids: dict[str, UUID] | None = None,
         index: RunIndex | None = None,
+        shown: dict[str, Shown] | None = None,
     ) -> None:
         super().__init__(client, settings, deployment_ids)
-        self.index = index or RunIndex()
+        self.reader = SessionReader(client, settings, index, shown)
 
     async def start(self, body: SessionStart) -> Session:
         """Start a session.
@@ -96,7 +103,14 @@ class SessionStore(Store):
             parameters=spec.model_dump(mode="json", exclude_none=True),
             tags=tags,
         )
-        return to_session(flow_run, None, [])
+        return await self.reader.session(
+            flow_run, Parts(SessionSummary(session_id=str(flow_run.id)), [], [])
+        )
+
+    async def active_in(self, workdir: Path) -> str | None:
+        """The session that is active in a folder; None if none is."""
+        others = await self._in_workdir(workdir, ALIVE)
+        return str(others[0].id) if others else None
 
     async def holder_of(self, session_id: str) -> str | None:
         """The session that works in this session's workdir since before it; None if none does.
@@ -115,46 +129,48 @@ class SessionStore(Store):
         found = await self._flow_runs(types)
         return [one for one in found if Path(spec_of(one).workdir).resolve() == workdir]
 
-    async def get(self, session_id: str) -> Session:
-        """Read one session; NotFound if there is none."""
-        flow_run = await self.read_flow_run("session", session_id, RESEARCH_LOOP)
-        record, runs = await asyncio.gather(
-            self.record(session_id),
-            RunStore(self.client, self.settings).all(chat_session_id=session_id),
+    async def get(self, session_id: str, history: History = "recent") -> Session:
+        """Read one session, with its last calls in short or all; NotFound if there is none."""
+        flow_run, parts = await asyncio.gather(
+            self.read_flow_run("session", session_id, RESEARCH_LOOP),
+            self.reader.parts(session_id, history),
         )
-        return to_session(flow_run, record, runs)
+        return await self.reader.session(flow_run, parts)
 
     async def recent(self, limit: int = 50) -> list[Session]:
         """The sessions, newest first."""
         flow_runs = await self._flow_runs(None, limit)
         if not flow_runs:
             return []
-        found = await artifacts.latest(self.client, *[f"{LOG_KEY}{run.id}" for run in flow_runs])
-        runs = await self.index.by_session(self.client)
-        sessions = []
-        for flow_run in flow_runs:
-            artifact = found.get(f"{LOG_KEY}{flow_run.id}")
-            record = (
-                SessionRecord.model_validate_json(artifacts.record_of(artifact))
-                if artifact
-                else None
-            )
-            sessions.append(to_session(flow_run, record, runs.get(str(flow_run.id), [])))
-        return sessions
+        return await self.reader.many(flow_runs)
 
-    async def find(self, chat_session_id: str | None, session_id: str | None = None) -> Session:
-        """The session with either id; with neither, the one active session, else the latest.
+    async def id_of(self, name: str) -> str:
+        """The own id of the session that is meant (see `find_session`).
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = await find_session(self.client, name)
+        if found is None:
+            raise NotFound("session", name)
+        return str(found.id)
+
+    async def find(
+        self,
+        chat_session_id: str | None,
+        session_id: str | None = None,
+        history: History = "recent",
+    ) -> Session:
+        """The session of this name (see `find_session`); without one the active, else the latest.
 
         Raises:
             NotFound: there is none of this id.
             NoneYet: there is none at all.
             Conflict: no id was given and several sessions are active.
         """
-        if session_id is not None:
-            return await self.get(session_id)
-        if chat_session_id is not None:
-            tagged = await self._flow_runs(None, 1, [f"chat:{chat_session_id}"])
-            return await self.get(str(tagged[0].id) if tagged else chat_session_id)
+        name = session_id if session_id is not None else chat_session_id
+        if name is not None:
+            return await self.get(await self.id_of(name), history)
         alive = await self._flow_runs(ALIVE)
         if len(alive) > 1:
             ids = ", ".join(str(flow_run.id) for flow_run in alive)
@@ -162,15 +178,11 @@ class SessionStore(Store):
         latest = alive or await self._flow_runs(None, 1)
         if not latest:
             raise NoneYet("there is no session yet: start one (`wildloop start`)")
-        return await self.get(str(latest[0].id))
+        return await self.get(str(latest[0].id), history)
 
     async def record(self, session_id: str) -> SessionRecord:
-        """The durable position of a session; a fresh one if it has not begun."""
-        key = LOG_KEY + session_id
-        found = await artifacts.latest(self.client, key)
-        if key not in found:
-            return SessionRecord(session_id=session_id)
-        return SessionRecord.model_validate_json(artifacts.record_of(found[key]))
+        """The whole record of a session; a fresh one if it has not begun."""
+        return await read_record(self.client, session_id)
 
     async def pause(self, session_id: str, message: str = "Paused by request.") -> Session:
         """Pause a running session: its agent is ended, its runs go on."""
@@ -220,6 +232,38 @@ class SessionStore(Store):
         )
         told = sorted((item.key, json.loads(item.value)) for item in inputs)
         return [(key, str(value["text"]), float(value["time"])) for key, value in told]
+
+    async def set_contract(self, session_id: str, change: ContractChange) -> Session:
+        """Change what a session compares by; a new comparison begins.
+
+        Of a session that goes on it is taken up before its agent's next call.
+        """
+        flow_run = await self.read_flow_run("session", session_id, RESEARCH_LOOP)
+        now = datetime.now(UTC).timestamp()
+        if session_status(flow_run.state).is_terminal:
+            found = await self.get(session_id)
+            await change_record(self.client, session_id, found.contract, change, now)
+            return await self.get(session_id)
+        value = json.dumps({"change": change.model_dump(exclude_unset=True), "time": now})
+        key = f"{CONTRACT_KEY}{now:.6f}-{uuid4().hex[:6]}".replace(".", "-")
+        await self.client.create_flow_run_input(flow_run.id, key=key, value=value)
+        return await self.get(session_id)
+
+    async def contract_changes(self, session_id: str) -> list[tuple[str, ContractChange, float]]:
+        """What the user has changed and the session has not taken up: (key, change, time)."""
+        inputs = await self.client.filter_flow_run_input(
+            UUID(session_id), key_prefix=CONTRACT_KEY, limit=100, exclude_keys=set()
+        )
+        found = sorted((item.key, json.loads(item.value)) for item in inputs)
+        return [
+            (key, ContractChange.model_validate(value["change"]), float(value["time"]))
+            for key, value in found
+        ]
+
+    async def forget_steers(self, session_id: str, keys: Sequence[str]) -> None:
+        """Take away steers that the agent has been told."""
+        for key in keys:
+            await self.client.delete_flow_run_input(UUID(session_id), key)
 
     async def events(self, session_id: str) -> list[SessionEvent]:
         """What has happened in a session, oldest first: ended runs, alerts, pending steers."""
@@ -283,7 +327,7 @@ class SessionStore(Store):
         workdir = Path(text).expanduser().resolve()
         if not workdir.is_dir():
             raise InvalidRequest(f"workdir '{text}' does not exist: create it, or give another")
-        if not await git.is_repository(workdir):
+        if not await repository.is_repository(workdir):
             raise InvalidRequest(
                 f"workdir '{text}' is not a git repository: run `git init` there and commit once"
             )
@@ -307,12 +351,4 @@ class SessionStore(Store):
 
 async def stop_runs(store: RunStore, session_id: str, *, running: bool) -> list[str]:
     """Stop the waiting runs of a session, and the running ones if `running`; return their ids."""
-    stopped = []
-    for run in await store.all(chat_session_id=session_id):
-        waiting = run.status in (RunStatus.READY, RunStatus.QUEUED)
-        if waiting or (running and run.status.is_active):
-            # It may end, or be stopped by its session, between the list and the request.
-            with suppress(InvalidTransition):
-                await store.stop(run.id)
-                stopped.append(run.id)
-    return stopped
+    return await store.stop_all(RunFilter(chat_session_id=session_id), running=running)

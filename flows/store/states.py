@@ -1,18 +1,24 @@
 """Prefect states and Wildloop's status words, translated in one place."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import State, StateDetails, StateType
-from prefect.states import Cancelling
+from prefect.states import Cancelling, to_state_create
 
-from flows.models.run import RunStatus
-from flows.models.session import SessionStatus
+from wildloop.flows.models.run import RunStatus
+from wildloop.flows.models.session import SessionStatus
 
 READY_NAME = "Ready"
+# Of a flow run that waits or holds a slot.
+ACTIVE = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+WAITING = (StateType.PAUSED, StateType.SCHEDULED)
+CANCELLABLE = (*ACTIVE, StateType.PAUSED)
+# Each of a bulk request is a transaction of its own; others get their turn between two requests.
+BULK_SIZE = 25
 
 
 def ready_state() -> State[Any]:
@@ -47,6 +53,20 @@ async def cancel(client: PrefectClient, flow_run_id: UUID, message: str) -> None
     that claims it in between: Prefect lets a cancelled flow run become Running.
     """
     await client.set_flow_run_state(flow_run_id, Cancelling(message=message))
+
+
+async def cancel_many(client: PrefectClient, ids: Sequence[UUID], message: str) -> None:
+    """As `cancel`, many by each request; those that have ended since are left as they are."""
+    state = to_state_create(Cancelling(message=message)).model_dump(mode="json")
+    for first in range(0, len(ids), BULK_SIZE):
+        batch = [str(id) for id in ids[first : first + BULK_SIZE]]
+        wanted = {"id": {"any_": batch}, "state": {"type": {"any_": [*CANCELLABLE]}}}
+        await client.request(
+            "POST",
+            # Of a server that can do many by one request; the client has no method for it.
+            cast(Any, "/flow_runs/bulk_set_state"),
+            json={"flow_runs": wanted, "state": state, "limit": BULK_SIZE},
+        )
 
 
 def run_status(state: State[Any] | None, launched: bool) -> RunStatus:
@@ -107,3 +127,9 @@ def session_status(state: State[Any] | None) -> SessionStatus:
             return SessionStatus.STOPPED
         case _:
             return SessionStatus.FAILED
+
+
+def is_ending(state: State[Any] | None) -> bool:
+    """Whether a session has ended, or was told to."""
+    is_told = state is not None and state.type is StateType.CANCELLING
+    return is_told or session_status(state).is_terminal

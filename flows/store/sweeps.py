@@ -1,18 +1,20 @@
 """Sweeps: an artifact each (`sweep-<id>`), their runs found by tag."""
 
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import ArtifactCollection
 
-from flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
-from flows.grid import expand, grid_specs, sweep_run
-from flows.models.run import Run, RunCounts, RunCreate, RunStatus
-from flows.models.sweep import (
+from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
+from wildloop.flows.evidence.table import run_table
+from wildloop.flows.evidence.values import best_of
+from wildloop.flows.models.run import Run, RunCounts, RunCreate, RunStatus
+from wildloop.flows.models.sweep import (
     BEGINNINGS,
     Sweep,
     SweepBest,
@@ -24,28 +26,43 @@ from flows.models.sweep import (
     WildSweepCreate,
     sweep_status,
 )
-from flows.project import load_project
-from flows.results import best_of
-from flows.settings import Settings
-from flows.store import artifacts
-from flows.store.base import Store, parse_id
-from flows.store.run_index import RunIndex
-from flows.store.runs import RunStore
-from flows.tables import run_table
+from wildloop.flows.project import load_project
+from wildloop.flows.search.grid import expand, grid_specs, sweep_run
+from wildloop.flows.settings import Settings
+from wildloop.flows.store import artifacts
+from wildloop.flows.store.base import Store, parse_id
+from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.owners import find_session, folder_of, session_id_of
+from wildloop.flows.store.run_filter import RunFilter
+from wildloop.flows.store.run_index import RunIndex
+from wildloop.flows.store.runs import RunStore, Step
+from wildloop.flows.store.states import is_ending
 
+C = TypeVar("C", SweepCreate, WildSweepCreate)
 PREFIX = "sweep-"
 _KEYS = UUID("6f0d7a1e-3c0b-5f0e-9d1c-5a7b8c2e4f10")
 
 
 class SweepStore(Store):
-    """Create, read and steer sweeps."""
+    """Create, read and steer sweeps.
+
+    Args:
+        client, settings, session_id: as of `Store`.
+        index: a copy of the runs: with it, lists of sweeps read only those that have changed.
+        gate: as of `RunStore`.
+    """
 
     def __init__(
-        self, client: PrefectClient, settings: Settings, index: RunIndex | None = None
+        self,
+        client: PrefectClient,
+        settings: Settings,
+        index: RunIndex | None = None,
+        gate: BudgetGate | None = None,
+        session_id: str | None = None,
     ) -> None:
-        """With an `index`, lists of sweeps read only the runs that have changed."""
-        super().__init__(client, settings)
+        super().__init__(client, settings, session_id=session_id)
         self.index = index if index is not None else RunIndex()
+        self.runs = RunStore(client, settings, self.deployment_ids, gate, session_id)
 
     async def create(self, body: SweepCreate, idempotency_key: str | None = None) -> Sweep:
         """Create a sweep and, unless it is a draft, the runs of its grid.
@@ -55,12 +72,15 @@ class SweepStore(Store):
 
         Raises:
             InvalidRequest: a parameter or the command cannot be used.
+            BudgetSpent: its session may not create so many runs; nothing is written then.
         """
+        body = await self._in_its_session(body)
         sweep_id = _new_id("grid", idempotency_key)
-        if idempotency_key is not None and await self.exists(sweep_id):
+        is_new = idempotency_key is None or not await self.exists(sweep_id)
+        if not is_new:
             record = await self.record(sweep_id)
         else:
-            workdir = body.workdir or str(self.settings.workdir)
+            workdir = body.workdir or await self._folder(body.chat_session_id)
             metric, direction = self._primary_metric(Path(workdir))
             record = with_grid(
                 SweepRecord(
@@ -74,9 +94,15 @@ class SweepStore(Store):
                     direction=direction,
                 )
             )
-            await self.write(record, [])
+
+        async def write() -> None:
+            if is_new:
+                await self.write(record, [])
+
         if record.status in (SweepStatus.PENDING, SweepStatus.RUNNING):
-            await self._make_runs(record)
+            await self._make_runs(record, write)
+        else:
+            await write()
         return await self.get(sweep_id)
 
     async def update(self, sweep_id: str, body: SweepUpdate) -> Sweep:
@@ -98,7 +124,7 @@ class SweepStore(Store):
         if body.grid_fields:
             changed = with_grid(changed)
         if changed != record:
-            await self.write(changed, await self._runs().all(sweep_id=sweep_id))
+            await self.write(changed, await self.runs.all(sweep_id=sweep_id))
         if body.status is None or body.status is sweep.status:
             return await self.get(sweep_id)
         return await self._become(changed, sweep, body.status)
@@ -108,17 +134,12 @@ class SweepStore(Store):
             return await self.start(sweep.id)
         if status is SweepStatus.PENDING and sweep.status is SweepStatus.DRAFT:
             record.status = status
-            await self.write(record, [])
-            await self._make_runs(record)
+            await self._make_runs(record, lambda: self.write(record, []))
             return await self.refresh(sweep.id)
         if status is SweepStatus.CANCELED and sweep.status in BEGINNINGS:
             record.status = status
             await self.write(record, [])
-            for run in await self._runs().all(sweep_id=sweep.id):
-                if not run.status.is_terminal:
-                    # It may end by itself at the same moment.
-                    with suppress(InvalidTransition):
-                        await self._runs().stop(run.id)
+            await self.runs.stop_all(RunFilter(sweep_id=sweep.id))
             return await self.refresh(sweep.id)
         raise InvalidTransition("sweep", sweep.id, sweep.status, status)
 
@@ -127,21 +148,22 @@ class SweepStore(Store):
 
         Raises:
             InvalidTransition: it has none that could be started.
+            BudgetSpent: its session may not create or start them; nothing is changed then.
         """
-        record, runs = await self.record(sweep_id), await self._runs().all(sweep_id=sweep_id)
+        record, runs = await self.record(sweep_id), await self.runs.all(sweep_id=sweep_id)
         sweep = to_sweep(record, runs)
         waiting = [run for run in runs if run.status is RunStatus.READY]
         if not waiting and sweep.status not in (SweepStatus.DRAFT, SweepStatus.PENDING):
             raise InvalidTransition("sweep", sweep_id, sweep.status, SweepStatus.RUNNING)
         made = not record.is_wild and record.status is SweepStatus.DRAFT
         record.status = SweepStatus.RUNNING
-        await self.write(record, runs)
+
+        async def write() -> None:
+            await self.write(record, runs)
+
         if made:
-            await self._make_runs(record)
-        for run in waiting:
-            # Another request may have started or stopped it.
-            with suppress(InvalidTransition):
-                await self._runs().start(run.id)
+            await self._make_runs(record, write)
+        await self.runs.start_many(waiting, None if made else write)
         return await self.refresh(sweep_id)
 
     async def add_run(
@@ -160,7 +182,7 @@ class SweepStore(Store):
                 "leave it out"
             )
         key = f"sweep-run:{sweep_id}:{idempotency_key}" if idempotency_key else None
-        return await self._runs().create(_run_of(record, body), key)
+        return await self.runs.create(_run_of(record, body), key)
 
     async def open_for_runs(self, sweep_id: str) -> SweepRecord:
         """The record of a sweep that runs can be added to.
@@ -177,31 +199,58 @@ class SweepStore(Store):
             )
         return record
 
-    async def _make_runs(self, record: SweepRecord) -> None:
+    async def _make_runs(self, record: SweepRecord, before: Step) -> None:
         """Create the runs of the grid; those that are there already are not made twice."""
         auto_start = record.status is SweepStatus.RUNNING
-        await self._runs().create_many(
-            {
-                f"sweep:{record.id}:{number}": RunCreate(**spec.model_dump(), auto_start=auto_start)
-                for number, spec in enumerate(grid_specs(record))
-            }
-        )
+        bodies = {
+            f"sweep:{record.id}:{number}": RunCreate(**spec.model_dump(), auto_start=auto_start)
+            for number, spec in enumerate(grid_specs(record))
+        }
+        # After a session's end the user may do with its sweeps what he likes.
+        watched = None if await self._is_ending(record) else record
+
+        async def goes_on() -> bool:
+            if (await self.record(record.id)).status is SweepStatus.CANCELED:
+                return False
+            return watched is None or not await self._is_ending(watched)
+
+        await self.runs.create_many(bodies, before, goes_on)
+        if not await goes_on():
+            # What was made while the others were being stopped.
+            await self.runs.stop_all(RunFilter(sweep_id=record.id))
+
+    async def _in_its_session(self, body: C) -> C:
+        """The request with its session's own id, whatever name it is called by."""
+        placed = self.in_session(body)
+        if placed.chat_session_id is None:
+            return placed
+        own = await session_id_of(self.client, placed.chat_session_id)
+        return placed.model_copy(update={"chat_session_id": own})
+
+    async def _is_ending(self, record: SweepRecord) -> bool:
+        """Whether the sweep's session has ended, or was told to."""
+        if record.chat_session_id is None:
+            return False
+        session = await find_session(self.client, record.chat_session_id)
+        return session is not None and is_ending(session.state)
 
     async def create_wild(self, body: WildSweepCreate, idempotency_key: str | None = None) -> Sweep:
         """Create a sweep that an agent fills run by run.
 
         With an `idempotency_key` that was used before, the sweep created then is returned.
         """
+        body = await self._in_its_session(body)
         sweep_id = _new_id("wild", idempotency_key)
         if idempotency_key is not None and await self.exists(sweep_id):
             return await self.get(sweep_id)
-        metric, direction = self._primary_metric(self.settings.workdir)
+        workdir = await self._folder(body.chat_session_id)
+        metric, direction = self._primary_metric(Path(workdir))
         record = SweepRecord(
             id=sweep_id,
             name=body.name,
             goal=body.goal,
             chat_session_id=body.chat_session_id,
-            workdir=str(self.settings.workdir),
+            workdir=workdir,
             created_at=datetime.now(UTC).timestamp(),
             metric=metric,
             direction=direction,
@@ -216,7 +265,7 @@ class SweepStore(Store):
             NotFound: there is no such sweep.
         """
         record = await self.record(sweep_id)
-        return to_sweep(record, await self._runs().all(sweep_id=sweep_id))
+        return to_sweep(record, await self.runs.all(sweep_id=sweep_id))
 
     async def exists(self, sweep_id: str) -> bool:
         """Whether there is a sweep with this id."""
@@ -248,11 +297,26 @@ class SweepStore(Store):
         runs = await self.index.by_sweep(self.client)
         return [to_sweep(record, runs.get(record.id, [])) for record in records]
 
-    async def refresh(self, sweep_id: str) -> Sweep:
-        """Write a new version of the sweep's table from its runs as they are now."""
-        record = await self.record(sweep_id)
-        runs = await self._runs().all(sweep_id=sweep_id)
-        await self.write(record, runs)
+    async def refresh(self, sweep_id: str, runs: list[Run] | None = None) -> Sweep:
+        """Write the sweep's table anew, in its latest version: too small a step for another.
+
+        Args:
+            sweep_id: of the sweep.
+            runs: its runs as they are now (default: they are asked for).
+
+        Raises:
+            NotFound: there is no such sweep.
+        """
+        if (artifact := await self._latest(sweep_id)) is None:
+            raise NotFound("sweep", sweep_id)
+        record = SweepRecord.model_validate_json(artifacts.record_of(artifact))
+        runs = await self.runs.all(sweep_id=sweep_id) if runs is None else runs
+        await artifacts.rewrite(
+            self.client,
+            artifact.latest_id,
+            text=sweep_markdown(record, runs),
+            record=record.model_dump_json(),
+        )
         return to_sweep(record, runs)
 
     async def write(self, record: SweepRecord, runs: list[Run]) -> None:
@@ -265,8 +329,10 @@ class SweepStore(Store):
             record=record.model_dump_json(),
         )
 
-    def _runs(self) -> RunStore:
-        return RunStore(self.client, self.settings)
+    async def _folder(self, session_id: str | None) -> str:
+        """Where runs of a sweep are executed that names no folder: as single runs are."""
+        session = await find_session(self.client, session_id) if session_id is not None else None
+        return folder_of(session, self.settings.workdir)
 
     def _primary_metric(self, workdir: Path) -> tuple[str | None, str]:
         project = load_project(workdir)
@@ -314,11 +380,6 @@ def with_grid(record: SweepRecord) -> SweepRecord:
     return changed
 
 
-def grid_id(idempotency_key: str) -> str:
-    """The id of the grid sweep that is created under this key."""
-    return _new_id("grid", idempotency_key)
-
-
 def _new_id(kind: str, idempotency_key: str | None) -> str:
     """The id of a new sweep; the same for the same key."""
     return str(uuid5(_KEYS, f"{kind}:{idempotency_key}") if idempotency_key else uuid4())
@@ -342,3 +403,11 @@ def _run_of(record: SweepRecord, body: SweepRunCreate) -> RunCreate:
     given = body.model_dump(exclude_unset=True)
     fixed = {"name": name, "command": command, "sweep_id": record.id}
     return RunCreate.model_validate(inherited | given | fixed)
+
+
+async def sweep_texts(client: PrefectClient, runs: Sequence[Run]) -> dict[str, str]:
+    """Name and goal of the runs' sweeps, by id."""
+    ids = sorted({run.sweep_id for run in runs if run.sweep_id})
+    found = await artifacts.latest(client, *[PREFIX + id for id in ids])
+    records = [SweepRecord.model_validate_json(artifacts.record_of(one)) for one in found.values()]
+    return {one.id: f"{one.name} {one.goal}" for one in records}

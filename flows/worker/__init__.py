@@ -1,5 +1,5 @@
 """The Wildloop worker: a Prefect worker type that runs flows as coroutines in one warm process."""
 
-from flows.worker.worker import WildloopWorker
+from wildloop.flows.worker.worker import WildloopWorker
 
 __all__ = ["WildloopWorker"]

@@ -11,17 +11,18 @@ from collections.abc import Callable, Sequence
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, Worker, WorkerStatus
 from prefect.logging import get_logger
 from prefect.states import Cancelled, Cancelling
 
-from flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
-from flows.settings import POOL_NAME, Settings
-from flows.store.alerts import AlertStore
-from flows.store.base import every_flow_run
-from flows.store.hosts import WORKER_PREFIX
-from flows.store.run_mapping import EXPERIMENT_TAG, spec_of
-from flows.worker.identity import WorkerIdentity
+from wildloop.flows import events
+from wildloop.flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
+from wildloop.flows.settings import POOL_NAME, Settings
+from wildloop.flows.store.alerts import AlertStore
+from wildloop.flows.store.base import every_flow_run
+from wildloop.flows.store.hosts import WORKER_PREFIX
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
+from wildloop.flows.worker.identity import WorkerIdentity
 
 PATIENCE_VARIABLE = "WILDLOOP_HOST_PATIENCE_SECONDS"
 PATIENCE_SECONDS = 120.0
@@ -51,6 +52,7 @@ class AbsentHosts:
         self._patience = patience_seconds or (float(told) if told else PATIENCE_SECONDS)
         self._clock = clock
         self._since: dict[str, float] = {}
+        self._told: set[str] = set()
 
     async def look(self, client: PrefectClient, active: Sequence[FlowRun]) -> int:
         """Take care of the active flow runs of hosts that are offline.
@@ -66,7 +68,7 @@ class AbsentHosts:
         elsewhere = [(owner_of(flow_run), flow_run) for flow_run in active]
         foreign = [(host, one) for host, one in elsewhere if host not in (None, self._host)]
         if not foreign:
-            self._since = {}
+            self._since, self._told = {}, set()
             return 0
         workers = await client.read_workers_for_work_pool(POOL_NAME)
         online = {
@@ -77,14 +79,33 @@ class AbsentHosts:
         now = self._clock()
         offline = {host for host, _ in foreign if host is not None} - online
         self._since = {host: self._since.get(host, now) for host in offline}
+        self._told &= offline
         held = 0
         for host, flow_run in foreign:
             if host is None or host in online:
                 continue
             held += spec_of(flow_run).gpus if EXPERIMENT_TAG in flow_run.tags else 0
             if now - self._since[host] >= self._patience:
+                self._tell_lost(host, workers)
                 await self._tell_or_end(client, host, flow_run)
         return held
+
+    def _tell_lost(self, host: str, workers: Sequence[Worker]) -> None:
+        """Tell people, once for each time that the host is lost, whichever worker sees it."""
+        if host in self._told:
+            return
+        self._told.add(host)
+        mine = [one for one in workers if one.name == WORKER_PREFIX + host]
+        last = mine[0].last_heartbeat_time if mine else None
+        events.tell(
+            events.HOST_LOST,
+            f"wildloop.host.{host}",
+            f"Wildloop: host {host} does not answer",
+            f"The worker of host '{host}' is not heard of since {last or 'long'}. What ran there "
+            "is taken up again once `wildloop worker` runs there; the queue goes on elsewhere.",
+            labels={"wildloop.host": host},
+            once=str(last),
+        )
 
     async def _tell_or_end(self, client: PrefectClient, host: str, flow_run: FlowRun) -> None:
         state = flow_run.state

@@ -13,12 +13,12 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from blocks.cluster.contention import Occupancy
-from flows.capacity import Waiting, admit
-from flows.store.run_mapping import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
-from flows.store.states import in_states
-from flows.worker.host import HostCompute
-from flows.worker.identity import WorkerIdentity
+from wildloop.blocks.cluster.contention import Occupancy
+from wildloop.flows.models.capacity import Waiting, admit
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
+from wildloop.flows.store.states import in_states
+from wildloop.flows.worker.host import HostCompute
+from wildloop.flows.worker.identity import WorkerIdentity
 
 PAGE = 200
 

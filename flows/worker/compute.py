@@ -2,10 +2,10 @@
 
 from prefect.blocks.core import Block
 
-from blocks.cluster.detect import detect_cluster
-from blocks.cluster.models import Cluster, ClusterType
-from blocks.launchers.slurm_compute import SlurmCompute
-from flows.errors import InvalidRequest
+from wildloop.blocks.cluster.detect import detect_cluster
+from wildloop.blocks.cluster.models import Cluster, ClusterType
+from wildloop.blocks.launchers.slurm_compute import SlurmCompute
+from wildloop.flows.errors import InvalidRequest
 
 AUTO, LOCAL, SLURM = "auto", "local", "slurm"
 SLUG = "wildloop-slurm-compute"

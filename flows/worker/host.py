@@ -10,17 +10,17 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from blocks.cluster.contention import Occupancy, read_occupancy
-from blocks.cluster.gpu import GpuReader, settled_gpus
-from blocks.cluster.models import Cluster, ClusterType, Gpu
-from blocks.launchers import processes
-from flows.models.cluster import HostRecord
-from flows.models.run import RunSpec
-from flows.paths import RunPaths
-from flows.reservation import read_reservation
-from flows.store.hosts import publish_host, read_host, sync_limits
-from flows.store.run_mapping import EXPERIMENT_TAG, spec_of
-from flows.worker.devices import DevicePool, Grant, sharing_for
+from wildloop.blocks.cluster.contention import Occupancy, read_occupancy
+from wildloop.blocks.cluster.gpu import GpuReader, settled_gpus
+from wildloop.blocks.cluster.models import Cluster, ClusterType, Gpu
+from wildloop.blocks.launchers import processes
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.files.reservation import read_reservation
+from wildloop.flows.models.cluster import HostRecord
+from wildloop.flows.models.run import RunSpec
+from wildloop.flows.store.hosts import publish_host, read_host, sync_limits
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
+from wildloop.flows.worker.devices import DevicePool, Grant, sharing_for
 
 FRESH_SECONDS = 0.1
 

@@ -5,7 +5,7 @@ import socket
 
 from pydantic import BaseModel, ConfigDict
 
-from blocks.launchers import processes
+from wildloop.blocks.launchers import processes
 
 
 class WorkerIdentity(BaseModel):

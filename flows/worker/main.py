@@ -14,20 +14,23 @@ import httpx
 from prefect.context import AsyncClientContext
 from prefect.settings import get_current_settings
 
-from blocks.launchers.choice import Launchers
-from flows.deployments import ensure_deployments
-from flows.errors import WildloopError
-from flows.models.cluster import HostRecord
-from flows.redaction import Redactor, redact_logs
-from flows.settings import POOL_NAME, read_token, wildloop_home
-from flows.store.hosts import WORKER_PREFIX, publish_host
-from flows.worker.compute import AUTO, CHOICES, find_compute
-from flows.worker.host import HostCompute
-from flows.worker.identity import worker_identity
-from flows.worker.lean import lean_engine
-from flows.worker.one_per_host import HostHold
-from flows.worker.patience import make_patient, patient_limits
-from flows.worker.worker import WildloopWorker
+from wildloop.blocks.launchers.choice import Launchers
+from wildloop.blocks.proof import prefect_key, proves
+from wildloop.blocks.proxies import async_transport_to, keep_off_proxies
+from wildloop.flows.errors import Unavailable, WildloopError
+from wildloop.flows.models.cluster import HostRecord
+from wildloop.flows.prefect_inside.lean import lean_engine
+from wildloop.flows.prefect_inside.outage import Outage
+from wildloop.flows.prefect_inside.patience import make_patient, patient_limits
+from wildloop.flows.settings import POOL_NAME, read_token, wildloop_home
+from wildloop.flows.store.hosts import WORKER_PREFIX, publish_host
+from wildloop.flows.text.redaction import Redactor, redact_logs
+from wildloop.flows.worker.compute import AUTO, CHOICES, find_compute
+from wildloop.flows.worker.deployments import ensure_deployments
+from wildloop.flows.worker.host import HostCompute
+from wildloop.flows.worker.identity import worker_identity
+from wildloop.flows.worker.one_per_host import HostHold
+from wildloop.flows.worker.worker import WildloopWorker
 
 CONNECT_SECONDS = 120.0
 EXIT_GRACE_SECONDS = 10.0
@@ -44,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.slots is not None and options.slots < 1:
         parser.error("--slots must be at least 1")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    keep_off_proxies()
     token = read_token(wildloop_home())
     redact_logs(Redactor.of(os.environ, token.get_secret_value() if token else None))
     stop, done = threading.Event(), threading.Event()
@@ -80,12 +84,13 @@ async def run_worker(
     """Run a worker until `stop` is set; then let go of everything, set `done`, and wait.
 
     Raises:
-        TimeoutError: the Prefect API does not answer.
+        Unavailable: the Prefect API does not answer.
         InvalidRequest: `compute` names nothing that is there.
     """
     await wait_for_api(stop)
-    with lean_engine(), patient_limits():
-        await serve(slots, compute, ready_file, stop, done)
+    outage = Outage()
+    with lean_engine(), patient_limits(outage):
+        await serve(slots, compute, ready_file, stop, done, outage)
 
 
 async def serve(
@@ -94,10 +99,11 @@ async def serve(
     ready_file: Path | None,
     stop: threading.Event,
     done: threading.Event,
+    outage: Outage,
 ) -> None:
     """As `run_worker`, on a server that answers."""
     async with AsyncClientContext() as context:
-        make_patient(context.client)
+        make_patient(context.client, outage)
         await ensure_deployments(context.client)
         hold = HostHold((await context.client.read_work_pool(POOL_NAME)).id)
         await hold.take(lambda: say_ready(ready_file, STANDING_BY))
@@ -112,6 +118,7 @@ async def serve(
             create_pool_if_not_found=False,
         )
         worker.host = host
+        worker.outage = outage
         worker.launchers = Launchers(slurm)
         serving = asyncio.create_task(worker.start(printer=lambda *_: None))
         while not worker.settled and not serving.done():  # noqa: ASYNC110 - Prefect has no event
@@ -134,13 +141,34 @@ def say_ready(ready_file: Path | None, note: str) -> None:
 
 
 async def wait_for_api(stop: threading.Event) -> None:
-    """Wait until the Prefect API answers.
+    """Wait until the Prefect API answers; that of an `up`, for as long as the `up` lasts.
+
+    Nothing secret is sent before a server of our own has proved to be ours.
 
     Raises:
-        TimeoutError: it did not within two minutes.
+        Unavailable: another one did not within two minutes.
     """
-    url = f"{get_current_settings().api.url}/health"
-    async with asyncio.timeout(CONNECT_SECONDS), httpx.AsyncClient() as http:
+    url, key = str(get_current_settings().api.url), prefect_key()
+    if key is not None:
+        await asyncio.to_thread(_wait_for_proof, url, key, stop)
+        return
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await _wait_for_answer(f"{url}/health", stop)
+    except TimeoutError as error:
+        raise Unavailable(
+            f"the Prefect server at {url} did not answer within {CONNECT_SECONDS:g} s: start it, "
+            "or correct PREFECT_API_URL"
+        ) from error
+
+
+def _wait_for_proof(url: str, key: str, stop: threading.Event) -> None:
+    while not proves(url, key) and not stop.wait(0.1):
+        continue
+
+
+async def _wait_for_answer(url: str, stop: threading.Event) -> None:
+    async with httpx.AsyncClient(transport=async_transport_to(url)) as http:
         while not stop.is_set():
             with contextlib.suppress(httpx.TransportError):
                 if not (await http.get(url)).is_server_error:

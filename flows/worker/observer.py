@@ -13,9 +13,10 @@ from prefect.events.filters import (
 from prefect.events.schemas.events import Event
 from prefect.logging import get_logger
 
-from flows.store.alerts import ALERT_EVENT, ALERTS_RESOURCE, alerted_session
-from flows.store.cluster import CLUSTER_EVENT, CLUSTER_RESOURCE
-from flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
+from wildloop.flows.events import ALERT_RAISED
+from wildloop.flows.store.alerts import ALERTS_RESOURCE, alerted_session
+from wildloop.flows.store.cluster import CLUSTER_EVENT, CLUSTER_RESOURCE
+from wildloop.flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
 
 FLOW_RUN = "prefect.flow-run."
 STEERED = "steered"
@@ -54,7 +55,7 @@ async def observe_flow_runs(
     """
     logger = get_logger("wildloop.observer")
     wanted = EventFilter(
-        event=EventNameFilter(name=[*STATE_EVENTS, STEER_EVENT, ALERT_EVENT, CLUSTER_EVENT]),
+        event=EventNameFilter(name=[*STATE_EVENTS, STEER_EVENT, ALERT_RAISED, CLUSTER_EVENT]),
         any_resource=EventAnyResourceFilter(
             id=[
                 f"prefect.work-pool.{pool_id}",
@@ -64,9 +65,13 @@ async def observe_flow_runs(
             ]
         ),
     )
+    lost = False
     while True:
         try:
             async with get_events_subscriber(filter=wanted) as subscriber:
+                if lost:
+                    logger.warning("event stream opened again")
+                lost = False
                 connected()
                 async for event in subscriber:
                     if event.event == CLUSTER_EVENT and cluster_changed is not None:
@@ -77,7 +82,9 @@ async def observe_flow_runs(
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - any fault of the socket: say so, reconnect
-            logger.warning("event stream lost (%r): opening it again", error)
+            if not lost:
+                logger.warning("event stream lost (%r): opening it again", error)
+            lost = True
         await asyncio.sleep(RECONNECT_SECONDS)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
-from flows.settings import wildloop_home
+from wildloop.flows.settings import wildloop_home
 
 logger = logging.getLogger("wildloop.worker")
 

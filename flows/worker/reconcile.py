@@ -13,10 +13,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 
-from flows.store.base import LOOP_TAG, PAGE, every_flow_run
-from flows.store.run_mapping import EXPERIMENT_TAG
-from flows.store.states import in_states
-from flows.worker.identity import WorkerIdentity
+from wildloop.flows.store.base import LOOP_TAG, PAGE, every_flow_run
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
+from wildloop.flows.store.states import in_states
+from wildloop.flows.worker.identity import WorkerIdentity
 
 UNSIGNED_SECONDS = 20.0
 NAMES_SHOWN = 5

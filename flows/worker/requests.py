@@ -7,8 +7,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Running
 
-from flows.store.run_mapping import EXPERIMENT_TAG
-from flows.store.states import suspended_state
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
+from wildloop.flows.store.states import suspended_state
 
 
 def is_to_end(flow_run: FlowRun) -> bool:

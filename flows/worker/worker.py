@@ -7,8 +7,7 @@ this worker runs it as a coroutine in its own, warm event loop.
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,22 +24,28 @@ from prefect.workers.base import (
 )
 from pydantic import ValidationError
 
-from blocks.launchers.choice import Launchers
-from flows.control import RunControl, StopReason, enter_control
-from flows.environment import EnvironmentRecorder
-from flows.errors import WildloopError
-from flows.experiment import experiment
-from flows.guards.book import GuardBook
-from flows.leftovers import close_steps
-from flows.research_loop import leave_paused, research_loop
-from flows.store.base import LOOP_TAG
-from flows.store.run_mapping import EXPERIMENT_TAG, spec_of
-from flows.worker import absent, admission, reconcile, requests
-from flows.worker.devices import Grant
-from flows.worker.engine import run_to_end
-from flows.worker.host import HostCompute
-from flows.worker.identity import worker_identity
-from flows.worker.observer import STEERED, observe_flow_runs
+from wildloop.blocks.launchers.choice import Launchers
+from wildloop.flows.errors import WildloopError
+from wildloop.flows.experiment import experiment
+from wildloop.flows.guards.book import GuardBook
+from wildloop.flows.news.digest import DIGEST_TAG, digest
+from wildloop.flows.news.ended import tell_end
+from wildloop.flows.prefect_inside.engine import run_to_end
+from wildloop.flows.prefect_inside.outage import Outage
+from wildloop.flows.research_loop import leave_paused, research_loop
+from wildloop.flows.run.control import RunControl, StopReason, enter_control
+from wildloop.flows.run.environment import EnvironmentRecorder
+from wildloop.flows.settings import wildloop_home
+from wildloop.flows.store.base import LOOP_TAG
+from wildloop.flows.store.leftovers import close_steps
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
+from wildloop.flows.worker import absent, admission, disk, reconcile, requests, trouble
+from wildloop.flows.worker.background import Background
+from wildloop.flows.worker.devices import Grant
+from wildloop.flows.worker.held import Held
+from wildloop.flows.worker.host import HostCompute
+from wildloop.flows.worker.identity import worker_identity
+from wildloop.flows.worker.observer import STEERED, observe_flow_runs
 
 SHUTDOWN_SECONDS = 8.0
 ENDED = frozenset({"Completed", "Failed", "Crashed", "Cancelled"})
@@ -73,19 +78,18 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         super().__init__(*args, **kwargs)
         self.identity = worker_identity()
         self.host: HostCompute | None = None
+        self.outage = Outage()
+        self._disk = disk.DiskGuard(wildloop_home())
         self.launchers = Launchers()
         self._environments = EnvironmentRecorder()
         self._guards = GuardBook()
         self._absent = absent.AbsentHosts(self.identity.host)
-        self._active: dict[UUID, RunControl] = {}
-        self._slots: dict[UUID, int] = {}
-        self._strays: dict[UUID, int] = {}
-        self._told: deque[UUID] = deque(maxlen=1000)
+        self.held = Held()
+        self._background = Background(self._logger)
         self._last_launch: asyncio.Event | None = None
         self._dispatching = asyncio.Lock()
         self._adopting = asyncio.Lock()
         self._look_is_due = False
-        self._background: set[asyncio.Task[Any]] = set()
         self._stopping = False
         self._observing = False
         self.settled = False
@@ -94,7 +98,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
     @staticmethod
     def flows_by_tag() -> Mapping[str, Flow[Any, Any]]:
         """The flows that this worker runs, by the tag of their deployments."""
-        return {EXPERIMENT_TAG: experiment, LOOP_TAG: research_loop}
+        return {EXPERIMENT_TAG: experiment, LOOP_TAG: research_loop, DIGEST_TAG: digest}
 
     async def sync_with_backend(self) -> None:
         """Heartbeat; then look for changes of the compute, for stops and pauses, for orphans."""
@@ -105,7 +109,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             await self.host.refresh(self.client)
         if not self._observing:
             self._observing = True
-            self._spawn(
+            self._background.spawn(
                 observe_flow_runs(
                     self.work_pool.id, self._on_event, self.resync, self._cluster_changed
                 )
@@ -128,11 +132,11 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
 
     def resync(self) -> None:
         """Read what events may have told while nobody heard them."""
-        self._spawn(self._read_held())
+        self._background.spawn(self._read_held())
         self.nudge()
 
     async def _read_held(self) -> None:
-        for state in await reconcile.requests(self.client, list(self._active)):
+        for state in await reconcile.requests(self.client, self.held.ids):
             await self._on_event(*state)
 
     async def adopt_orphans(self) -> list[FlowRun]:
@@ -141,23 +145,24 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         async with self._adopting:
             if self._stopping:
                 return adopted
-            held = set(self._active)
+            before = set(self.held.ids)
             active = await reconcile.active(self.client)
+            # A run that was claimed while the list was read is not in it, yet has its devices.
+            held = before | set(self.held.ids)
             if self.host is not None:
                 self.host.reserve([run for run in active if run.id not in held], held)
             for stale in reconcile.orphans(active, held, self.identity):
                 # Read again: it may have been claimed, or have ended, since the list was asked for.
                 flow_run = await self.client.read_flow_run(stale.id)
-                if stale.id in self._active or flow_run.state_type not in reconcile.ACTIVE:
+                if stale.id in self.held or flow_run.state_type not in reconcile.ACTIVE:
                     continue
                 self._logger.info("adopting %s, left by %s", stale.id, stale.infrastructure_pid)
                 self._start(flow_run)
                 adopted.append(flow_run)
-            self._strays = {
-                run.id: spec_of(run).gpus
-                for run in active
-                if run.id not in self._active and admission.may_hold_slots(run, self.identity)
-            }
+            if seconds := self.outage.take_reports():
+                self._background.spawn(trouble.tell_outages(self.client, active, seconds))
+            left = [run for run in active if admission.may_hold_slots(run, self.identity)]
+            self.held.look({run.id: spec_of(run).gpus for run in left})
             if self.host is not None:
                 self.host.left_elsewhere = await self._absent.look(self.client, active)
         return adopted
@@ -166,7 +171,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         """Look for work now; calls made while a look is due are folded into it."""
         if not self._look_is_due:
             self._look_is_due = True
-            self._spawn(self._look())
+            self._background.spawn(self._look())
 
     async def _look(self) -> None:
         async with self._dispatching:
@@ -182,16 +187,18 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         """What may start now. The server holds back all above the queues' concurrency limits."""
         if self._stopping or not self.settled:
             return []
-        found = [
-            entry
-            for entry in await super()._get_scheduled_flow_runs()
-            if entry.flow_run.id not in self._active and self._is_due(entry.flow_run)
-        ]
+        found = await self._with_room(
+            [
+                entry
+                for entry in await super()._get_scheduled_flow_runs()
+                if entry.flow_run.id not in self.held and self._is_due(entry.flow_run)
+            ]
+        )
         runs = [entry.flow_run for entry in found if EXPERIMENT_TAG in entry.flow_run.tags]
         loops = [entry for entry in found if EXPERIMENT_TAG not in entry.flow_run.tags]
         if not runs or self.host is None:
             return found
-        chosen = await admission.choose(self.client, self.host, self._strays | self._slots, runs)
+        chosen = await admission.choose(self.client, self.host, self.held.slots, runs)
         # Counted from here on: the claim reaches the server only later.
         reserved = [run for run in chosen if self._reserve(run) is not None]
         return loops + [
@@ -200,6 +207,16 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             )
             for run in reserved
         ]
+
+    async def _with_room(self, found: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
+        """Those whose disks have room; when others may have it, is looked at soon."""
+        admitted, news = await self._disk.admit([entry.flow_run for entry in found])
+        for flow_run, finding in news:
+            self._background.spawn(trouble.tell(self.client, flow_run, finding))
+        ids = {flow_run.id for flow_run in admitted}
+        if len(ids) < len(found):
+            asyncio.get_running_loop().call_later(disk.FRESH_SECONDS, self.nudge)
+        return [entry for entry in found if entry.flow_run.id in ids]
 
     def _is_due(self, flow_run: FlowRun) -> bool:
         """Whether a run may start now: claimed ahead of its time, it would hold its slot idle."""
@@ -215,17 +232,17 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         Prefect's version reads the deployment, resolves a job configuration, writes labels and a
         Submitting state: four requests that a flow in this process has no use for.
         """
-        control = self._active.get(flow_run.id) or self._reserve(flow_run)
+        control = self.held.control(flow_run.id) or self._reserve(flow_run)
         if control is None:
             self._submitting_flow_run_ids.discard(flow_run.id)
             return
         try:
             if await self._propose_pending_state(flow_run):
-                self._spawn(self._sign(flow_run.id))
+                self._background.spawn(self._sign(flow_run.id))
                 await self._drive(flow_run, control)
         finally:
             self._submitting_flow_run_ids.discard(flow_run.id)
-            self._release(flow_run.id, control)
+            self._release(flow_run.id)
 
     async def _leave_paused(self, flow_run: FlowRun) -> None:
         try:
@@ -252,14 +269,15 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                     await close_steps(self.client, flow_run.id)
                 await self._drive(flow_run, control)
             finally:
-                self._release(flow_run.id, control)
+                self._release(flow_run.id)
 
         self._runs_task_group.start_soon(drive)
 
     def _reserve(self, flow_run: FlowRun) -> RunControl | None:
         """Count a flow run as this worker's, with its slots and devices; None if there are none."""
-        if flow_run.id in self._active:
+        if flow_run.id in self.held:
             return None
+        slots = 0
         if EXPERIMENT_TAG not in flow_run.tags:
             control = RunControl(guards=self._guards)
         else:
@@ -278,18 +296,15 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 guards=self._guards,
             )
             self._last_launch = control.launched
-            self._slots[flow_run.id] = spec.gpus
-        self._active[flow_run.id] = control
+            slots = spec.gpus
+        self.held.claim(flow_run.id, control, slots)
         return control
 
-    def _release(self, flow_run_id: UUID, control: RunControl) -> None:
-        control.launched.set()
-        self._active.pop(flow_run_id, None)
-        self._slots.pop(flow_run_id, None)
+    def _release(self, flow_run_id: UUID) -> None:
+        self.held.release(flow_run_id)
         if self.host is not None:
             self.host.devices.release(str(flow_run_id))
         self._release_limit_slot(flow_run_id)
-        self._told.append(flow_run_id)
         self.nudge()
 
     async def _sign(self, flow_run_id: UUID) -> None:
@@ -318,23 +333,23 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             # By now its command or agent has been ended.
             self._logger.warning("flow run %s was deleted while it ran", flow_run.id)
         except Exception as error:
-            # Its command may go on: it holds its slots until it is adopted or found to have ended.
-            self._strays[flow_run.id] = self._slots.get(flow_run.id, 0)
+            self.held.lose(flow_run.id)
             logger.exception("flow run ended by an unexpected error")
             await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
         if control.reason is StopReason.CANCEL:
             await requests.close_cancelled(self.client, flow_run.id)
+        if LOOP_TAG in flow_run.tags:
+            self._background.spawn(tell_end(self.client, str(flow_run.id)))
 
     async def _run_flow(
         self, flow: Flow[Any, Any], flow_run: FlowRun, control: RunControl
     ) -> State[Any]:
         enter_control(control)
-        # With a deployment id the engine starts a thread, an event loop and a websocket for each
-        # flow run, and blocks this loop meanwhile, to see suspensions: the observer sees them.
-        return await run_to_end(flow, flow_run.model_copy(update={"deployment_id": None}))
+        # It sees no suspensions: the observer does.
+        return await run_to_end(flow, flow_run)
 
     async def _on_event(self, flow_run_id: UUID, state_name: str) -> None:
-        control = self._active.get(flow_run_id)
+        control = self.held.control(flow_run_id)
         if state_name in ("Cancelled", reconcile.DELETED) and control is not None:
             # Set by hand past Cancelling: Prefect lets the engine run it all the same.
             control.request(StopReason.CANCEL)
@@ -352,21 +367,18 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 control.activity.set()
         else:
             if state_name in ENDED:
-                for waiting in self._active.values():
-                    waiting.activity.set()
-            if state_name not in ENDED or flow_run_id not in self._told:
+                self.held.wake()
+            if state_name not in ENDED or not self.held.has_ended(flow_run_id):
                 self.nudge()
 
     async def let_go(self) -> None:
         """Stop taking work and end all flows, leaving their states and commands as they are."""
         self._stopping = True
-        for control in list(self._active.values()):
-            control.request(StopReason.SHUTDOWN)
+        self.held.request(StopReason.SHUTDOWN)
         with anyio.move_on_after(SHUTDOWN_SECONDS):
-            while self._active:  # noqa: ASYNC110 - a few looks, at the very end only
+            while self.held:  # noqa: ASYNC110 - a few looks, at the very end only
                 await asyncio.sleep(0.02)
-        for task in list(self._background):
-            task.cancel()
+        self._background.cancel()
 
     async def run(
         self,
@@ -383,15 +395,5 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         try:
             await self._drive(flow_run, control)
         finally:
-            self._release(flow_run.id, control)
+            self._release(flow_run.id)
         return WildloopWorkerResult(identifier=str(self.identity), status_code=0)
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._background_done)
-
-    def _background_done(self, task: asyncio.Task[Any]) -> None:
-        self._background.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._logger.error("background work failed: %r", error, exc_info=error)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shim.cli.findings import Finding
+from wildloop.shim.cli.findings import Finding
 
 if TYPE_CHECKING:
-    from blocks.agents.base import Agent
+    from wildloop.blocks.agents.base import Agent
 
 PROMPT = "Reply with the one word: ready. Use no tools and change no files.\n"
 
@@ -75,7 +75,7 @@ def check_agent(name: str, workdir: Path, ask_seconds: float | None) -> list[Fin
 
 
 async def _tools(workdir: Path, ask_seconds: float | None, chosen: str) -> list[Finding]:
-    from blocks.agents.registry import TOOLS
+    from wildloop.blocks.agents.registry import TOOLS
 
     found = []
     for name, kind in TOOLS.items():
@@ -98,14 +98,14 @@ async def _tools(workdir: Path, ask_seconds: float | None, chosen: str) -> list[
 
 
 async def _named(name: str, workdir: Path, ask_seconds: float | None) -> list[Finding]:
-    from blocks.agents.base import AgentUnavailable
-    from blocks.agents.registry import BASELINE, load_agent
-    from flows.errors import InvalidRequest
-    from flows.guards.isolation import isolated
-    from flows.project import load_project
+    from wildloop.blocks.agents.base import AgentUnavailable
+    from wildloop.blocks.agents.registry import BASELINE
+    from wildloop.flows.errors import InvalidRequest
+    from wildloop.flows.guards.isolation import session_agent
+    from wildloop.flows.project import load_project
 
     try:
-        agent = isolated(await load_agent(name), workdir, load_project(workdir))
+        agent = await session_agent(name, workdir, load_project(workdir))
     except (AgentUnavailable, InvalidRequest) as error:
         return [Finding(check=f"agent {name}", ok=False, fatal=True, text=str(error))]
     found = [await _version(name, agent, workdir, fatal=True)]
@@ -116,8 +116,8 @@ async def _named(name: str, workdir: Path, ask_seconds: float | None) -> list[Fi
 
 
 async def _version(name: str, agent: "Agent", workdir: Path, fatal: bool) -> Finding:
-    from blocks.agents.base import AgentUnavailable
-    from blocks.agents.command import ProcessAgent
+    from wildloop.blocks.agents.base import AgentUnavailable
+    from wildloop.blocks.agents.process import ProcessAgent
 
     try:
         text = await agent.check(workdir)
@@ -130,7 +130,7 @@ async def _version(name: str, agent: "Agent", workdir: Path, fatal: bool) -> Fin
 
 async def _answer(name: str, agent: "Agent", seconds: float, fatal: bool) -> Finding:
     """Ask for one word, in an empty folder."""
-    from blocks.agents.base import AgentRequest
+    from wildloop.blocks.agents.base import AgentRequest
 
     check, began = f"agent {name} answer", time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wildloop-doctor-") as folder:

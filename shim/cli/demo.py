@@ -4,6 +4,7 @@ import contextlib
 import importlib.resources
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,20 +16,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.models.session import Session, SessionStatus
-from flows.models.session_options import SessionStart
-from flows.settings import HOME_VARIABLE, SERVER_URL_VARIABLE, TOKEN_VARIABLE, ensure_token
-from shim.cli.client import ApiClient, ClientError
-from shim.cli.output import fail
-from shim.cli.up import stop_event
-from shim.cli.view import best_text, follow
-from shim.net import free_ports
+from wildloop.blocks.interpreter import own_command
+from wildloop.flows.models.session import Session, SessionStatus
+from wildloop.flows.models.session_options import SessionStart
+from wildloop.flows.settings import HOME_VARIABLE, SERVER_URL_VARIABLE, TOKEN_VARIABLE, ensure_token
+from wildloop.shim.cli.output import fail
+from wildloop.shim.cli.view import best_text, follow
+from wildloop.shim.client.api import ApiClient
+from wildloop.shim.client.errors import ClientError
+from wildloop.shim.detach import READY, stop_event
+from wildloop.shim.net import free_ports
 
 GOAL = "Get val_accuracy on the digits above 0.97, starting from the baseline of wildloop.toml"
 FEWEST_RUNS = 12
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
-READY = "Wildloop ready:"
 
 
 def demo(
@@ -37,7 +39,7 @@ def demo(
     ] = None,
     agent: Annotated[str, typer.Option(help="The agent that does the research.")] = "baseline",
     slots: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
-    time_limit: Annotated[float, typer.Option(help="Seconds for the session.")] = 280.0,
+    time_limit: Annotated[float, typer.Option(help="Seconds for the session.")] = 900.0,
     keep_up: Annotated[
         bool, typer.Option("--keep-up", help="Leave the server running until Ctrl-C.")
     ] = False,
@@ -68,7 +70,7 @@ def demo(
         conclude(session, project, time.monotonic() - asked, faults)
         if keep_up:
             # Its own handlers: a shell's background job is begun with Ctrl-C ignored.
-            stopping = stop_event()
+            stopping = stop_event(signal.SIGHUP)
             say("the server stays up until Ctrl-C")
             stopping.wait()
     say(
@@ -90,10 +92,8 @@ def verdict(session: Session) -> list[str]:
         faults.append(f"{session.runs.completed} runs finished, not {FEWEST_RUNS}")
     if session.best is None or session.baseline is None:
         faults.append("there is no best or no baseline result")
-    else:
-        gain = session.best.value - session.baseline.value
-        if (gain if session.best.direction == "max" else -gain) <= 0:
-            faults.append("the best does not beat the baseline")
+    elif session.gain is None or not session.gain.established:
+        faults.append("nothing is shown to beat the baseline")
     if not session.report_path or not Path(session.report_path).is_file():
         faults.append("there is no report")
     return faults
@@ -101,10 +101,12 @@ def verdict(session: Session) -> list[str]:
 
 def conclude(session: Session, project: Path, seconds: float, faults: list[str]) -> None:
     """Say what came of it and where to look."""
-    commits = git(project, "rev-list", "--count", "HEAD").strip()
+    commits = git(project, "rev-list", "--count", session.branch or "HEAD").strip()
     runs = session.runs
     say("")
     say(f"{'short of its goal' if faults else 'done'} in {seconds:.1f} s: {session.status.value}")
+    if session.target:
+        say(f"  target     {session.target}")
     say(f"  result     {best_text(session)}")
     say(f"  runs       {runs.completed} finished, {runs.failed} failed, {runs.canceled} stopped")
     say(f"  iterations {session.iteration}, commits {commits} on {session.branch}")
@@ -115,7 +117,7 @@ def conclude(session: Session, project: Path, seconds: float, faults: list[str])
 
 def prepare_project(target: Path) -> Path:
     """Copy examples/digits and make it a git repository with a first commit."""
-    source = importlib.resources.files("examples") / "digits"
+    source = importlib.resources.files("wildloop.examples") / "digits"
     with importlib.resources.as_file(source) as folder:
         ignored = shutil.ignore_patterns("__pycache__", ".wild", "*.pyc")
         shutil.copytree(folder, target, ignore=ignored)
@@ -149,7 +151,7 @@ def running_server(home: Path, project: Path, slots: int) -> Iterator[ApiClient]
     env[HOME_VARIABLE] = str(home)
     # `python` of the runs is this interpreter: it has what the example imports.
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
-    command = [sys.executable, "-P", "-m", "shim.cli.main", "up", "--port", str(port)]
+    command = own_command("wildloop", "up", "--port", str(port))
     command += ["--prefect-port", str(prefect_port), "--workdir", str(project)]
     command += ["--slots", str(slots)]
     with (home / "up.log").open("wb") as log:

@@ -2,21 +2,35 @@
 
 import asyncio
 import os
+import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flows.settings import Settings, wildloop_home
-from shim.cli.client import ApiClient, ClientError, read_up_note
-from shim.cli.findings import Finding
-from shim.cli.output import print_json
-from shim.cli.prefect_target import aim_prefect
-from shim.cli.project_checks import check_project
+from wildloop.blocks.proxies import NO_PROXY, around_proxies, proxy_fault, proxy_variables
+from wildloop.flows.settings import Settings, wildloop_home
+from wildloop.shim.cli.findings import Finding
+from wildloop.shim.cli.output import print_json
+from wildloop.shim.cli.prefect_target import aim_prefect
+from wildloop.shim.cli.project_checks import check_project
+from wildloop.shim.cli.server import server
+from wildloop.shim.client.api import ApiClient
+from wildloop.shim.client.errors import ClientError
+from wildloop.shim.database import (
+    DatabaseKind,
+    DatabaseUnavailable,
+    check_sqlite,
+    choose_database,
+    sqlite_file,
+)
+from wildloop.shim.home import HomeFault, open_home, raise_file_limit
+from wildloop.shim.up_note import read_up_note
 
 FREE_GIB = 2.0
 
@@ -36,26 +50,34 @@ def doctor(
 
     The exit code is 1 if something is found that prevents work.
     """
-    from shim.cli.agent_checks import check_agent, check_tools
 
-    folder, seconds = workdir.expanduser().resolve(), ask_seconds if ask else None
-    checks: tuple[Callable[[], Finding | None], ...]
-    checks = (_python, _git, _disk, _bubblewrap, _local_compute, _slurm)
-    findings = [finding for check in checks if (finding := check())]
-    findings += check_project(folder)
-    _aim_prefect()
-    findings += check_tools(folder, seconds, agent)
-    if agent is not None:
-        findings += check_agent(agent, folder, seconds)
-    checks = (_token, _server, _cluster, _prefect)
-    findings += [finding for check in checks if (finding := check())]
+    findings = []
+    for finding in found(workdir.expanduser().resolve(), agent, ask_seconds if ask else None):
+        findings.append(finding)
+        if not as_json:
+            typer.echo(f"{'ok   ' if finding.ok else 'FAULT'} {finding.check}: {finding.text}")
+            sys.stdout.flush()
     if as_json:
         print_json(findings)
-    else:
-        for finding in findings:
-            typer.echo(f"{'ok   ' if finding.ok else 'FAULT'} {finding.check}: {finding.text}")
     if any(not finding.ok and finding.fatal for finding in findings):
         raise typer.Exit(1)
+
+
+def found(folder: Path, agent: str | None, ask_seconds: float | None) -> Iterator[Finding]:
+    """Every finding, as soon as it is there."""
+    from wildloop.shim.cli.agent_checks import check_agent, check_tools
+
+    checks: tuple[Callable[[], Finding | None], ...]
+    checks = (_python, _git, _home, _database, _disk, _files, _temporary, _proxy)
+    checks += (_bubblewrap, _local_compute, _slurm)
+    yield from (finding for check in checks if (finding := check()))
+    yield from check_project(folder)
+    _aim_prefect()
+    yield from check_tools(folder, ask_seconds, agent)
+    if agent is not None:
+        yield from check_agent(agent, folder, ask_seconds)
+    checks = (_token, _server, _ready, _cluster, _prefect)
+    yield from (finding for check in checks if (finding := check()))
 
 
 def _aim_prefect() -> None:
@@ -75,6 +97,50 @@ def _git() -> Finding:
     return Finding(check="git", ok=done.returncode == 0, fatal=True, text=done.stdout.strip())
 
 
+def _home() -> Finding | None:
+    """What would keep `up` from using the home; nothing where none is made yet."""
+    home = wildloop_home()
+    if not home.exists():
+        return None
+    try:
+        open_home(home)
+    except HomeFault as error:
+        return Finding(check="home", ok=False, fatal=True, text=str(error))
+    return Finding(check="home", ok=True, text=f"{home} can be written")
+
+
+def _database() -> Finding | None:
+    """Whether a history in SQLite can be read; nothing where there is none."""
+    home = wildloop_home()
+    path = sqlite_file(home)
+    if choose_database(home, None) is not DatabaseKind.SQLITE:
+        return None
+    try:
+        check_sqlite(home)
+    except DatabaseUnavailable as error:
+        return Finding(check="database", ok=False, fatal=True, text=str(error))
+    return Finding(check="database", ok=True, text=f"{path} can be read")
+
+
+def _files() -> Finding:
+    remark = raise_file_limit()
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return Finding(check="open files", ok=remark is None, text=remark or f"{limit} at once")
+
+
+def _temporary() -> Finding:
+    try:
+        place = tempfile.gettempdir()
+    except FileNotFoundError as error:
+        text = f"{error.strerror}: set TMPDIR to a folder that can be written"
+        return Finding(check="TMPDIR", ok=False, fatal=True, text=text)
+    return Finding(check="TMPDIR", ok=True, text=place)
+
+
+def _ready() -> Finding:
+    return _ask("ready", "/ready", lambda *_: "a run that is asked for now would be taken")
+
+
 def _disk() -> Finding:
     home = wildloop_home()
     place = next(folder for folder in (home, *home.parents) if folder.exists())
@@ -84,9 +150,20 @@ def _disk() -> Finding:
     return Finding(check="disk", ok=ok, text=text if ok else f"{text}: free some space")
 
 
+def _proxy() -> Finding | None:
+    """Proxies of the environment: they are for the outside alone."""
+    if fault := proxy_fault():
+        return Finding(check="proxy", ok=False, fatal=True, text=fault)
+    if not (found := proxy_variables()):
+        return None
+    names = ", ".join(f"{name}={value}" for name, value in found.items())
+    text = f"{names}; past it: {around_proxies(os.environ)[NO_PROXY[0]]}"
+    return Finding(check="proxy", ok=True, text=text)
+
+
 def _bubblewrap() -> Finding:
     """Whether agents can be put into a sandbox; a project that insists is checked by itself."""
-    from blocks.agents.sandbox import Sandbox, probe
+    from wildloop.blocks.agents.sandbox import Sandbox, probe
 
     fault = probe(Sandbox(mode="on"), Path.home(), os.environ)
     text = "works: set sandbox = true below [agent] of wildloop.toml to use it"
@@ -94,10 +171,10 @@ def _bubblewrap() -> Finding:
 
 
 def _local_compute() -> Finding:
-    from blocks.cluster.detect import detect_cluster
+    from wildloop.blocks.cluster.detect import detect_cluster
 
     found = asyncio.run(detect_cluster())
-    notes = "; ".join(found.details.notes)
+    notes = " ".join("; ".join(found.details.notes).split())
     ok = found.status != "degraded"
     return Finding(check="this host", ok=ok, text=found.label + (f" ({notes})" if notes else ""))
 
@@ -106,7 +183,7 @@ def _slurm() -> Finding | None:
     """What past jobs say of how this cluster is used; nothing where there is no Slurm."""
     if shutil.which("sbatch") is None:
         return None
-    from blocks.cluster.slurm_proposal import propose
+    from wildloop.blocks.cluster.slurm_proposal import propose
 
     found = propose(Path.cwd(), Path.home())
     options = [
@@ -146,7 +223,7 @@ def _prefect() -> Finding:
 def _ask(
     check: str, path: str, text: Callable[[ApiClient, Any], str], fatal: bool = False
 ) -> Finding:
-    client = ApiClient()
+    client = server()
     try:
         return Finding(check=check, ok=True, text=text(client, client.request("GET", path)))
     except ClientError as error:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 import httpx
 import typer
 
-from shim.cli.client import ClientError, error_text, no_answer
-from shim.logs import HEARTBEAT_SECONDS, RETRY_MS, LogPart
+from wildloop.shim.client.errors import AWAY, no_answer, refusal
+from wildloop.shim.logs import HEARTBEAT_SECONDS, RETRY_MS, LogPart
 
 # A server that restarts is back long before; one that does not, never is.
 PATIENCE_SECONDS = 600.0
 TIMEOUT = httpx.Timeout(30.0, read=3 * HEARTBEAT_SECONDS)
-AWAY = (502, 503, 504)
 
 
 def follow_log(
@@ -51,7 +50,7 @@ def follow_log(
         except httpx.HTTPError as error:
             is_late = away_since is not None and time.monotonic() - away_since > patience_s
             if is_late or not has_answered:
-                raise ClientError(no_answer(str(http.base_url), error)) from error
+                raise no_answer(str(http.base_url), error) from error
         if away_since is None:
             away_since = time.monotonic()
             typer.echo(f"{http.base_url} is away: trying again", err=True)
@@ -70,7 +69,7 @@ def _events(
             raise httpx.RemoteProtocolError(f"it answers {response.status_code}")
         if response.is_error:
             response.read()
-            raise ClientError(error_text(response))
+            raise refusal(response)
         yield "", "open", ""
         fields: dict[str, str] = {}
         for line in _lines(response.iter_text()):

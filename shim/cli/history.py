@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from flows.models.history import IterationView
-from shim.cli.client import ApiClient
-from shim.cli.output import print_json
-from shim.cli.research import Json
+from wildloop.flows.models.history import IterationView
+from wildloop.shim.cli.output import print_json
+from wildloop.shim.cli.research import Json
+from wildloop.shim.cli.server import server
 
 
 def show(
@@ -17,7 +17,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what one iteration did: its log, its runs, and the change it made."""
-    client = ApiClient()
+    client = server()
     path = f"/wild/v2/iterations/{client.full_id('session', session)}/{iteration}"
     found = IterationView.model_validate(client.request("GET", path))
     if as_json:

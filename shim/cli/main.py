@@ -1,26 +1,49 @@
 """The `wildloop` command."""
 
-import sys
+import os
+from typing import Annotated
 
 import typer
 
-from shim.cli import history, memories, research, runs
-from shim.cli.client import ClientError
-from shim.cli.demo import demo
-from shim.cli.doctor import doctor
-from shim.cli.up import up
+from wildloop.blocks.proxies import keep_off_proxies
+from wildloop.shim.cli import (
+    contract,
+    digest,
+    history,
+    holdout,
+    memories,
+    metrics,
+    nightly,
+    notify,
+    prompt,
+    research,
+    runs,
+    service,
+)
+from wildloop.shim.cli.agents import agents
+from wildloop.shim.cli.demo import demo
+from wildloop.shim.cli.doctor import doctor
+from wildloop.shim.cli.down import down
+from wildloop.shim.cli.export import export
+from wildloop.shim.cli.faults import guarded_command
+from wildloop.shim.cli.init.command import init
+from wildloop.shim.cli.output import fail
+from wildloop.shim.cli.prune import prune
+from wildloop.shim.cli.up import up
+from wildloop.shim.cli.verify import verify
 
 app = typer.Typer(
     name="wildloop",
     help="Autonomous ML research: plan, experiment, reflect, report.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app.command()(up)
+app.command()(down)
 app.command()(demo)
+app.command()(init)
 for command in (
     research.start,
     research.status,
@@ -34,20 +57,67 @@ for command in (
     research.report,
     research.results,
     history.show,
+    prompt.prompt,
     runs.runs,
     runs.logs,
     runs.rerun,
     runs.cancel,
+    metrics.metrics,
+    export,
+    agents,
     doctor,
+    verify,
+    prune,
 ):
     app.command()(command)
+app.add_typer(contract.app)
+app.add_typer(holdout.app)
 app.add_typer(memories.app)
+app.add_typer(nightly.app)
+app.add_typer(notify.app)
+app.add_typer(digest.app)
+app.add_typer(service.app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from wildloop.shim.version import VERSION
+
+        typer.echo(f"wildloop {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Autonomous ML research: plan, experiment, reflect, report."""
+
+
+@app.command()
+def completion(
+    shell: Annotated[str, typer.Argument(help="bash, zsh, fish or powershell.")] = "bash",
+) -> None:
+    """Print the shell's completion: source <(wildloop completion bash)."""
+    from typer._completion_shared import get_completion_script
+
+    if shell not in ("bash", "zsh", "fish", "powershell"):
+        fail(f"no completion for '{shell}': use bash, zsh, fish or powershell", 2)
+    script = get_completion_script(
+        prog_name="wildloop", complete_var="_WILDLOOP_COMPLETE", shell=shell
+    )
+    typer.echo(script)
 
 
 @app.command(context_settings=PASS_ON)
 def worker(context: typer.Context) -> None:
     """Run a worker alone: --slots N, --compute WHERE, --ready-file PATH."""
-    from flows.worker.main import main as run_worker
+    from wildloop.flows.worker.main import main as run_worker
 
     run_worker(context.args)
 
@@ -55,7 +125,7 @@ def worker(context: typer.Context) -> None:
 @app.command(context_settings=PASS_ON)
 def serve(context: typer.Context) -> None:
     """Run the HTTP API alone: --host, --port, --workdir."""
-    from shim.main import main as run_api
+    from wildloop.shim.main import main as run_api
 
     run_api(context.args)
 
@@ -63,7 +133,7 @@ def serve(context: typer.Context) -> None:
 @app.command()
 def mcp() -> None:
     """Serve Wildloop's tools to an agent, over MCP on stdin and stdout."""
-    from shim.mcp.server import main as run_mcp
+    from wildloop.shim.mcp.server import main as run_mcp
 
     run_mcp()
 
@@ -73,10 +143,10 @@ def deploy() -> None:
     """Register the deployments on the Prefect server of PREFECT_API_URL."""
     import asyncio
 
-    from shim.cli.prefect_target import aim_prefect
+    from wildloop.shim.cli.prefect_target import aim_prefect
 
     aim_prefect()
-    from flows.deployments import deploy_all
+    from wildloop.flows.worker.deployments import deploy_all
 
     for name in asyncio.run(deploy_all()):
         typer.echo(f"deployed {name}")
@@ -84,13 +154,11 @@ def deploy() -> None:
 
 def main() -> None:
     """Entry point: every error is one line on stderr and a non-zero exit code."""
-    try:
-        app()
-    except ClientError as error:
-        typer.echo(f"wildloop: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    keep_off_proxies()
+    if os.environ.get("COLUMNS") == "0":
+        # What some terminals say before they know; taken at its word it prints nothing.
+        del os.environ["COLUMNS"]
+    guarded_command(app)
 
 
 if __name__ == "__main__":

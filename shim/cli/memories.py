@@ -5,14 +5,12 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from flows.models.memory import Memory, MemoryTag
-from shim.cli.client import ApiClient
-from shim.cli.output import fail, print_json
-from shim.cli.research import Json
+from wildloop.flows.models.memory import Memory, MemoryTag
+from wildloop.shim.cli.output import fail, print_json
+from wildloop.shim.cli.research import Json
+from wildloop.shim.cli.server import server
+from wildloop.shim.cli.table import print_table
 
 app = typer.Typer(
     name="memories", help="The lessons kept across sessions, by project.", no_args_is_help=True
@@ -39,19 +37,24 @@ def list_memories(
         "limit": limit,
     }
     params = {name: value for name, value in wanted.items() if value is not None}
-    answer = ApiClient().request("GET", "/memories", params=params)
+    answer = server().request("GET", "/memories", params=params)
     found = TypeAdapter(list[Memory]).validate_python(answer)
     if as_json:
         print_json(found)
         return
-    table = Table("id", "kind", "by", "used", "found again", "", "memory")
-    for one in found:
-        off = "" if one.is_active else "off"
-        counts = [str(one.uses), str(one.confirmations)]
-        # As plain text: rich takes [lesson] for a style of its own.
-        line = Text(one.line)
-        table.add_row(one.id, one.tag.value, one.source.value, *counts, off, line)
-    Console().print(table)
+    rows = [
+        (
+            one.id,
+            one.tag.value,
+            one.source.value,
+            str(one.uses),
+            str(one.confirmations),
+            "" if one.is_active else "off",
+            one.line,
+        )
+        for one in found
+    ]
+    print_table(("id", "kind", "by", "used", "found again", "", "memory"), rows)
 
 
 @app.command()
@@ -67,7 +70,7 @@ def add(
     if workdir is not None:
         body["project"] = str(workdir.expanduser().resolve())
     body = {name: value for name, value in body.items() if value is not None}
-    _show(ApiClient().request("POST", "/memories", json=body), as_json)
+    _show(server().request("POST", "/memories", json=body), as_json)
 
 
 @app.command()
@@ -91,13 +94,13 @@ def edit(
     body = {name: value for name, value in given.items() if value is not None}
     if not body:
         fail("nothing to change: give a text, --tag, --title, --on or --off", 2)
-    _show(ApiClient().request("PATCH", f"/memories/{memory}", json=body), as_json)
+    _show(server().request("PATCH", f"/memories/{memory}", json=body), as_json)
 
 
 @app.command()
 def rm(memory: MemoryId, as_json: Json = False) -> None:
     """Delete a memory with its history; `edit --off` keeps it out of prompts instead."""
-    ApiClient().request("DELETE", f"/memories/{memory}")
+    server().request("DELETE", f"/memories/{memory}")
     if as_json:
         print_json({"id": memory, "deleted": True})
     else:

@@ -2,9 +2,9 @@
 
 import os
 
-from flows.settings import Settings
-from shim.cli.client import read_up_note
-from shim.cli.output import fail
+from wildloop.flows.settings import Settings
+from wildloop.shim.cli.output import fail
+from wildloop.shim.up_note import read_up_note
 
 
 def aim_prefect() -> None:

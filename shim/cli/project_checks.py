@@ -4,10 +4,10 @@ import os
 import subprocess
 from pathlib import Path
 
-from flows.errors import InvalidRequest
-from flows.guards.patterns import TooManyFiles, matching
-from flows.project import FILE, ProjectConfig, load_project
-from shim.cli.findings import Finding
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.guards.patterns import TooManyFiles, matching
+from wildloop.flows.project import FILE, ProjectConfig, load_project
+from wildloop.shim.cli.findings import Finding
 
 
 def check_project(workdir: Path) -> list[Finding]:
@@ -66,7 +66,7 @@ def _protected(workdir: Path, config: ProjectConfig) -> list[Finding]:
 def _sandbox(workdir: Path, config: ProjectConfig) -> list[Finding]:
     if not config.agent.sandbox:
         return []
-    from blocks.agents.sandbox import Sandbox, probe
+    from wildloop.blocks.agents.sandbox import Sandbox, probe
 
     fault = probe(Sandbox(mode="on"), workdir, os.environ)
     if fault is None:

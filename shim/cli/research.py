@@ -1,20 +1,22 @@
 """Commands about sessions."""
 
 from pathlib import Path
+from textwrap import indent, wrap
 from typing import Annotated, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 
-from flows.keep.decide import describe
-from flows.models.keep import ResultsView
-from flows.models.session import Session
-from flows.models.session_options import Budget, SessionStart
-from shim.cli.client import ApiClient
-from shim.cli.output import fail, print_json
-from shim.cli.view import follow, summary_lines
+from wildloop.flows.keep.decide import describe
+from wildloop.flows.models.keep import ResultsView
+from wildloop.flows.models.session import Session, SessionStatus
+from wildloop.flows.models.session_options import SessionStart
+from wildloop.shim.cli.here import All, Project, session_here
+from wildloop.shim.cli.options import with_session_options
+from wildloop.shim.cli.output import fail, note_full_disk, print_json
+from wildloop.shim.cli.server import server
+from wildloop.shim.cli.table import print_table
+from wildloop.shim.cli.view import follow, summary_lines
 
 SessionId = Annotated[
     str | None, typer.Argument(help="Session id or its beginning (default: active, else latest).")
@@ -25,70 +27,16 @@ SessionOption = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+@with_session_options
 def start(
-    goal: Annotated[str, typer.Argument(help="What the research is to reach.")],
-    workdir: Annotated[Path, typer.Option(help="The project: a git repository.")] = Path(),
-    agent: Annotated[
-        str,
-        typer.Option(
-            help="baseline, claude, codex or opencode (each also as claude:<model>), "
-            "openai:<model>@<API URL>, command:<shell command>, or a saved block-type/name."
-        ),
-    ] = "baseline",
-    max_iterations: Annotated[int, typer.Option(min=1, help="Hard stop.")] = 25,
-    wait_seconds: Annotated[float, typer.Option(help="Longest sleep after WAITING.")] = 30.0,
-    iteration_timeout: Annotated[float, typer.Option(help="Seconds for one agent call.")] = 3600.0,
-    branch: Annotated[str, typer.Option(help="new (wild/<session>) or current.")] = "new",
-    autonomy: Annotated[str, typer.Option(help="cautious, balanced or full.")] = "balanced",
-    budget_hours: Annotated[
-        float | None, typer.Option(help="Wall-clock hours, pauses not counted.")
-    ] = None,
-    budget_gpu_hours: Annotated[float | None, typer.Option(help="Slot-hours of all runs.")] = None,
-    budget_cost: Annotated[float | None, typer.Option(help="US dollars for the agent.")] = None,
-    budget_runs: Annotated[int | None, typer.Option(help="Number of runs.")] = None,
-    evo_sweep: Annotated[
-        bool, typer.Option("--evo-sweep", help="The agent may ask for evolutionary sweeps.")
-    ] = False,
-    keep: Annotated[
-        str, typer.Option(help="all, or better: discard what is not shown to beat the best so far.")
-    ] = "all",
-    keep_alpha: Annotated[
-        float, typer.Option(help="With --keep better: chance of keeping noise.")
-    ] = 0.05,
-    isolate: Annotated[
-        bool, typer.Option("--isolate", help="Runs execute the code as it was at their creation.")
-    ] = False,
+    body: SessionStart,
     watch_it: Annotated[bool, typer.Option("--watch", help="Then watch it.")] = False,
     as_json: Json = False,
 ) -> None:
     """Start a research session."""
-    try:
-        body = SessionStart.model_validate(
-            {
-                "goal": goal,
-                "workdir": str(workdir.expanduser().resolve()),
-                "agent": agent,
-                "max_iterations": max_iterations,
-                "wait_seconds": wait_seconds,
-                "iteration_timeout_seconds": iteration_timeout,
-                "branch": branch,
-                "autonomy_level": autonomy,
-                "evo_sweep_enabled": evo_sweep,
-                "keep": keep,
-                "keep_alpha": keep_alpha,
-                "isolation": "snapshot" if isolate else "none",
-                "budget": Budget(
-                    hours=budget_hours,
-                    gpu_hours=budget_gpu_hours,
-                    cost_usd=budget_cost,
-                    runs=budget_runs,
-                ),
-            }
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        fail(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 2)
-    client = ApiClient()
+    workdir = Path(body.workdir or ".").expanduser().resolve()
+    body = body.model_copy(update={"workdir": str(workdir)})
+    client = server()
     session = client.start(body)
     if watch_it:
         follow(client, session.session_id, with_activity=True)
@@ -96,59 +44,93 @@ def start(
         show(session, as_json)
 
 
-def status(session: SessionId = None, as_json: Json = False) -> None:
-    """Show a session's progress."""
-    show(ApiClient().session(session), as_json)
+def status(
+    session: SessionId = None,
+    project: Project = None,
+    everywhere: All = False,
+    as_json: Json = False,
+    whole: Annotated[
+        bool, typer.Option("--history", help="With --json: every call of the agent, whole.")
+    ] = False,
+) -> None:
+    """Show a session's progress. The exit code is 1 where it has failed."""
+    note_full_disk()
+    client = server()
+    found = session_here(client, session, project, everywhere)
+    show(client.session(found.session_id, "all") if whole else found, as_json)
+    if found.status is SessionStatus.FAILED:
+        raise typer.Exit(1)
 
 
 def sessions(as_json: Json = False) -> None:
     """List the sessions, newest first."""
-    found = ApiClient().sessions()
+    found = server().sessions()
     if as_json:
         print_json(found)
         return
-    table = Table("session", "status", "iteration", "runs", "best", "goal")
-    for one in found:
-        best = f"{one.best.value:.5g}" if one.best else ""
-        table.add_row(
+    rows = [
+        (
             one.session_id[:8],
             one.status.value,
             f"{one.iteration}/{one.max_iterations}",
             str(one.runs.total),
-            best,
+            f"{one.best.value:.5g}" if one.best else "",
             one.goal[:60],
         )
-    Console().print(table)
+        for one in found
+    ]
+    print_table(("session", "status", "iteration", "runs", "best", "goal"), rows)
 
 
-def watch(session: SessionId = None) -> None:
+def watch(session: SessionId = None, project: Project = None, everywhere: All = False) -> None:
     """Follow a session live until it ends: its progress, and what its agent does."""
-    client = ApiClient()
-    follow(client, client.session(session).session_id, with_activity=True)
+    client = server()
+    found = session_here(client, session, project, everywhere)
+    follow(client, found.session_id, with_activity=True)
 
 
 def steer(
     text: Annotated[str, typer.Argument(help="What the agent is to know.")],
     session: SessionOption = None,
+    project: Project = None,
+    everywhere: All = False,
     as_json: Json = False,
 ) -> None:
     """Tell the agent something; it reads it in its next prompt."""
-    show(ApiClient().command("steer", session, context=text), as_json)
+    client = server()
+    found = session_here(client, session, project, everywhere)
+    show(client.command("steer", found.session_id, context=text), as_json)
 
 
-def pause(session: SessionOption = None, as_json: Json = False) -> None:
+def pause(
+    session: SessionOption = None,
+    project: Project = None,
+    everywhere: All = False,
+    as_json: Json = False,
+) -> None:
     """Pause a session: its agent is ended, its runs go on."""
-    show(ApiClient().command("pause", session), as_json)
+    client = server()
+    found = session_here(client, session, project, everywhere)
+    show(client.command("pause", found.session_id), as_json)
 
 
-def resume(session: SessionOption = None, as_json: Json = False) -> None:
+def resume(
+    session: SessionOption = None,
+    project: Project = None,
+    everywhere: All = False,
+    as_json: Json = False,
+) -> None:
     """Resume a paused session where it was."""
-    show(ApiClient().command("resume", session), as_json)
+    client = server()
+    found = session_here(client, session, project, everywhere)
+    show(client.command("resume", found.session_id), as_json)
 
 
 def stop(
     session: SessionOption = None,
     runs: Annotated[str, typer.Option(help="keep or stop the runs that run.")] = "keep",
+    project: Project = None,
+    everywhere: All = False,
     as_json: Json = False,
 ) -> None:
     """Stop a session; its waiting runs are stopped too."""
@@ -159,13 +141,22 @@ def stop(
         choice = "stop"
     else:
         fail(f"--runs takes keep or stop, not '{runs}'", 2)
-    show(ApiClient().command("stop", session, runs=choice), as_json)
+    client = server()
+    found = session_here(client, session, project, everywhere)
+    show(client.command("stop", found.session_id, runs=choice), as_json)
 
 
-def plan(session: SessionId = None, as_json: Json = False) -> None:
+def plan(
+    session: SessionId = None,
+    project: Project = None,
+    everywhere: All = False,
+    as_json: Json = False,
+) -> None:
     """Print the plan (tasks.md)."""
-    client = ApiClient()
-    found = client.request("GET", f"/wild/v2/plan/{client.session(session).session_id}")
+    client = server()
+    found = client.request(
+        "GET", f"/wild/v2/plan/{session_here(client, session, project, everywhere).session_id}"
+    )
     if as_json:
         print_json(found)
     else:
@@ -174,6 +165,8 @@ def plan(session: SessionId = None, as_json: Json = False) -> None:
 
 def report(
     session: SessionId = None,
+    project: Project = None,
+    everywhere: All = False,
     now: Annotated[
         bool, typer.Option("--now", help="Make it anew, also where there is a final one.")
     ] = False,
@@ -182,8 +175,11 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Print the report; while the session goes on, how it stands."""
-    client = ApiClient()
-    path, params = f"/wild/v2/report/{client.session(session).session_id}", {"now": now}
+    client = server()
+    path, params = (
+        f"/wild/v2/report/{session_here(client, session, project, everywhere).session_id}",
+        {"now": now},
+    )
     for file, kind in ((html, "html"), (csv, "runs.csv")):
         if file is not None:
             write_text(file, client.text(f"{path}/{kind}", params=params))
@@ -208,23 +204,32 @@ def write_text(file: Path, text: str) -> None:
     typer.echo(f"written: {file}")
 
 
-def results(session: SessionId = None, as_json: Json = False) -> None:
+def results(
+    session: SessionId = None,
+    project: Project = None,
+    everywhere: All = False,
+    as_json: Json = False,
+) -> None:
     """Show which changes were kept and discarded, and why."""
-    client = ApiClient()
+    client = server()
     found = ResultsView.model_validate(
-        client.request("GET", f"/wild/v2/results/{client.session(session).session_id}")
+        client.request(
+            "GET",
+            f"/wild/v2/results/{session_here(client, session, project, everywhere).session_id}",
+        )
     )
     if as_json:
         print_json(found)
         return
-    table = Table("iteration", "status", found.metric or "metric", "sd", "n", "p", "change", "why")
+    width = max(40, min(Console().width, 120))
     for one in found.rows:
-        numbers = ["" if value is None else f"{value:.4g}" for value in (one.metric, one.sd)]
-        p = "" if one.p is None else f"{one.p:.3g}"
-        change = f"{one.commit} {one.description}"[:60]
-        status = one.status.value
-        table.add_row(str(one.iteration), status, *numbers, str(one.n), p, change, one.why)
-    Console().print(table)
+        score = "no value" if one.metric is None else f"{one.metric:.5g}"
+        spread = "" if one.sd is None else f" ± {one.sd:.2g}"
+        p = "" if one.p is None else f", p {one.p:.2g}"
+        typer.echo(f"{one.iteration:>4}  {one.status.value}: {score}{spread} (n={one.n}){p}")
+        for text in (f"{one.commit} {one.description}", one.why):
+            lines = wrap(text, width - 6, max_lines=2, placeholder=" ...")
+            typer.echo(indent("\n".join(lines), " " * 6))
     best = found.best
     if best is not None:
         commit = (best.commit or "")[:12]

@@ -5,14 +5,13 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from flows.models.run import RunStatus
-from shim.cli.client import ApiClient
-from shim.cli.follow import follow_log
-from shim.cli.output import print_json
-from shim.cli.research import Json
+from wildloop.flows.models.run import RunStatus
+from wildloop.shim.cli.follow import follow_log
+from wildloop.shim.cli.output import note_full_disk, print_json
+from wildloop.shim.cli.research import Json
+from wildloop.shim.cli.server import server
+from wildloop.shim.cli.table import print_table
 
 
 def runs(
@@ -23,7 +22,8 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """List the runs, newest first."""
-    client = ApiClient()
+    note_full_disk()
+    client = server()
     found = client.runs(
         limit=limit,
         status=status.value if status else None,
@@ -33,15 +33,17 @@ def runs(
     if as_json:
         print_json(found)
         return
-    table = Table("run", "name", "status", "exit", "seconds", "metrics")
+    rows = []
     for run in found:
         seconds = (
             f"{(run.finished_at or time.time()) - run.started_at:.1f}" if run.started_at else ""
         )
         metrics = ", ".join(f"{key}={value:.4g}" for key, value in list(run.metrics.items())[:3])
         code = "" if run.exit_code is None else str(run.exit_code)
-        table.add_row(run.id[:8], run.name, run.status.value, code, seconds, metrics)
-    Console().print(table)
+        state = f"{run.status.value}: {run.reason}" if run.reason else run.status.value
+        memory = f"{run.peak_memory / 1e6:.0f} MB" if run.peak_memory else ""
+        rows.append((run.id[:8], run.name, state, code, seconds, memory, metrics))
+    print_table(("run", "name", "status", "exit", "seconds", "memory", "metrics"), rows)
 
 
 def logs(
@@ -50,7 +52,7 @@ def logs(
     tail: Annotated[int | None, typer.Option(min=1, help="Only the last bytes.")] = None,
 ) -> None:
     """Print a run's log."""
-    client = ApiClient()
+    client = server()
     run_id = client.full_id("run", run)
     offset = -tail if tail is not None else 0
     parts = follow_log(client.http, run_id, offset) if follow else client.log(run_id, offset)
@@ -68,7 +70,7 @@ def rerun(
     as_json: Json = False,
 ) -> None:
     """Repeat a run: same command, parameters and seed."""
-    client = ApiClient()
+    client = server()
     made = client.rerun(client.full_id("run", run), exact=exact)
     if as_json:
         print_json(made)
@@ -80,7 +82,7 @@ def cancel(
     run: Annotated[str, typer.Argument(help="Run id or its beginning.")], as_json: Json = False
 ) -> None:
     """Stop a run."""
-    client = ApiClient()
+    client = server()
     stopped = client.stop_run(client.full_id("run", run))
     if as_json:
         print_json(stopped)

@@ -11,9 +11,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from blocks.agents.prices import Usage
-from flows.models.session import Session, TaskProgress
-from shim.cli.client import ApiClient
+from wildloop.blocks.agents.prices import Usage
+from wildloop.flows.models.session import Session, TaskProgress
+from wildloop.shim.cli.table import is_narrow
+from wildloop.shim.client.api import ApiClient
 
 LOOK_SECONDS = 1.0
 LOOKS_AT_ACTIVITY = 2
@@ -28,6 +29,7 @@ def summary_lines(session: Session) -> list[str]:
     runs, tasks = session.runs, session.tasks
     lines = [
         f"session {session.session_id}",
+        *([f"  target    {session.target}"] if session.target else []),
         f"  goal      {session.goal}",
         f"  status    {session.status.value} ({session.phase.value}), agent {session.agent}",
         f"  iteration {session.iteration} of at most {session.max_iterations}, "
@@ -35,17 +37,22 @@ def summary_lines(session: Session) -> list[str]:
         *phase_lines(tasks),
         f"  runs      {runs.total}: {runs.running + runs.launching} running, {runs.queued} queued, "
         f"{runs.ready} ready, {runs.completed} finished, {runs.failed} failed, "
-        f"{runs.canceled} stopped",
+        f"{runs.canceled} stopped"
+        + (f"; {session.own_runs} more by Wildloop itself" if session.own_runs else ""),
+        *(f"  decides   {text}" for text in session.decides),
         f"  best      {best_text(session)}",
+        *(f"  hold-out  {text}" for text in sealed_lines(session)),
+        *(f"  candidate {text}" for text in session.candidates),
+        *([f"  unmeasured {session.unmeasured}"] if session.unmeasured else []),
     ]
     if text := usage_text(session):
         lines.append(f"  agent     {text}")
     if text := budget_text(session):
         lines.append(f"  budget    {text}")
-    if breaches := [(step.label, text) for step in session.history for text in step.breaches]:
-        label, text = breaches[-1]
+    if session.breaches:
+        text = session.last_breach
         said = text if len(text) <= BREACH_LENGTH else f"{text[:BREACH_LENGTH]}..."
-        lines.append(f"  breaches  {len(breaches)} of the rules; the last, in {label}: {said}")
+        lines.append(f"  breaches  {session.breaches} of the rules; the last, in {said}")
     if session.note:
         lines.append(f"  note      {session.note}")
     if session.error:
@@ -55,6 +62,13 @@ def summary_lines(session: Session) -> list[str]:
     if session.ui_url:
         lines.append(f"  Prefect   {session.ui_url}")
     return lines
+
+
+def sealed_lines(session: Session) -> list[str]:
+    """What the hold-out has said, once the session is over."""
+    if session.sealed is None:
+        return []
+    return session.sealed.lines(session.contract.metric or "value")
 
 
 def usage_text(session: Session) -> str:
@@ -82,14 +96,8 @@ def phase_lines(tasks: TaskProgress) -> list[str]:
 
 
 def best_text(session: Session) -> str:
-    """Best against baseline."""
-    if session.best is None:
-        return "none yet"
-    text = f"{session.best.metric} {session.best.value:.5g} ({session.best.run_name})"
-    if session.baseline is not None:
-        gain = session.best.value - session.baseline.value
-        text += f", baseline {session.baseline.value:.5g}, difference {gain:+.5g}"
-    return text
+    """What the session has shown, as the report has it."""
+    return session.headline or "none yet"
 
 
 def change_line(session: Session) -> str:
@@ -126,6 +134,7 @@ def panel(session: Session, activity: Sequence[str] = ()) -> RenderableType:
         "agent": usage_text(session),
         "budget": budget_text(session),
         "note": session.note,
+        "unmeasured": session.unmeasured,
     }
     for name, text in more.items():
         if text:
@@ -151,7 +160,7 @@ def follow(
     """
     console = Console()
     activity = Activity(client, session_id) if with_activity else None
-    if console.is_terminal:
+    if console.is_terminal and not is_narrow():
         with Live(console=console, refresh_per_second=4) as live:
             shown: deque[str] = deque(maxlen=SHOWN_ACTIVITY)
 

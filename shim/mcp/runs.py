@@ -4,10 +4,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from flows.models.run import LogChunk, Run, RunStatus
-from shim.mcp.text import MOST_ITEMS, cut_middle, to_json
-from shim.mcp.tool import Desk, Grid, RunId, Strings, Tool, ToolMisused, Values, quoted
-from shim.models import RunMetricsView
+from wildloop.flows.models.run import LogChunk, Run, RunStatus
+from wildloop.shim.mcp.text import MOST_ITEMS, cut_middle, to_json
+from wildloop.shim.mcp.tool import Desk, Grid, RunId, Strings, Tool, ToolMisused, Values, quoted
+from wildloop.shim.models import RunMetricsView
 
 MOST_RUNS = 1000
 LOG_BYTES = 8_000

@@ -21,11 +21,11 @@ from mcp.types import Tool as Listed
 from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from shim.cli.client import ClientError
-from shim.mcp import runs, state
-from shim.mcp.keys import CallKeys
-from shim.mcp.tool import Desk, Tool, ToolMisused
-from shim.version import VERSION
+from wildloop.shim.client.errors import ClientError
+from wildloop.shim.mcp import runs, state
+from wildloop.shim.mcp.keys import CallKeys
+from wildloop.shim.mcp.tool import Desk, Tool, ToolMisused
+from wildloop.shim.version import VERSION
 
 NAME = "wildloop"
 TOOLS: tuple[type[Tool], ...] = (

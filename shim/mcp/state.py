@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from flows.models.session import SessionEvent
-from shim.mcp.text import ANSWER_CHARACTERS, MOST_ITEMS, cut_middle, to_json
-from shim.mcp.tool import Desk, FilePath, Id, Tool, ToolMisused, quoted
+from wildloop.flows.models.session import SessionEvent
+from wildloop.shim.mcp.text import ANSWER_CHARACTERS, MOST_ITEMS, cut_middle, to_json
+from wildloop.shim.mcp.tool import Desk, FilePath, Id, Tool, ToolMisused, quoted
 
 
 class Cluster(Tool):
@@ -44,7 +44,7 @@ class SearchSkills(Tool):
 
 
 class ReadSkill(Tool):
-    """Read a skill (Markdown with Jinja2 variables), or a file that lies beside it."""
+    """Read a skill, filled in for this session, or a file that lies beside it."""
 
     skill_id: Id = Field(description="As search_skills lists it.")
     path: FilePath | None = Field(default=None, description="A file of the skill's folder.")
@@ -55,7 +55,8 @@ class ReadSkill(Tool):
         if self.path is not None:
             file = desk.api.request("GET", f"{base}/files/{quoted(self.path)}")
             return cut_middle(file["content"], ANSWER_CHARACTERS)
-        text = cut_middle(desk.api.request("GET", base)["template"], ANSWER_CHARACTERS)
+        query = {"session_id": desk.session_id} if desk.session_id else {}
+        text = cut_middle(desk.api.text(f"{base}/text", params=query), ANSWER_CHARACTERS)
         files = [file["path"] for file in desk.api.request("GET", f"{base}/files")]
         beside = [path for path in files if path != "SKILL.md"]
         return f"{text}\n\n[files beside it: {to_json(beside)}]" if beside else text

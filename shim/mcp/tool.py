@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from shim.cli.client import ApiClient
+from wildloop.shim.client.api import ApiClient
 
 SESSION_VARIABLE = "WILDLOOP_SESSION_ID"
 

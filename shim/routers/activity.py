@@ -6,20 +6,25 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from flows.models.session import SessionActivity
-from flows.paths import SessionPaths
-from flows.store.base import RESEARCH_LOOP
-from flows.store.session_mapping import spec_of
-from flows.store.states import session_status
-from shim.deps import Sessions
-from shim.errors import RESPONSES
+from wildloop.flows.files.paths import SessionPaths
+from wildloop.flows.models.session import SessionActivity
+from wildloop.flows.store.base import RESEARCH_LOOP
+from wildloop.flows.store.session_mapping import spec_of
+from wildloop.flows.store.states import session_status
+from wildloop.shim.apart import READ
+from wildloop.shim.deps import Sessions
+from wildloop.shim.errors import RESPONSES
 
 LIMIT_BYTES = 1024 * 1024
 
 router = APIRouter(prefix="/wild/v2", tags=["wild"], responses=RESPONSES)
 
 
-@router.get("/activity/{session_id}", summary="What a session's agent does, in short lines")
+@router.get(
+    "/activity/{session_id}",
+    summary="What a session's agent does, in short lines",
+    openapi_extra=READ,
+)
 async def get_activity(
     session_id: str,
     sessions: Sessions,
@@ -27,7 +32,8 @@ async def get_activity(
     limit: Annotated[int, Query(ge=1024, le=LIMIT_BYTES)] = 65_536,
 ) -> SessionActivity:
     """Whole lines, as they come. Follow by asking again from `next_offset` until `eof`."""
-    flow_run = await sessions.read_flow_run("session", session_id, RESEARCH_LOOP)
+    own = await sessions.id_of(session_id)
+    flow_run = await sessions.read_flow_run("session", own, RESEARCH_LOOP)
     has_ended = session_status(flow_run.state).is_terminal
     path = SessionPaths.of(spec_of(flow_run).workdir, str(flow_run.id)).activity
     part = await asyncio.to_thread(read_lines, path, offset, limit)

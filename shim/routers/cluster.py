@@ -2,16 +2,17 @@
 
 from fastapi import APIRouter
 
-from flows.models.cluster import ManualCluster
-from flows.store.cluster import ClusterView
-from shim.deps import ClusterAccess
-from shim.errors import RESPONSES
-from shim.models import DetectRequest
+from wildloop.flows.models.cluster import ManualCluster
+from wildloop.flows.store.cluster import ClusterView
+from wildloop.shim.apart import READ
+from wildloop.shim.deps import ClusterAccess
+from wildloop.shim.errors import RESPONSES
+from wildloop.shim.models import DetectRequest
 
 router = APIRouter(prefix="/cluster", tags=["cluster"], responses=RESPONSES)
 
 
-@router.get("", summary="The compute, its capacity and the runs on it")
+@router.get("", summary="The compute, its capacity and the runs on it", openapi_extra=READ)
 async def get_cluster(cluster: ClusterAccess) -> ClusterView:
     """g slots, r held, q queued, and how many queued runs may start."""
     return await cluster.view()

@@ -4,17 +4,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from flows.models.memory import Memory, MemoryCreate, MemorySource, MemoryTag, MemoryUpdate
-from flows.store.base import RESEARCH_LOOP
-from flows.store.memories import MemoryFilter
-from flows.store.session_mapping import spec_of
-from shim.deps import Memories, Sessions, WithSettings
-from shim.errors import RESPONSES
+from wildloop.flows.models.memory import Memory, MemoryCreate, MemorySource, MemoryTag, MemoryUpdate
+from wildloop.flows.store.base import RESEARCH_LOOP
+from wildloop.flows.store.memories import MemoryFilter
+from wildloop.flows.store.session_mapping import spec_of
+from wildloop.shim.apart import OWN, READ
+from wildloop.shim.deps import Memories, Sessions, WithAgent, WithSettings
+from wildloop.shim.errors import RESPONSES
 
 router = APIRouter(prefix="/memories", tags=["memories"], responses=RESPONSES)
 
 
-@router.get("", summary="List memories, newest first")
+@router.get("", summary="List memories, newest first", openapi_extra=READ)
 async def list_memories(
     memories: Memories,
     project: Annotated[str | None, Query(description="Folder of the project.")] = None,
@@ -46,15 +47,23 @@ async def list_memories(
     summary="Keep a memory",
     status_code=201,
     responses={200: {"model": Memory, "description": "It was there already."}},
+    openapi_extra=OWN,
 )
 async def create_memory(
     body: MemoryCreate,
     memories: Memories,
     sessions: Sessions,
     settings: WithSettings,
+    agent: WithAgent,
     response: Response,
 ) -> Memory:
-    """201 for a new one; 200 and the one that is there, if the project has the same already."""
+    """201 for a new one; 200 and the one that is there, if the project has the same already.
+
+    What an agent keeps is marked as an agent's, and is about its session's project.
+    """
+    if agent is not None:
+        own = {"source": MemorySource.AGENT, "session_id": agent, "project": None}
+        body = body.model_copy(update=own)
     project = body.project or str(settings.workdir)
     if body.session_id is not None:
         session = await sessions.read_flow_run("session", body.session_id, RESEARCH_LOOP)
@@ -64,7 +73,7 @@ async def create_memory(
     return memory
 
 
-@router.get("/{memory_id}", summary="Read a memory")
+@router.get("/{memory_id}", summary="Read a memory", openapi_extra=READ)
 async def get_memory(memory_id: str, memories: Memories) -> Memory:
     """A lesson, and in how many prompts it has stood."""
     return await memories.get(memory_id)

@@ -6,9 +6,9 @@ import httpx
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from shim.deps import ClusterAccess, Runs
-from shim.errors import RESPONSES
-from shim.monitoring import RequestMetrics, engine_registry
+from wildloop.shim.deps import ClusterAccess, Runs
+from wildloop.shim.errors import RESPONSES
+from wildloop.shim.monitoring import RequestMetrics, engine_registry
 
 router = APIRouter(tags=["health"], responses=RESPONSES)
 

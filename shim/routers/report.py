@@ -7,14 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
-from flows.models.session import Session
-from flows.paths import SessionPaths
-from flows.report.build import Report
-from flows.report.now import report_now
-from flows.report.page import POLICY
-from shim.deps import Sessions, WithPrefect, WithSettings
-from shim.errors import RESPONSES
-from shim.models import ReportView
+from wildloop.flows.files.paths import SessionPaths
+from wildloop.flows.models.session import Session
+from wildloop.flows.report.build import Report
+from wildloop.flows.report.now import report_now
+from wildloop.flows.report.page import POLICY
+from wildloop.shim.apart import READ
+from wildloop.shim.deps import Sessions, WithPrefect, WithSettings
+from wildloop.shim.errors import RESPONSES
+from wildloop.shim.models import ReportView
 
 router = APIRouter(prefix="/wild/v2/report", tags=["wild"], responses=RESPONSES)
 
@@ -24,7 +25,7 @@ Now = Annotated[
 ]
 
 
-@router.get("/{session_id}", summary="A session's report")
+@router.get("/{session_id}", summary="A session's report", openapi_extra=READ)
 async def get_report(
     session_id: str,
     sessions: Sessions,
@@ -53,6 +54,7 @@ async def get_report(
     summary="A session's report as a page",
     response_class=HTMLResponse,
     responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+    openapi_extra=READ,
 )
 async def get_report_page(
     session_id: str,
@@ -74,6 +76,7 @@ async def get_report_page(
     summary="All runs of a session as a table",
     response_class=Response,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    openapi_extra=READ,
 )
 async def get_report_runs(
     session_id: str,

@@ -2,48 +2,77 @@
 
 import asyncio
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from flows.errors import InvalidRequest, NotFound
-from flows.metrics import downsample, parse_line, primary_metric
-from flows.models.metrics import RunMetrics
-from flows.models.run import LogChunk, Run
-from flows.paths import RunPaths, SessionPaths
-from flows.project import MetricConfig, load_project
-from shim.artifacts import list_artifacts, open_artifact
-from shim.deps import Runs, Sessions, Sweeps, WithMetrics, WithWatch
-from shim.errors import RESPONSES
-from shim.logs import LIMIT_BYTES, LogFollower, read_log
-from shim.models import (
+from wildloop.blocks.launchers.record import open_to_append
+from wildloop.flows.errors import Conflict, InvalidRequest, NotFound
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.metrics import downsample, parse_line, primary_metric
+from wildloop.flows.metrics.contract import metric_of
+from wildloop.flows.metrics.series import is_number
+from wildloop.flows.models.metrics import RunMetrics
+from wildloop.flows.models.run import LogChunk, Run
+from wildloop.flows.project import MetricConfig, load_project
+from wildloop.shim.apart import READ
+from wildloop.shim.artifacts import list_artifacts, open_artifact
+from wildloop.shim.deps import Runs, Sessions, Sweeps, WithMetrics, WithWatch
+from wildloop.shim.errors import RESPONSES
+from wildloop.shim.log_text import log_text
+from wildloop.shim.logs import LIMIT_BYTES, LogFollower, read_log
+from wildloop.shim.models import (
     Accepted,
     BestMetric,
     MetricEntries,
     MetricEntry,
+    MetricRows,
     RunArtifacts,
     RunMetricsView,
 )
 
+IGNORED_SHOWN = 100
+
 router = APIRouter(prefix="/runs", tags=["runs"], responses=RESPONSES)
 
 
-@router.get("/{run_id}/logs", summary="Read a run's log")
+@router.get(
+    "/{run_id}/logs",
+    summary="Read a run's log",
+    response_model=LogChunk,
+    responses={200: {"content": {"text/plain": {}}}},
+    openapi_extra=READ,
+)
 async def get_logs(
     run_id: str,
     runs: Runs,
+    request: Request,
     offset: Annotated[int, Query(description="In bytes; negative: from the end.")] = 0,
     limit: Annotated[int, Query(ge=1, le=LIMIT_BYTES)] = 65_536,
-) -> LogChunk:
-    """stdout and stderr, in order. Follow by asking again from `next_offset` until `eof`."""
+) -> LogChunk | Response:
+    """stdout and stderr, in order. Follow by asking again from `next_offset` until `eof`.
+
+    With `Accept: text/plain` the whole log as it is, compressed where the client takes gzip; with
+    `Range: bytes=-2000` its end, and so on.
+    """
     run = await runs.get(run_id)
+    asked = request.headers
+    if asked.get("accept", "").lower().startswith("text/plain"):
+        encodings = asked.get("accept-encoding", "")
+        return await asyncio.to_thread(log_text, run, asked.get("range"), encodings)
     return await asyncio.to_thread(read_log, run, offset, limit)
 
 
-@router.get("/{run_id}/logs/stream", summary="Follow a run's log", response_class=StreamingResponse)
+@router.get(
+    "/{run_id}/logs/stream",
+    summary="Follow a run's log",
+    response_class=StreamingResponse,
+    openapi_extra=READ,
+)
 async def stream_logs(
     run_id: str,
     runs: Runs,
@@ -68,7 +97,7 @@ async def stream_logs(
     )
 
 
-@router.get("/{run_id}/metrics", summary="Read a run's metric series")
+@router.get("/{run_id}/metrics", summary="Read a run's metric series", openapi_extra=READ)
 async def get_metrics(
     run_id: str,
     runs: Runs,
@@ -80,7 +109,7 @@ async def get_metrics(
         int, Query(ge=2, le=100_000, description="At most about this many, extremes kept.")
     ] = 500,
 ) -> RunMetricsView:
-    """From metrics.jsonl, W&B, TensorBoard, MLflow, else the log: series, last, extremes, best."""
+    """From metrics.jsonl, trackers, loggers' files, else the log: series, last, extremes."""
     run = await runs.get(run_id)
     metrics, primary = await asyncio.gather(
         asyncio.to_thread(reader.read, run), _primary_of(run, sweeps, sessions)
@@ -96,6 +125,9 @@ async def get_metrics(
         sources=metrics.sources,
         broken=metrics.broken,
         notes=metrics.notes,
+        taken=metrics.taken,
+        origins=metrics.origins,
+        units=metrics.units,
     )
 
 
@@ -107,33 +139,41 @@ def _best(metrics: RunMetrics, primary: MetricConfig | None) -> BestMetric | Non
 
 
 async def _primary_of(run: Run, sweeps: Sweeps, sessions: Sessions) -> MetricConfig | None:
-    """The primary metric of a run, by its sweep, its session's plan, or its project."""
-    sweep, plan = None, None
+    """The primary metric of a run, by its sweep, its session's contract, or its project."""
+    sweep, fixed = None, None
     # Both may have been deleted since.
     if run.sweep_id is not None:
         with suppress(NotFound):
             sweep = await sweeps.record(run.sweep_id)
     if run.chat_session_id and (sweep is None or sweep.metric is None):
-        with suppress(NotFound, FileNotFoundError):
-            session = await sessions.find(run.chat_session_id)
-            tasks = SessionPaths.of(session.workdir, session.session_id).tasks
-            plan = await asyncio.to_thread(tasks.read_text, "utf-8", "replace")
+        with suppress(NotFound):
+            fixed = metric_of((await sessions.find(run.chat_session_id)).contract)
     try:
         project = load_project(Path(run.workdir))
     except InvalidRequest:
         # A broken wildloop.toml must not hide what the run has measured.
         project = None
-    return primary_metric(sweep, plan, project)
+    return primary_metric(sweep, fixed, project)
 
 
 @router.post("/{run_id}/metrics", summary="Add metric values to a run")
-async def post_metrics(run_id: str, body: MetricEntry | MetricEntries, runs: Runs) -> Accepted:
-    """One entry or a list: `{"step": 1, "loss": 0.3}` or `{"name": "loss", "value": 0.3}`."""
+async def post_metrics(
+    run_id: str, body: MetricEntry | MetricEntries | MetricRows, runs: Runs
+) -> Accepted:
+    """One entry, a list, or `rows`: `{"step": 1, "loss": 0.3}`, `{"name": "loss", "value": 0.3}`.
+
+    Texts and nested values are no metrics: `ignored` names them.
+    """
     run = await runs.get(run_id)
-    entries = body if isinstance(body, list) else [body]
+    if run.status.is_terminal:
+        raise Conflict(
+            f"run '{run_id}' is {run.status.value}: what it has measured was settled at its end; "
+            "create another run for other values"
+        )
+    entries = _entries(body)
     lines = [json.dumps(entry.model_dump(exclude_none=True)) for entry in entries]
     counts = [len(parse_line(line)) for line in lines]
-    if not all(counts):
+    if not all(counts) and not isinstance(body, MetricRows):
         raise InvalidRequest(
             f"metric entry {counts.index(0) + 1} has no number: give {{'step': 1, 'loss': 0.3}} "
             "or {'name': 'loss', 'value': 0.3}"
@@ -143,14 +183,31 @@ async def post_metrics(run_id: str, body: MetricEntry | MetricEntries, runs: Run
     def append() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # One write in append mode: lines of several writers do not mix.
-        with path.open("ab", buffering=0) as file:
+        with os.fdopen(open_to_append(path), "ab", buffering=0) as file:
             file.write("".join(line + "\n" for line in lines).encode())
 
     await asyncio.to_thread(append)
-    return Accepted(accepted=sum(counts))
+    return Accepted(accepted=sum(counts), ignored=_without_number(entries))
 
 
-@router.get("/{run_id}/artifacts", summary="List the files of a run")
+def _entries(body: MetricEntry | list[MetricEntry] | MetricRows) -> list[MetricEntry]:
+    if isinstance(body, MetricRows):
+        return body.rows
+    return body if isinstance(body, list) else [body]
+
+
+def _without_number(entries: list[MetricEntry]) -> list[str]:
+    """Names of values that are none, each once, in their order."""
+    names = {
+        name: None
+        for entry in entries
+        for name, value in (entry.model_extra or {}).items()
+        if not is_number(value) and not (name == "name" and "value" in (entry.model_extra or {}))
+    }
+    return list(names)[:IGNORED_SHOWN]
+
+
+@router.get("/{run_id}/artifacts", summary="List the files of a run", openapi_extra=READ)
 async def list_files(run_id: str, runs: Runs) -> RunArtifacts:
     """All that lies in the run's folder: Wildloop's own files and what the command wrote there."""
     run = await runs.get(run_id)
@@ -161,6 +218,7 @@ async def list_files(run_id: str, runs: Runs) -> RunArtifacts:
     "/{run_id}/artifacts/{path:path}",
     summary="Download a file of a run",
     response_class=StreamingResponse,
+    openapi_extra=READ,
 )
 async def download_file(run_id: str, path: str, runs: Runs) -> StreamingResponse:
     """404 for what is no regular file inside the run's folder."""

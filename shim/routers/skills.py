@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import PlainTextResponse
 
-from flows.models.skill import (
+from wildloop.flows.models.skill import (
     RenderedSkill,
     Skill,
     SkillCreate,
@@ -19,17 +20,19 @@ from flows.models.skill import (
     SkillSummary,
     SkillUpdate,
 )
-from flows.prompts import PromptContext
-from shim.deps import Editor, Installer, Skills
-from shim.errors import RESPONSES
-from shim.models import ErrorBody
+from wildloop.flows.prompt.sections import PromptContext
+from wildloop.flows.prompt.served import served_skill
+from wildloop.shim.apart import READ
+from wildloop.shim.deps import Editor, Installer, Skills, WithSettings
+from wildloop.shim.errors import RESPONSES
+from wildloop.shim.models import ErrorBody
 
 router = APIRouter(prefix="/prompt-skills", tags=["prompt-skills"], responses=RESPONSES)
 
 # Plain functions: FastAPI runs them in threads, so that files and templates hold up nobody else.
 
 
-@router.get("", summary="List the skills")
+@router.get("", summary="List the skills", openapi_extra=READ)
 def list_skills(skills: Skills) -> list[SkillSummary]:
     """Shipped skills and the project's own; needs no token."""
     return skills.all()
@@ -41,7 +44,7 @@ def create_skill(body: SkillCreate, editor: Editor) -> Skill:
     return editor.create(body)
 
 
-@router.get("/search", summary="Search the skills")
+@router.get("/search", summary="Search the skills", openapi_extra=READ)
 def search_skills(
     skills: Skills, q: Annotated[str, Query(min_length=1, max_length=500)]
 ) -> list[SkillSummary]:
@@ -68,7 +71,7 @@ async def install_skills(body: SkillInstall, installer: Installer) -> SkillsInst
     return await installer.install(body)
 
 
-@router.get("/{skill_id}", summary="Read a skill")
+@router.get("/{skill_id}", summary="Read a skill", openapi_extra=READ)
 def get_skill(skill_id: str, skills: Skills) -> Skill:
     """A skill with its template."""
     return skills.get(skill_id)
@@ -86,20 +89,43 @@ def delete_skill(skill_id: str, editor: Editor) -> SkillDeleted:
     return editor.delete(skill_id)
 
 
-@router.post("/{skill_id}/render", summary="Fill in a skill's variables")
+@router.post("/{skill_id}/render", summary="Fill in a skill's variables", openapi_extra=READ)
 def render_skill(skill_id: str, body: SkillRender, skills: Skills) -> RenderedSkill:
     """Every variable that the template needs must be given; one that nobody knows is refused."""
     text = skills.render(skill_id, body.variables, known=PromptContext.model_fields)
     return RenderedSkill(id=skill_id, rendered=text)
 
 
-@router.get("/{skill_id}/files", summary="List a skill's files")
+@router.get(
+    "/{skill_id}/text",
+    summary="Read a skill, filled in for a session",
+    openapi_extra=READ,
+    response_class=PlainTextResponse,
+)
+def get_skill_text(
+    skill_id: str,
+    skills: Skills,
+    settings: WithSettings,
+    request: Request,
+    session_id: Annotated[str | None, Query(pattern=r"^[\w-]{1,200}$")] = None,
+) -> str:
+    """Markdown with the server's address and the session's id in it; needs no token."""
+    return served_skill(
+        skills,
+        skill_id,
+        server_url=settings.server_url,
+        session_id=session_id,
+        openapi=request.app.openapi,
+    )
+
+
+@router.get("/{skill_id}/files", summary="List a skill's files", openapi_extra=READ)
 def list_skill_files(skill_id: str, skills: Skills) -> list[SkillFile]:
     """SKILL.md and what lies beside it."""
     return skills.files(skill_id)
 
 
-@router.get("/{skill_id}/files/{path:path}", summary="Read a skill's file")
+@router.get("/{skill_id}/files/{path:path}", summary="Read a skill's file", openapi_extra=READ)
 def get_skill_file(skill_id: str, path: str, skills: Skills) -> SkillFileContent:
     """Text as it is, anything else in base64."""
     return skills.file(skill_id, path)

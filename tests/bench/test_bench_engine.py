@@ -12,8 +12,9 @@ from bench.engine import parse
 from bench.figures import Measure, Report, Row
 from bench.processes import BenchError, clean_environment, end, family, spawn, until, usage
 from bench.subjects import PeerSubject
-from flows.models.run import Run
+from tests.support.pace import patient
 from tests.support.server import Server, alive, wait_for
+from wildloop.flows.models.run import Run
 
 
 @pytest.fixture
@@ -38,7 +39,8 @@ def test_a_peer_is_measured_by_its_base_url(peer: PeerSubject, tmp_path: Path) -
     ]
     by_row = {figure.row: figure for figure in found}
     assert [len(by_row[row].values) for row in (Row.FIRST_BYTE, Row.CREATE, Row.LIST)] == [2, 9, 8]
-    assert by_row[Row.GAP].note == "2 slots"
+    # A busy machine may start the second command only after the first has ended.
+    assert by_row[Row.GAP].note in ("", "2 slots")
     assert min(by_row[Row.FIRST_BYTE].values) > 0
     assert min(by_row[Row.GAP].values) > 0
     assert by_row[Row.CPU_PER_RUN].median > 0
@@ -101,7 +103,7 @@ def test_the_command_prints_a_table_writes_json_and_leaves_nothing_behind(tmp_pa
         env={**clean_environment(), "TMPDIR": str(scratch)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=patient(240),
     )
     assert done.returncode == 0, done.stderr + done.stdout
     report = Report.model_validate_json(json_file.read_text())
@@ -113,6 +115,7 @@ def test_the_command_prints_a_table_writes_json_and_leaves_nothing_behind(tmp_pa
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.e2e
 def test_ctrl_c_ends_what_was_started_and_prints_what_there_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.engine", "--subjects", "wildloop", "--history", "0"]
     env = {**clean_environment(), "TMPDIR": str(tmp_path)}
@@ -121,7 +124,7 @@ def test_ctrl_c_ends_what_was_started_and_prints_what_there_is(tmp_path: Path) -
         lambda: found if len(found := family(process.pid)) > 4 else None, "children are started"
     )
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 1
+    assert process.wait(patient(60)) == 1
     wait_for(lambda: not any(alive(one.pid) for one in tree), "the children have ended")
     assert "**cut**: interrupted" in (tmp_path / "log").read_text()
 

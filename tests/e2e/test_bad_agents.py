@@ -9,6 +9,7 @@ import pytest
 from tests.support.project import git
 from tests.support.script import DONE, STOP, Script, good_plan, planned
 from tests.support.server import Server
+from tests.support.told import people_told
 
 pytestmark = pytest.mark.e2e
 GO_ON = "<reflection>one more try</reflection><continue>yes</continue><summary>go on</summary>"
@@ -40,6 +41,9 @@ def test_agent_that_loops_gets_a_hint_a_reflection_and_the_end(
     assert "said the same" in script.prompt(7)
     report = server.get(f"/wild/v2/report/{session['session_id']}")["report"]
     assert "the agent is stuck" in report
+    people = people_told(server, session["session_id"], "stuck", "failed")
+    assert people["stuck"]["reason"] == reflection["why"]
+    assert session["error"] in people["failed"]["look_at"][0]
 
 
 def test_agent_that_lies_about_done_ends_in_a_reflection(
@@ -53,7 +57,8 @@ def test_agent_that_lies_about_done_ends_in_a_reflection(
     assert "tasks.md held no task any more: it was put back" in script.prompt(3)
     assert "# Everything is done" in server.get(f"/wild/v2/plan/{session['session_id']}")["plan"]
     assert "DONE is not believed: 12 tasks are open" in script.prompt(3)
-    assert "The same error came twice in the last 3 iterations: DONE" in script.prompt(4)
+    assert "The same error came twice in the last 3 iterations: the one above" in script.prompt(4)
+    assert script.prompt(4).count("DONE is not believed") == 1
     assert session["history"][-1]["why"].startswith("struggle: 3 iterations in a row")
     log = server.get(f"/wild/v2/iteration-log/{session['session_id']}")["log"]
     assert "- decision: stop" in log
@@ -82,7 +87,8 @@ def test_agent_that_repeats_an_error_is_shown_it(
     prompt = script.prompt(3)
     assert "ValueError: shapes (3, 4) and (5,) do not fit\n```" in prompt
     assert "it/s" not in prompt
-    assert "Failed before; do not try these again as they were:\n- lr=0.1:" in script.prompt(4)
+    assert "| failed: ValueError: shapes (3, 4) and (5,) do not fit |" in script.prompt(4)
+    assert "is not to be tried again as it was" in script.prompt(4)
     assert (
         "The same error came twice in the last 3 iterations: ValueError: shapes (3, 4)"
         in script.prompt(5)
@@ -129,11 +135,12 @@ def test_agent_that_tries_one_kind_of_change_only_is_asked_for_another(
             f"echo {number} > a.py; echo '<summary>step {number}</summary>"
             f'<change kind="architecture">width {number}</change>\'',
         )
-    session_id = server.start(project, script.agent, max_iterations=5)
+    session_id = server.start(project, script.agent, max_iterations=6)
     server.session_ended(session_id)
     assert "iteration-01 did not say what kind of change it made" in script.prompt(3)
     assert "Where to look next" not in script.prompt(5)
-    assert "all tried the same kind of change: architecture" in script.prompt(6)
+    repeated = "tried the same kind of change, and none of them gave a new best: architecture"
+    assert repeated in script.prompt(6)
     tag = f"wild/{session_id[:8]}/iter-03"
     assert "+2" in git(project, "show", tag, "--", "a.py")
     found = server.get(f"/wild/v2/iterations/{session_id}/3")
@@ -146,7 +153,7 @@ def test_agent_that_tries_one_kind_of_change_only_is_asked_for_another(
     assert (told.returncode, tag in told.stdout, "+2" in told.stdout) == (0, True, True)
     missing = server.http.get(f"/wild/v2/iterations/{session_id}/47")
     assert missing.status_code == 404
-    assert "begun 5 iterations" in missing.json()["detail"]
+    assert "begun 6 iterations" in missing.json()["detail"]
 
 
 def test_agent_that_leaves_an_alert_open_sees_it_again(
@@ -167,3 +174,54 @@ def test_agent_that_leaves_an_alert_open_sees_it_again(
     server.session_ended(session_id)
     assert "answer them before your task" in script.prompt(3)
     assert "loss is odd Choices: continue, stop." in script.prompt(3)
+
+
+def test_waiting_for_ever_new_runs_ends_at_the_last_iteration(
+    server: Server, project: Path, script: Script
+) -> None:
+    script.default(
+        "<summary>one more</summary>\n<experiments>\n- goal: g\n  command: echo score=1\n"
+        "  gpus: 0\n</experiments>\n<promise>WAITING</promise>"
+    )
+    session = server.session_ended(
+        server.start(project, script.agent, max_iterations=2, max_calls_per_iteration=2)
+    )
+    assert session["status"] == "completed"
+    steps = [(step["kind"], step["index"]) for step in session["history"]]
+    assert steps[:5] == [
+        ("planning", 0),
+        *[("iteration", 1)] * 2,
+        *[("iteration", 2)] * 2,
+    ]
+    assert [kind for kind, _ in steps[5:]] == ["reflection"]
+
+
+def test_agent_that_aborts_in_planning_is_asked_once(
+    server: Server, project: Path, tmp_path: Path
+) -> None:
+    script = Script(tmp_path / "abort").default(
+        "<summary>Aborted: the skill does not answer.</summary>\n<promise>DONE</promise>"
+    )
+    session = server.session_ended(server.start(project, script.agent))
+    assert (session["status"], script.calls()) == ("failed", 1)
+    assert session["error"].startswith("the agent aborted in planning: Aborted: the skill")
+    state = server.prefect.get(f"/flow_runs/{session['session_id']}").json()["state"]
+    assert state["name"] == "Failed: preflight"
+    plan = server.get(f"/wild/v2/plan/{session['session_id']}")["plan"]
+    assert "ABORT_EARLY_DOCS_CHECK_FAILED" in plan
+
+
+def test_done_without_deliverables_or_runs_is_not_believed_at_once(
+    server: Server, project: Path, script: Script
+) -> None:
+    done = planned("x").replace("Reflection gate", "Look back") + "<promise>DONE</promise>"
+    script.reply(2, done).default(done).shell(3, f"touch a.md; cat <<'END'\n{done}\nEND\n")
+    script.reply(5, STOP)
+    session = server.session_ended(server.start(project, script.agent))
+    assert session["status"] == "completed"
+    steps = [(step["kind"], step["index"]) for step in session["history"]]
+    assert steps[1:] == [*(("iteration", index) for index in (1, 2, 3)), ("reflection", 3)]
+    assert "deliverables of closed tasks do not exist: a.md (P1-T1)" in script.prompt(3)
+    assert "no run of this session has finished, so nothing was measured" in script.prompt(4)
+    report = server.get(f"/wild/v2/report/{session['session_id']}")["report"]
+    assert report.startswith("**No run of this session has finished: nothing was measured.**")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.chaos import check_survival
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.e2e
 
 
 def test_runs_survive_random_kills(tmp_path: Path) -> None:

@@ -1,22 +1,29 @@
 """A plain Prefect server elsewhere: deployed to, and used by `wildloop up`."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import yaml
 
-from shim.net import free_ports
+from tests.support.pace import patient
+from tests.support.project import make_project
+from tests.support.schedules import fired, scheduled, send_digest
 from tests.support.script import STOP, Script, planned
 from tests.support.server import Server, command_environment, start_server, wait_for
+from tests.support.sinks import http_sink
+from wildloop.shim.net import free_ports
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
-NAMES = {"experiment/wildloop", "research-loop/wildloop", "research-loop/nightly"}
+USERS = {"research-loop/nightly", "digest/morning"}
+NAMES = {"experiment/wildloop", "research-loop/wildloop"} | USERS
 
 
 @dataclass
@@ -34,18 +41,18 @@ class PlainServer:
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=patient(120),
             stdin=subprocess.DEVNULL,
         )
 
     def wildloop(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run the wildloop command against it."""
         return subprocess.run(
-            [sys.executable, "-P", "-m", "shim.cli.main", *arguments],
+            [sys.executable, "-P", "-m", "wildloop.shim.cli.main", *arguments],
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=patient(120),
         )
 
     def deployments(self) -> dict[str, dict]:  # type: ignore[type-arg]
@@ -86,10 +93,12 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainServer]:
         except httpx.TransportError:
             return False
 
-    wait_for(up, "plain Prefect server", 90)
-    yield PlainServer(url, env)
-    process.terminate()
-    process.wait(30)
+    try:
+        wait_for(up, "plain Prefect server", 90)
+        yield PlainServer(url, env)
+    finally:
+        process.terminate()
+        process.wait(patient(30))
 
 
 def test_prefect_deploy_all_accepts_prefect_yaml(plain: PlainServer) -> None:
@@ -98,12 +107,8 @@ def test_prefect_deploy_all_accepts_prefect_yaml(plain: PlainServer) -> None:
     done = plain.prefect("--no-prompt", "deploy", "--all")
     assert done.returncode == 0, done.stderr + done.stdout
     found = plain.deployments()
-    assert set(found) == NAMES
-    nightly = found["research-loop/nightly"]
-    assert [(s["schedule"]["cron"], s["active"]) for s in nightly["schedules"]] == [
-        ("0 22 * * *", False)
-    ]
-    properties = nightly["parameter_openapi_schema"]["properties"]
+    assert set(found) == NAMES - USERS
+    properties = found["research-loop/wildloop"]["parameter_openapi_schema"]["properties"]
     for name in ("goal", "workdir", "agent", "max_iterations"):
         assert properties[name]["description"], name
         assert properties[name]["title"], name
@@ -125,11 +130,72 @@ def test_wildloop_deploy_registers_the_same(plain: PlainServer) -> None:
         assert there["parameters"] == one.get("parameters", {})
 
 
-@pytest.fixture
-def joined(plain: PlainServer, tmp_path: Path, project: Path) -> Iterator[Server]:
+def nightly_of(plain: PlainServer) -> tuple[Any, ...]:
+    """What the user has set for the night."""
+    found = plain.deployments()["research-loop/nightly"]
+    (one,) = found["schedules"]
+    cron, zone = one["schedule"]["cron"], one["schedule"]["timezone"]
+    limit = (found["global_concurrency_limit"]["limit"], found["concurrency_options"])
+    assert one["parameters"] == {}
+    return found["id"], one["id"], cron, zone, one["active"], found["parameters"], limit
+
+
+def test_what_the_user_has_set_for_the_night_outlives_a_deployment_anew(
+    plain: PlainServer, project: Path
+) -> None:
+    zone = ("--timezone", "Europe/Berlin")
+    on = plain.wildloop(
+        "nightly", "--goal", "Lower the loss", "--workdir", str(project), "--at", "23:15", *zone,
+        "--budget-hours", "8", "--overlap", "skip", "--json",
+    )  # fmt: skip
+    assert on.returncode == 0, on.stderr
+    told = json.loads(on.stdout)
+    assert (told["at"], told["timezone"], told["active"]) == ("23:15", "Europe/Berlin", True)
+    before = nightly_of(plain)
+    assert before[2:5] == ("15 23 * * *", "Europe/Berlin", True)
+    assert before[5] == {
+        "goal": "Lower the loss", "workdir": str(project), "budget": {"hours": 8.0},
+    }  # fmt: skip
+    assert before[6][1]["collision_strategy"] == "CANCEL_NEW"
+    for again in (plain.wildloop("deploy"), plain.prefect("--no-prompt", "deploy", "--all")):
+        assert again.returncode == 0, again.stderr + again.stdout
+        assert nightly_of(plain) == before
+    digest = plain.wildloop("digest", "on", "--at", "07:30", *zone, "--hours", "12", "--to", "me")
+    assert digest.returncode == 0 and "every day at 07:30 Europe/Berlin" in digest.stdout
+    off = plain.wildloop("nightly", "off")
+    assert off.returncode == 0 and "off at 23:15" in off.stdout
+    assert plain.wildloop("deploy").returncode == 0
+    assert nightly_of(plain)[4] is False
+    morning = plain.deployments()["digest/morning"]
+    assert morning["parameters"] == {"hours": 12.0, "to": ["me"]}
+    assert [one["schedule"]["cron"] for one in morning["schedules"]] == ["30 7 * * *"]
+    assert "Lower the loss" in plain.wildloop("nightly", "status").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--at", "25:00"), "at: '25:00' is no time of day"),
+        (("--timezone", "Mars/Olympus"), "Mars/Olympus"),
+        (("--budget-hours", "-1"), "budget"),
+        (("--overlap", "both"), "neither wait nor skip"),
+        (("--workdir", "/nowhere"), "is no git repository"),
+    ],
+)
+def test_a_wrong_night_is_refused(
+    plain: PlainServer, project: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = plain.wildloop("nightly", "--goal", "g", "--workdir", str(project), *arguments)
+    assert done.returncode != 0
+    assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def joined(plain: PlainServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`wildloop up` on the plain server."""
+    folder = tmp_path_factory.mktemp("joined")
     extra = {"PREFECT_API_URL": plain.url, "PREFECT_HOME": plain.env["PREFECT_HOME"]}
-    running = start_server(tmp_path / "home", project, slots=2, extra=extra)
+    running = start_server(folder / "home", make_project(folder / "project"), slots=2, extra=extra)
     yield running
     running.stop()
 
@@ -160,7 +226,7 @@ def test_deployment_run_does_the_same_session(
         "max_iterations=1",
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    session_id = wait_for(
+    session_id = joined.wait_for(
         lambda: next((s["session_id"] for s in joined.get("/wild/v2/sessions")), None), "session"
     )
     session = joined.session_ended(session_id)
@@ -171,3 +237,27 @@ def test_deployment_run_does_the_same_session(
         name: one["id"] for name, one in before.items()
     }
     assert not (joined.home / "postgres").exists()
+
+
+def test_nightly_starts_at_its_time_ends_and_is_in_the_digest(
+    plain: PlainServer, joined: Server, tmp_path: Path, project: Path
+) -> None:
+    script = Script(tmp_path / "script").reply(1, planned()).default(STOP)
+    parameters = {"goal": "Raise the score", "workdir": str(project), "agent": script.agent}
+    with (
+        http_sink() as sink,
+        httpx.Client(base_url=plain.url, timeout=60) as prefect,
+        scheduled(prefect, "research-loop/nightly", parameters) as nightly,
+    ):
+        url = f"http://127.0.0.1:{sink.port}/me"
+        made = plain.wildloop("notify", "add", "webhook", url, "--name", "me", "--on", "ended")
+        assert made.returncode == 0, made.stderr
+        started = fired(prefect, nightly)
+        session = joined.session_ended(started["id"])
+        assert session["status"] == "completed", session["error"]
+        wait_for(lambda: sink.titles("/me"), "the plain server sends word of the end")
+        sent = send_digest(prefect, {"hours": 1})
+        assert sent["state_type"] == "COMPLETED", sent["state"]["message"]
+        assert started["id"] in sink.text("/me", "Wildloop: session completed")
+        told = next(text for text in sink.titles("/me") if " since " in text)
+        assert started["id"] in sink.text("/me", told)

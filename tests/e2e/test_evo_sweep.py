@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.script import DONE, STOP, Script, good_plan, planned
-from tests.support.server import Server, start_server, wait_for
+from tests.support.project import git
+from tests.support.script import DONE, STOP, Script, planned
+from tests.support.server import Server, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -47,17 +48,20 @@ def sweep(**fields: Any) -> str:
 def scripted(project: Path, script: Script, reply: str) -> Script:
     """Plans, answers with `reply`, then closes every task."""
     (project / "train.py").write_text(TRAIN)
-    plan = script.folder / "done-plan.md"
-    plan.write_text(good_plan("x"), encoding="utf-8")
     script.reply(1, planned()).reply(2, reply)
-    script.shell(3, f'cp "{plan}" "$WILDLOOP_TASKS_PATH"\ncat <<END\n{DONE}END\n')
+    script.finish(3)
     return script.default(STOP)
 
 
 def started(project: Path) -> list[str]:
     """The parameters of every start of the script."""
     path = project / "starts.txt"
-    return path.read_text().splitlines() if path.exists() else []
+    if path.exists():
+        return path.read_text().splitlines()
+    # At its end a session leaves what lies there on its branch.
+    branches = git(project, "for-each-ref", "--format=%(refname)", "refs/heads/wild").split()
+    kept = [one for one in branches if path.name in git(project, "ls-tree", "--name-only", one)]
+    return git(project, "show", f"{kept[0]}:{path.name}").splitlines() if kept else []
 
 
 def test_sweep_runs_its_trials_and_tells_the_best(
@@ -65,7 +69,7 @@ def test_sweep_runs_its_trials_and_tells_the_best(
 ) -> None:
     scripted(project, script, sweep())
     session_id = server.start(project, script.agent, evo_sweep_enabled=True)
-    session = server.session_ended(session_id, 240)
+    session = server.session_ended(session_id)
     assert (session["status"], session["error"]) == ("completed", None)
     found = server.get(f"/wild/v2/evo-sweep/{session_id}")
     assert (found["status"], found["state"]["done"]) == ("completed", True)
@@ -104,10 +108,10 @@ def test_stop_ends_the_sweep_and_its_waiting_runs(
     session_id = server.start(project, script.agent, evo_sweep_enabled=True)
     assert server.http.get(f"/wild/v2/evo-sweep/{session_id}").status_code == 404
     assert server.http.get("/wild/v2/evo-sweep/nothing").status_code == 404
-    wait_for(lambda: len(started(project)) == 2, "two trials run")
+    server.wait_for(lambda: len(started(project)) == 2, "two trials run")
     stopped = server.post(f"/wild/v2/evo-sweep/{session_id}/stop")
     assert stopped["session_id"] == session_id
-    wait_for(
+    server.wait_for(
         lambda: server.get(f"/wild/v2/evo-sweep/{session_id}")["status"] == "stopped",
         "the sweep is stopped",
     )
@@ -132,11 +136,11 @@ def test_steer_wakes_the_agent_beside_the_sweep_and_the_session_ends_it(
 ) -> None:
     scripted(project, script, waiting_sweep(script))
     (script.folder / "3.sh").unlink()
-    script.reply(3, sweep()).shell(4, "sleep 300")
+    script.reply(3, sweep()).shell(4, "sleep 900")
     session_id = server.start(project, script.agent, evo_sweep_enabled=True)
-    wait_for(lambda: len(started(project)) == 2, "two trials run")
+    server.wait_for(lambda: len(started(project)) == 2, "two trials run")
     server.post("/wild/v2/steer", {"context": "Look at x below 4", "session_id": session_id})
-    wait_for(lambda: script.calls() == 4, "the agent is called twice more")
+    server.wait_for(lambda: script.calls() == 4, "the agent is called twice more")
     assert "Look at x below 4" in script.prompt(3)
     assert "is running: 3 of 8 trials asked" in script.prompt(3)
     assert "the sweep 'parabola' is still under way" in script.prompt(4)
@@ -177,19 +181,18 @@ def test_sweep_that_is_not_enabled_is_a_fault(
 
 
 def test_killed_worker_goes_on_with_the_sweep_and_runs_no_trial_twice(
-    own_server: Server, script: Script
+    rough_server: Server, project: Path, script: Script
 ) -> None:
-    server, project = own_server, own_server.workdir
-    log = server.home / "logs" / "worker.log"
+    server, log = rough_server, rough_server.tail("worker")
     scripted(project, script, waiting_sweep(script))
     session_id = server.start(project, script.agent, evo_sweep_enabled=True)
-    wait_for(lambda: len(started(project)) == 1, "a trial runs")
-    server.child("flows.worker.main").kill()
-    wait_for(lambda: "adopting" in log.read_text(), "the session is adopted")
+    server.wait_for(lambda: len(started(project)) == 1, "a trial runs")
+    server.child("wildloop.flows.worker.main").kill()
+    wait_for(lambda: "adopting" in log.text(), "the session is adopted")
     (script.folder / "go").touch()
-    wait_for(lambda: len(started(project)) >= 4, "the sweep goes on")
-    server.child("flows.worker.main").kill()
-    session = server.session_ended(session_id, 240)
+    server.wait_for(lambda: len(started(project)) >= 4, "the sweep goes on")
+    server.child("wildloop.flows.worker.main").kill()
+    session = server.session_ended(session_id)
     assert (session["status"], session["error"]) == ("completed", None)
     found = server.get(f"/wild/v2/evo-sweep/{session_id}")
     assert (found["status"], len(found["state"]["trials"])) == ("completed", 8)
@@ -207,25 +210,22 @@ def test_killed_worker_goes_on_with_the_sweep_and_runs_no_trial_twice(
 
 
 def test_paused_session_takes_its_sweep_up_again_also_after_a_restart(
-    own_server: Server, script: Script
+    rough_server: Server, project: Path, script: Script
 ) -> None:
-    server, project = own_server, own_server.workdir
+    server = rough_server
     scripted(project, script, waiting_sweep(script))
     session_id = server.start(project, script.agent, evo_sweep_enabled=True)
-    wait_for(lambda: len(started(project)) == 1, "a trial runs")
+    server.wait_for(lambda: len(started(project)) == 1, "a trial runs")
     server.post("/wild/v2/pause", {"session_id": session_id})
-    wait_for(lambda: server.session(session_id)["status"] == "paused", "paused")
+    server.wait_for(lambda: server.session(session_id)["status"] == "paused", "paused")
     assert server.get(f"/wild/v2/evo-sweep/{session_id}")["status"] == "running"
     server.post("/wild/v2/resume", {"session_id": session_id})
-    wait_for(lambda: server.session(session_id)["status"] == "running", "it goes on")
+    server.wait_for(lambda: server.session(session_id)["status"] == "running", "it goes on")
     assert server.stop() == 0
-    second = start_server(server.home, project, slots=1)
-    try:
-        (script.folder / "go").touch()
-        assert second.session_ended(session_id, 240)["status"] == "completed"
-        found = second.get(f"/wild/v2/evo-sweep/{session_id}")
-        assert (found["status"], len(found["state"]["trials"])) == ("completed", 8)
-        assert len(started(project)) == len(set(started(project))) == 8
-        assert len(second.get("/runs", chat_session_id=session_id)) == 8
-    finally:
-        second.stop()
+    server.launch()
+    (script.folder / "go").touch()
+    assert server.session_ended(session_id)["status"] == "completed"
+    found = server.get(f"/wild/v2/evo-sweep/{session_id}")
+    assert (found["status"], len(found["state"]["trials"])) == ("completed", 8)
+    assert len(started(project)) == len(set(started(project))) == 8
+    assert len(server.get("/runs", chat_session_id=session_id)) == 8

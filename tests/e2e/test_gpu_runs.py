@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.gates import Gate
 from tests.support.nvml import FakeNvml
 from tests.support.project import make_project
-from tests.support.server import Server, start_server, wait_for
+from tests.support.server import Server, start_server
 
 pytestmark = pytest.mark.e2e
 
@@ -43,10 +44,15 @@ def gpu_server(shared_server: Server, gpus: FakeNvml) -> Iterator[Server]:
     shared_server.stop_runs()
 
 
-def test_runs_at_the_same_time_never_share_a_device(gpu_server: Server) -> None:
-    command = 'echo "visible=[$CUDA_VISIBLE_DEVICES] order=$CUDA_DEVICE_ORDER"; sleep 1'
+def test_runs_at_the_same_time_never_share_a_device(gpu_server: Server, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    command = 'echo "visible=[$CUDA_VISIBLE_DEVICES] order=$CUDA_DEVICE_ORDER"'
+    command += f"; {gate.command}; sleep 0.5"
     asked = [1, 2, 1, 4, 0, 3, 1]
     created = [gpu_server.run(command, gpus=count)["id"] for count in asked]
+    # The first three hold all devices, the fifth needs none.
+    gate.await_runs(4)
+    gate.open()
     runs = [gpu_server.ended(id) for id in created]
     for run, count in zip(runs, asked, strict=True):
         assert run["status"] == "finished" and len(set(run["gpus"])) == count
@@ -54,7 +60,11 @@ def test_runs_at_the_same_time_never_share_a_device(gpu_server: Server) -> None:
         assert log.strip() == f"visible=[{','.join(run['gpus'])}] order=PCI_BUS_ID"
     for one, other in combinations(runs, 2):
         if one["started_at"] < other["finished_at"] and other["started_at"] < one["finished_at"]:
-            assert not set(one["gpus"]) & set(other["gpus"]), (one, other)
+            held = [
+                (r["name"], r["gpus"], r["launched_at"], r["started_at"], r["finished_at"])
+                for r in (one, other)
+            ]
+            assert not set(one["gpus"]) & set(other["gpus"]), held
     assert gpu_server.get("/cluster")["cluster"]["gpu_count"] == 4
 
 
@@ -65,7 +75,7 @@ def held(server: Server, run: dict[str, Any], count: int) -> dict[str, Any]:
         found = dict(server.get(f"/runs/{run['id']}"))
         return found if found["status"] == "running" and len(found["gpus"]) == count else None
 
-    return wait_for(look, f"it runs on {count} devices")
+    return server.wait_for(look, f"it runs on {count} devices")
 
 
 def test_more_devices_than_any_host_has_are_refused_at_once(gpu_server: Server) -> None:
@@ -78,7 +88,7 @@ def test_device_that_others_use_is_left_alone_until_they_leave(
     gpu_server: Server, gpus: FakeNvml
 ) -> None:
     gpus.occupy(1, pid=999_999)
-    runs = [gpu_server.run("sleep 300", name=f"r{n}") for n in range(3)]
+    runs = [gpu_server.run("sleep 900", name=f"r{n}") for n in range(3)]
     taken = [held(gpu_server, run, 1)["gpus"][0] for run in runs]
     assert sorted(taken) == ["0", "2", "3"]
     careless = gpu_server.run("true", gpuwrap_config={"enabled": False})
@@ -94,7 +104,7 @@ def test_device_that_others_use_is_left_alone_until_they_leave(
 
 def test_device_that_vanishes_is_given_to_nobody(gpu_server: Server, gpus: FakeNvml) -> None:
     gpus.lose(2)
-    runs = [gpu_server.run("sleep 300", name=f"r{n}") for n in range(4)]
+    runs = [gpu_server.run("sleep 900", name=f"r{n}") for n in range(4)]
     taken = sorted(held(gpu_server, run, 1)["gpus"][0] for run in runs[:3])
     assert taken == ["0", "1", "3"]
     assert gpu_server.get(f"/runs/{runs[3]['id']}")["status"] == "queued"
@@ -102,10 +112,13 @@ def test_device_that_vanishes_is_given_to_nobody(gpu_server: Server, gpus: FakeN
     assert held(gpu_server, runs[3], 1)["gpus"] == ["2"]
 
 
-def test_large_request_is_not_starved_by_small_ones(gpu_server: Server) -> None:
-    first = [gpu_server.run("sleep 2") for _ in range(3)]
+def test_large_request_is_not_starved_by_small_ones(gpu_server: Server, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    first = [gpu_server.run(gate.command) for _ in range(3)]
+    gate.await_runs(3)
     large = gpu_server.run("sleep 0.2", gpus=4)
     later = [gpu_server.run("sleep 0.2") for _ in range(3)]
+    gate.open()
     ended = [gpu_server.ended(run["id"]) for run in [*first, large, *later]]
     big = ended[3]
     assert all(run["finished_at"] <= big["started_at"] for run in ended[:3])
@@ -115,9 +128,9 @@ def test_large_request_is_not_starved_by_small_ones(gpu_server: Server) -> None:
 def test_adopted_run_keeps_its_devices_and_an_ended_one_frees_them(gpu_server: Server) -> None:
     server = gpu_server
     kept = held(server, server.run("until [ -e go ]; do sleep 0.1; done", gpus=3), 3)
-    killed = held(server, server.run("sleep 300"), 1)
+    killed = held(server, server.run("sleep 900"), 1)
     process = json.loads((Path(killed["run_dir"]) / "process.json").read_text())
-    server.child("flows.worker.main").kill()
+    server.child("wildloop.flows.worker.main").kill()
     os.killpg(process["pid"], signal.SIGKILL)
     again = server.run("echo $CUDA_VISIBLE_DEVICES")
     assert server.ended(killed["id"])["status"] == "failed"
@@ -131,16 +144,16 @@ def test_run_that_waits_for_its_next_attempt_is_stopped_though_all_devices_are_b
 ) -> None:
     server = gpu_server
     failing = server.run("exit 1", retries=1, retry_delay_seconds=600)
-    wait_for(
+    server.wait_for(
         lambda: (
             (found := server.get(f"/runs/{failing['id']}"))["attempt"] == 1
             and found["status"] == "queued"
         ),
         "it waits for its second attempt",
     )
-    held(server, server.run("sleep 300", gpus=4), 4)
+    held(server, server.run("sleep 900", gpus=4), 4)
     server.post(f"/runs/{failing['id']}/stop")
-    assert server.ended(failing["id"], 20)["status"] == "stopped"
+    assert server.ended(failing["id"])["status"] == "stopped"
 
 
 def test_run_that_died_for_want_of_gpu_memory_is_tried_again(gpu_server: Server) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.pace import patient
 from tests.support.project import TOML, git, make_project
 from tests.support.script import STOP, Script, planned
 from tests.support.server import Server, start_server
@@ -27,10 +27,10 @@ create() {
     sed 's/.*"id":"\\([^"]*\\)".*/\\1/'
 }
 ended() {
-  for i in $(seq 300); do
+  for i in $(seq 3000); do
     curl -sf -H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN" $WILDLOOP_SERVER_URL/runs/$1 |
       grep -qE '"status":"(finished|failed)"' && return
-    sleep 0.2
+    sleep 0.5
   done
 }
 """
@@ -95,7 +95,7 @@ def test_edited_evaluation_gains_nothing(guarded: Server, tmp_path: Path, script
     assert set(record["breaches"]) <= set(record["faults"])
     log = guarded.get(f"/wild/v2/iteration-log/{session['session_id']}")["log"]
     assert "protected file 'evaluate.py' was" in log
-    assert CHEAT not in git(project, "log", "-p", "main..HEAD", "--", "evaluate.py")
+    assert CHEAT not in git(project, "log", "-p", f"main..{session['branch']}", "--", "evaluate.py")
     events = guarded.prefect.post(
         "/events/filter",
         json={"filter": {"event": {"name": ["wildloop.guard.breach"]}}, "limit": 10},
@@ -109,7 +109,7 @@ def test_experiment_started_by_the_agent_itself_is_told(
     guarded: Server, tmp_path: Path, script: Script
 ) -> None:
     project = make_judged_project(tmp_path / "project")
-    (project / "train.py").write_text("import time; time.sleep(5)")
+    (project / "train.py").write_text(f"import time; time.sleep({patient(5)})")
     git(project, "commit", "-qam", "slow")
     script.shell(2, "cat train.py; python train.py --lr 1; echo '<summary>trained</summary>'")
     script.default(STOP)
@@ -154,16 +154,19 @@ def test_leaked_token_is_found_nowhere(guarded: Server, tmp_path: Path, script: 
     script.default(STOP)
     token, words = guarded.token, set[str]()
     session_id = guarded.start(project, script.agent, max_iterations=2)
-    while guarded.session(session_id)["is_active"]:
+
+    def look() -> int:
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 words.update(process.cmdline())
-        time.sleep(0.05)
-    session = guarded.session(session_id)
+        return len(words)
+
+    session = guarded.session_ended(session_id, sign=look)
     assert session["status"] == "completed", session["error"]
     runs = guarded.get("/runs", chat_session_id=session_id)
     leaky = next(run for run in runs if run["command"] == "cat leak.txt; exit 3")
-    assert "$WILDLOOP_AUTH_TOKEN instead" in (project / "answers.txt").read_text()
+    answers = git(project, "show", f"{session['branch']}:answers.txt")
+    assert "$WILDLOOP_AUTH_TOKEN instead" in answers
     assert any("leak.txt" in breach for breach in session["history"][1]["breaches"])
     places = {str(path): path.read_bytes() for path in project.rglob("*") if path.is_file()}
     places |= {f"prompt {number}": script.prompt(number).encode() for number in (1, 2, 3)}

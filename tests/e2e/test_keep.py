@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.keep.ledger import read_ledger
+from tests.support.pace import patient
 from tests.support.project import git
 from tests.support.script import Script, planned
-from tests.support.server import Server, wait_for
+from tests.support.server import Server
+from tests.support.told import people_told
+from wildloop.flows.keep.ledger import read_ledger
 
 pytestmark = pytest.mark.e2e
 
@@ -45,16 +47,19 @@ def measured(edit: str, summary: str) -> str:
 
 
 def kill_worker_at_the_first_discard(server: Server, project: Path) -> Path:
-    """A git hook that ends the worker between the decision and the commit that takes back."""
+    """A git filter that ends the worker while a change is taken back, before that is committed."""
     killed = project.parent / "killed"
-    hook = project / ".git/hooks/prepare-commit-msg"
-    pid = server.child("flows.worker.main").pid
-    hook.write_text(
-        "#!/bin/bash\n"
-        f'if grep -q "discard: its change is taken back" "$1" && [ ! -e "{killed}" ]; then\n'
+    kill = project.parent / "kill.sh"
+    pid = server.child("wildloop.flows.worker.main").pid
+    kill.write_text(
+        "text=$(cat; echo x)\n"
+        f'if [ ! -e "{killed}" ] && [[ "$text" == *base=900* ]] '
+        "&& git show HEAD:train.sh | grep -q base=500; then\n"
         f'  touch "{killed}"; kill -9 {pid}; exit 1\nfi\n'
+        'printf %s "${text%x}"\n'
     )
-    hook.chmod(0o755)
+    git(project, "config", "filter.kill.smudge", f"bash '{kill}'")
+    (project / ".git/info/attributes").write_text("train.sh filter=kill\n")
     return killed
 
 
@@ -77,7 +82,7 @@ def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
     script.shell(6, measured("sed -i s/base=900/base=901/ train.sh", "P2-T2: a hair more"))
     script.shell(7, "echo notes > notes.txt; echo '<summary>P2-T3: wrote notes</summary>'")
     session_id = server.start(project, script.agent, keep="better", max_iterations=6)
-    session = server.session_ended(session_id, 280)
+    session = server.session_ended(session_id)
     assert (session["status"], session["error"]) == ("completed", None)
     assert killed.exists()
     # Planning, six iterations, the last reflection.
@@ -102,20 +107,27 @@ def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
     assert notes["n"] == 0 and "not measured" in notes["why"]
     assert found["best"]["iteration"] == 2 and found["best"]["commit"].startswith(wide["commit"])
 
+    people = people_told(server, session_id, "best", "ended")
+    assert people["best"]["best"]["id"] == session["best"]["id"]
+    assert people["ended"]["headline"] == session["headline"]
+
     table = Path(found["results_path"]).read_text()
     rows = read_ledger(table)
     assert [row["status"] for row in rows] == [status for _, status in statuses]
     assert rows[1]["description"] == "P1-T2: twice as wide"
 
-    assert (project / "train.sh").read_text() == TRAIN.replace("800", "900")
-    assert not (project / "lib").exists() and not (project / "seeds.sh").exists()
-    assert (project / "notes.txt").exists()
+    branch = session["branch"]
+    assert git(project, "show", f"{branch}:train.sh") == TRAIN.replace("800", "900")
+    left = git(project, "ls-tree", "--name-only", branch).splitlines()
+    assert "notes.txt" in left and "lib" not in left and "seeds.sh" not in left
+    assert git(project, "branch", "--show-current").strip() == "main"
+    assert (project / "train.sh").read_text() == TRAIN
     assert git(project, "status", "--porcelain") == ""
     for row in found["rows"]:
         assert git(project, "rev-parse", row["tag"]).startswith(row["commit"])
     assert "base=500" in git(project, "show", f"{worse['tag']}:train.sh")
     assert git(project, "show", f"{worse['tag']}:lib/new.sh") == "x\n"
-    taken = git(project, "log", "--format=%s", "main..HEAD").count("its change is taken back")
+    taken = git(project, "log", "--format=%s", f"main..{branch}").count("its change is taken back")
     assert taken == 3
     for row in (worse, crash, hair):
         assert "base=900" in git(project, "show", f"{row['reverted_by']}:train.sh")
@@ -127,8 +139,10 @@ def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
     assert "iteration-03: **discard**: not shown to be better" in told
     assert f"wild/{session_id[:8]}/iter-03" in told
     assert "a changed seed is no improvement" in told
+    assert "| taken back |" in told
     assert "iteration-04: **crash**" in script.prompt(6)
-    assert "Best so far: 0.90133 ± 0.0047 over 3 seeds" in script.prompt(7)
+    assert "**0.90133 ± 0.0047 (n=3)**" in script.prompt(7)
+    assert "Stands: score 0.90133 ± 0.0047 (n=3)" in script.prompt(7)
     log = server.get(f"/wild/v2/iteration-log/{session_id}")["log"]
     assert log.count("## iteration-03: discard") == 1
     report = server.get(f"/wild/v2/report/{session_id}")["report"]
@@ -173,14 +187,14 @@ def test_a_queued_run_executes_the_code_of_its_creation(
         max_iterations=1,
         wait_seconds=600,
     )
-    wait_for(lambda: server.session(session_id)["phase"] == "waiting", "the session waits", 60)
+    server.wait_for(lambda: server.session(session_id)["phase"] == "waiting", "the session waits")
     (queued,) = server.get("/runs", chat_session_id=session_id)
     assert queued["status"] == "queued"
     assert "base=900" in (project / "train.sh").read_text()
     assert "Where runs execute" in script.prompt(2)
     # The decision waits for the run; a steer is heard meanwhile, in the same iteration.
     server.post("/wild/v2/steer", {"context": "Mind the gap", "session_id": session_id})
-    wait_for(lambda: script.calls() == 3, "the steer is heard", 60)
+    server.wait_for(lambda: script.calls() == 3, "the steer is heard")
     assert "Mind the gap" in script.prompt(3)
     go.touch()
     ended = server.ended(queued["id"])
@@ -198,9 +212,11 @@ def test_a_queued_run_executes_the_code_of_its_creation(
     assert [path.name for path in Path(manifest["worktree"]).iterdir()] == ["left.ckpt"]
     assert len(git(project, "worktree", "list").splitlines()) == 1
     (row,) = server.get(f"/wild/v2/results/{session_id}")["rows"]
-    assert "old code ran other code than this iteration has left: train.sh" in row["warnings"]
+    other = "other code than this iteration has left, so another configuration: old code"
+    assert other in str(row["warnings"])
     again = server.post(f"/runs/{queued['id']}/rerun", {"exact": True})
     assert server.ended(again["id"])["metrics"] == {"score": 0.803}
+    git(project, "switch", "-q", session["branch"])
     later = server.post(f"/runs/{queued['id']}/rerun")
     assert server.ended(later["id"])["metrics"] == {"score": 0.903}
 
@@ -209,6 +225,11 @@ def cli(server: Server, *words: str) -> str:
     """The output of a `wildloop` command."""
     env = server.env | {"WILDLOOP_SERVER_URL": server.url, "COLUMNS": "200"}
     done = subprocess.run(
-        ["wildloop", *words], env=env, capture_output=True, text=True, timeout=60, check=True
+        ["wildloop", *words],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=patient(60),
+        check=True,
     )
     return done.stdout

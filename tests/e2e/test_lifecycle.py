@@ -80,7 +80,7 @@ def test_run_that_waits_for_its_next_attempt_can_be_stopped(server: Server) -> N
         found = dict(server.get(f"/runs/{run['id']}"))
         return found if (found["attempt"], found["status"]) == (1, "queued") else None
 
-    assert "exit code 1" in wait_for(look, "it waits for its second attempt")["reason"]
+    assert "exit code 1" in server.wait_for(look, "it waits for its second attempt")["reason"]
     server.post(f"/runs/{run['id']}/stop")
     assert server.ended(run["id"])["status"] == "stopped"
 
@@ -148,7 +148,7 @@ def test_large_log_is_complete_and_read_in_parts(server: Server, project: Path) 
     run = server.run(
         f"yes 'a line of a log' | head -c {size}; echo; echo end", workdir=str(project)
     )
-    worker = server.child("flows.worker.main")
+    worker = server.child("wildloop.flows.worker.main")
     before = worker.memory_info().rss
     quick = server.run("echo quick")
     assert server.ended(quick["id"])["status"] == "finished"
@@ -163,7 +163,7 @@ def test_large_log_is_complete_and_read_in_parts(server: Server, project: Path) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_full_disk_fails_the_run_with_the_reason(server: Server, tmp_path: Path) -> None:
+def test_run_waits_for_room_on_its_projects_disk(server: Server, tmp_path: Path) -> None:
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
@@ -179,12 +179,13 @@ def test_full_disk_fails_the_run_with_the_reason(server: Server, tmp_path: Path)
             while True:
                 os.write(descriptor, b"x" * 4096)
         os.close(descriptor)
-        run = server.ended(server.run("echo never", workdir=str(project))["id"])
-        assert run["status"] == "failed"
-        assert "No space left" in run["error"]
+        run = server.run("echo now", workdir=str(project))
+        url = f"/runs/{run['id']}/alerts"
+        (alert,) = server.wait_for(lambda: server.get(url), "the full disk is told")
+        assert alert["kind"] == "disk" and f"at {project}: make room" in alert["message"]
+        assert server.get(f"/runs/{run['id']}")["status"] == "queued"
         filled.unlink()
-        later = server.ended(server.run("echo now", workdir=str(project))["id"])
-        assert later["status"] == "finished"
+        assert server.ended(run["id"])["status"] == "finished"
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
@@ -198,3 +199,24 @@ def test_manifest_tells_of_code_environment_and_outcome(server: Server, project:
     assert "prefect==" in packages and told["environment"]["hash"]
     again = manifest(server.ended(server.run("true", workdir=str(project))["id"]))
     assert again["environment"] == told["environment"]
+
+
+def test_start_of_a_queued_run_leaves_it_queued(server: Server) -> None:
+    holders = [server.run("sleep 300", name="holder") for _ in range(2)]
+    for one in holders:
+        server.reaches(one["id"], "running")
+    run = server.run("true")
+    assert server.post(f"/runs/{run['id']}/start")["status"] == "queued"
+    for one in holders:
+        server.post(f"/runs/{one['id']}/stop")
+    assert server.ended(run["id"])["attempt"] == 0
+    assert server.http.post(f"/runs/{run['id']}/start").status_code == 409
+
+
+def test_a_rerun_takes_another_gpuwrap_config(server: Server) -> None:
+    run = server.run("true", auto_start=False, gpuwrap_config={"retries": -1})
+    assert run["gpuwrap_config"]["retries"] == -1
+    again = server.post(f"/runs/{run['id']}/rerun", {"gpuwrap_config": {"enabled": False}})
+    assert again["gpuwrap_config"]["enabled"] is False
+    near = server.http.post(f"/runs/{run['id']}/rerun", json={"gpuwrap_config": {"retry": 1}})
+    assert near.status_code == 422 and "'retries'" in near.text

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.gates import Gate
+from tests.support.pace import patient
 from tests.support.server import Server, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -19,29 +21,39 @@ pytestmark = pytest.mark.e2e
 FOLLOWERS = 30
 
 
-def follow(server: Server, run_id: str) -> tuple[str, str]:
-    """The whole log by the stream, and the status in its end."""
+def follow(
+    server: Server, run_id: str, begun: threading.Semaphore | None = None
+) -> tuple[str, str]:
+    """The whole log by the stream, and the status in its end; `begun` is told of the first part."""
     content, status = [], ""
     with server.http.stream("GET", f"/runs/{run_id}/logs/stream") as response:
         for line in response.iter_lines():
             if line.startswith("data: "):
                 data = json.loads(line.removeprefix("data: "))
+                if begun is not None and not content:
+                    begun.release()
                 content.append(data.get("content", ""))
                 status = data.get("status", status)
     return "".join(content), status
 
 
-def test_all_followers_of_a_run_see_the_whole_log(server: Server) -> None:
-    run = server.run("for i in $(seq 20); do echo line $i; sleep 0.1; done")
+def test_all_followers_of_a_run_see_the_whole_log(server: Server, tmp_path: Path) -> None:
+    gate, begun = Gate(tmp_path / "gate"), threading.Semaphore(0)
+    rest = "for i in $(seq 11 20); do echo line $i; sleep 0.1; done"
+    run = server.run(f"for i in $(seq 10); do echo line $i; done; {gate.command}; {rest}")
     with ThreadPoolExecutor(FOLLOWERS) as pool:
-        found = set(pool.map(lambda _: follow(server, run["id"]), range(FOLLOWERS)))
+        following = [pool.submit(follow, server, run["id"], begun) for _ in range(FOLLOWERS)]
+        for _ in range(FOLLOWERS):
+            assert begun.acquire(timeout=patient(60)), "not all have begun to follow"
+        gate.open()
+        found = {one.result() for one in following}
     assert found == {("".join(f"line {n}\n" for n in range(1, 21)), "finished")}
 
 
 def test_follower_that_reads_nothing_costs_no_memory(server: Server) -> None:
     size = 100 * 1024 * 1024
     run = server.ended(server.run(f"yes 'a line' | head -c {size}")["id"])
-    shim = server.child("shim.main")
+    shim = server.child("wildloop.shim.main")
     server.get(f"/runs/{run['id']}/logs", offset=-5)
     before = shim.memory_info().rss
     request = (
@@ -64,18 +76,18 @@ def test_cli_goes_on_after_a_restart_of_the_api(server: Server, tmp_path: Path) 
     go = tmp_path / "go"
     loop = f"echo begun; until [ -e '{go}' ]; do sleep 0.1; done; echo done"
     run = server.run(loop, gpus=0)
-    command = [sys.executable, "-P", "-m", "shim.cli.main", "logs", "-f", run["id"]]
+    command = [sys.executable, "-P", "-m", "wildloop.shim.cli.main", "logs", "-f", run["id"]]
     follower = subprocess.Popen(
         command, env=server.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert follower.stdout is not None
     assert follower.stdout.readline() == "begun\n"
-    shim = server.child("shim.main")
+    shim = server.child("wildloop.shim.main")
     shim.kill()
-    shim.wait(30)
-    wait_for(lambda: server.child("shim.main").pid != shim.pid, "the API is started again")
+    shim.wait(patient(30))
+    wait_for(lambda: server.child("wildloop.shim.main").pid != shim.pid, "the API is started again")
     go.touch()
-    rest, told = follower.communicate(timeout=120)
+    rest, told = follower.communicate(timeout=patient(120))
     assert (follower.returncode, rest) == (0, "done\n")
     assert told.count("trying again") == 1
     wait_for(lambda: answers(server), "the API answers the next test")

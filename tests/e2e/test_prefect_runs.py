@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.script import Script, planned
+from tests.support.schedules import fired, scheduled
+from tests.support.script import STOP, Script, planned
 from tests.support.server import Server, alive, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -49,7 +50,7 @@ def state(server: Server, flow_run_id: str) -> dict[str, Any]:
         found = dict(server.prefect.get(f"/flow_runs/{flow_run_id}").json()["state"])
         return found if found["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
-    return wait_for(look, "it has ended")
+    return server.wait_for(look, "it has ended")
 
 
 @pytest.mark.parametrize(
@@ -112,9 +113,9 @@ def test_scheduled_session_leaves_a_project_alone_where_another_works(
     server: Server, project: Path, script: Script
 ) -> None:
     script.reply(1, planned())
-    script.shell(2, "sleep 300")
+    script.shell(2, "sleep 900")
     first = server.start(project, script.agent)
-    wait_for(lambda: script.calls() == 2, "the first one works")
+    server.wait_for(lambda: script.calls() == 2, "the first one works")
     second = create(
         server,
         "research-loop/wildloop",
@@ -134,7 +135,7 @@ def test_retry_in_the_prefect_ui_runs_the_command_again(server: Server, tmp_path
     body = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
     answer = server.prefect.post(f"/flow_runs/{run['id']}/set_state", json=body)
     assert answer.json()["status"] == "ACCEPT"
-    again = wait_for(
+    again = server.wait_for(
         lambda: (found := server.ended(run["id"]))["attempt"] == 1 and found, "it ran again"
     )
     assert (again["status"], again["exit_code"], again["metrics"]) == ("finished", 0, {"score": 1})
@@ -143,15 +144,14 @@ def test_retry_in_the_prefect_ui_runs_the_command_again(server: Server, tmp_path
 
 
 def test_run_that_is_deleted_in_the_prefect_ui_is_ended(server: Server) -> None:
-    run = server.reaches(server.run("sleep 300")["id"], "running")
+    run = server.reaches(server.run("sleep 900")["id"], "running")
     pid = json.loads((Path(run["run_dir"]) / "process.json").read_text())["pid"]
     assert server.prefect.delete(f"/flow_runs/{run['id']}").is_success
     wait_for(lambda: not alive(pid), "its command is ended")
     made = [server.run("sleep 1") for _ in range(2)]
-    wait_for(
+    server.wait_for(
         lambda: all(server.get(f"/runs/{one['id']}")["started_at"] for one in made),
         "its slot is free",
-        20,
     )
     assert [server.ended(one["id"])["status"] for one in made] == ["finished"] * 2
 
@@ -160,9 +160,48 @@ def test_broken_wildloop_toml_hides_no_session(
     server: Server, project: Path, script: Script
 ) -> None:
     script.reply(1, planned())
-    script.shell(2, "sleep 300")
+    script.shell(2, "sleep 900")
     session_id = server.start(project, script.agent)
-    wait_for(lambda: script.calls() == 2, "the agent works")
+    server.wait_for(lambda: script.calls() == 2, "the agent works")
     (project / "wildloop.toml").write_text("[metric\n", encoding="utf-8")
     assert server.session(session_id)["status"] == "running"
     assert session_id in [one["session_id"] for one in server.get("/wild/v2/sessions")]
+
+
+def test_schedule_starts_its_session_at_its_time(
+    server: Server, script: Script, project: Path
+) -> None:
+    script.reply(1, planned()).default(STOP)
+    parameters = {"goal": "Raise the score", "workdir": str(project), "agent": script.agent}
+    with scheduled(server.prefect, "research-loop/nightly", parameters) as nightly:
+        started = fired(server.prefect, nightly)
+    session = server.session_ended(started["id"])
+    assert session["status"] == "completed", session["error"]
+
+
+def test_a_night_that_meets_the_one_before_is_skipped_or_waits_as_the_user_says(
+    server: Server, script: Script, project: Path
+) -> None:
+    script.reply(1, planned()).shell(2, "sleep 900")
+    found = server.prefect.get("/deployments/name/research-loop/nightly").json()
+    path = f"/deployments/{found['id']}"
+    parameters = {"goal": "Raise the score", "workdir": str(project), "agent": script.agent}
+
+    def night(strategy: str) -> str:
+        body = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": strategy}}
+        server.prefect.patch(path, json=body).raise_for_status()
+        return create(server, "research-loop/nightly", parameters)
+
+    def now(flow_run_id: str) -> dict[str, Any]:
+        return dict(server.prefect.get(f"/flow_runs/{flow_run_id}").json()["state"])
+
+    first = night("CANCEL_NEW")
+    server.wait_for(lambda: script.calls() == 2, "the agent of the first night works")
+    skipped = night("CANCEL_NEW")
+    server.wait_for(lambda: now(skipped)["type"] == "CANCELLED", "the next night is skipped")
+    waiting = night("ENQUEUE")
+    server.wait_for(
+        lambda: now(waiting)["name"] == "AwaitingConcurrencySlot", "the next night waits"
+    )
+    assert now(first)["type"] == "RUNNING" and script.calls() == 2
+    assert server.prefect.delete(f"/flow_runs/{waiting}").is_success

@@ -1,6 +1,8 @@
 """What runs have written, by HTTP, on a real server: logs, metrics, files; and Prometheus."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,26 +11,41 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.server import Server, wait_for
+from tests.support.server import Server
 
 pytestmark = pytest.mark.e2e
 
 
-def events(response: httpx.Response) -> list[tuple[str, int, dict[str, Any]]]:
-    """Name, id and data of each event of a whole stream."""
+Event = tuple[str, int, dict[str, Any]]
+
+
+def each_event(response: httpx.Response) -> Iterator[Event]:
+    """Name, id and data of each event of a stream, as it comes."""
+    fields: dict[str, str] = {}
+    for line in response.iter_lines():
+        if ": " in line:
+            name, value = line.split(": ", 1)
+            fields[name] = value
+        elif not line and "event" in fields:
+            yield fields["event"], int(fields["id"]), json.loads(fields["data"])
+            fields = {}
+
+
+def events(response: httpx.Response) -> list[Event]:
+    """Those of a whole stream."""
+    return list(each_event(response))
+
+
+def test_log_stream_follows_a_run_to_its_end(server: Server, tmp_path: Path) -> None:
+    heard = f"until [ -e '{tmp_path}'/heard-$i ]; do sleep 0.1; done"
+    run = server.run(f"for i in 1 2 3; do echo line $i; {heard}; done; exit 5")
     found = []
-    for block in "".join(response.iter_text()).split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)
-        if "event" in fields:
-            found.append((fields["event"], int(fields["id"]), json.loads(fields["data"])))
-    return found
-
-
-def test_log_stream_follows_a_run_to_its_end(server: Server) -> None:
-    run = server.run("for i in 1 2 3; do echo line $i; sleep 0.5; done; exit 5")
     with server.http.stream("GET", f"/runs/{run['id']}/logs/stream") as response:
         assert response.headers["content-type"].startswith("text/event-stream")
-        found = events(response)
+        for event in each_event(response):
+            found.append(event)
+            for number in re.findall(r"line (\d)", event[2].get("content", "")):
+                (tmp_path / f"heard-{number}").touch()
     assert "".join(data["content"] for name, _, data in found if name == "log") == (
         "line 1\nline 2\nline 3\n"
     )
@@ -41,7 +58,8 @@ def test_log_stream_goes_on_after_the_last_event_id(server: Server) -> None:
     path = f"/runs/{run['id']}/logs/stream"
     with server.http.stream("GET", path, headers={"Last-Event-ID": "3882"}) as response:
         found = events(response)
-    assert found[0][2] == {"content": "98\n999\n1000\n"[1:], "offset": 3882, "next_offset": 3893}
+    told = {"content": "98\n999\n1000\n"[1:], "offset": 3882, "next_offset": 3893}
+    assert found[0][2] == {"type": "log", **told}
     with server.http.stream("GET", path, params={"offset": -5}) as response:
         assert events(response)[0][2]["content"] == "1000\n"
     with server.http.stream("GET", path, headers={"Last-Event-ID": "999999"}) as response:
@@ -101,11 +119,26 @@ def test_metrics_tell_series_extremes_best_and_sources(server: Server) -> None:
     )
     assert few["best"] == {"metric": "score", "direction": "max", "value": 500}
     assert [(one["kind"], one["points"]) for one in few["sources"]] == [("metrics.jsonl", 1001)]
-    server.post(f"/runs/{run['id']}/metrics", {"step": 1001, "score": 900, "other": 1})
-    later = server.get(f"/runs/{run['id']}/metrics", name="other")
-    assert set(later["series"]) == {"other"}
-    assert (later["highest"]["score"], later["best"]["value"]) == (900, 900)
     assert server.http.get(f"/runs/{run['id']}/metrics", params={"points": 1}).status_code == 422
+
+
+def test_metrics_are_taken_until_a_run_ends_and_stay_as_they_were(server: Server) -> None:
+    going = server.run("sleep 300")["id"]
+    server.reaches(going, "running")
+    server.post(f"/runs/{going}/metrics", {"step": 1, "score": 900, "other": 1})
+    found = server.get(f"/runs/{going}/metrics", name="other")
+    assert set(found["series"]) == {"other"}
+    assert (found["highest"]["score"], found["best"]["value"]) == (900, 900)
+    server.post(f"/runs/{going}/stop")
+    run = server.ended(going)
+    before = server.get(f"/runs/{going}/metrics")
+    assert before["last"] == {"score": 900, "other": 1}
+    refused = server.http.post(f"/runs/{going}/metrics", json={"step": 2, "score": 999})
+    assert refused.status_code == 409 and "stopped" in refused.json()["detail"]
+    with (Path(run["run_dir"]) / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "score": 1000}\n')
+    assert server.get(f"/runs/{going}/metrics") == before
+    assert server.get(f"/runs/{going}")["metrics"] == before["last"]
 
 
 def test_trackers_write_into_the_run_and_bear_its_id(server: Server) -> None:
@@ -115,7 +148,7 @@ def test_trackers_write_into_the_run_and_bear_its_id(server: Server) -> None:
         "    for n in range(5): mlflow.log_metric('score', n * 2, step=n)\n"
     )
     (server.workdir / "tracked.py").write_text(code)
-    run = server.ended(server.run("python tracked.py; env", gpus=0)["id"], 120)
+    run = server.ended(server.run("python tracked.py; env", gpus=0)["id"])
     log = (Path(run["run_dir"]) / "run.log").read_text()
     assert run["status"] == "finished", log
     assert f"WANDB_DIR={run['run_dir']}" in log and "WANDB_MODE=offline" in log
@@ -172,7 +205,8 @@ def test_filters_page_over_what_matches(server: Server) -> None:
     assert [r["id"] for r in server.get("/runs", sweep_id=sweep, archived="true", offset=1)] == [
         ids[1]
     ]
-    assert len(server.get("/runs", sweep_id=sweep, status="ready")) == 6
+    assert len(server.get("/runs", sweep_id=sweep, status="ready")) == 4
+    assert len(server.get("/runs", sweep_id=sweep, status="ready", archived="all")) == 6
     assert server.http.get("/runs", params={"sweep_id": "\x00"}).status_code == 422
 
 
@@ -199,7 +233,40 @@ def test_prometheus_reads_runs_slots_and_requests(server: Server) -> None:
     assert httpx.get(f"{server.url}/metrics").status_code == 401
     for run in runs:
         server.post(f"/runs/{run['id']}/stop")
-    wait_for(
+    server.wait_for(
         lambda: all(server.get(f"/runs/{run['id']}")["status"] == "stopped" for run in runs),
         "all are stopped",
     )
+
+
+def test_lists_show_short_series_of_the_metrics_that_are_asked_for(server: Server) -> None:
+    line = 'for n in $(seq 200); do echo "{\\"step\\": $n, \\"loss\\": $n, \\"acc\\": 1}"; done'
+    sweep = server.post("/sweeps/wild", {"name": "series", "goal": "g"})["id"]
+    run = server.run(f'{line} > "$WILDLOOP_RUN_DIR/metrics.jsonl"', sweep_id=sweep)
+    ended = server.ended(run["id"])
+    assert ended["created_at"] <= ended["launched_at"] <= ended["started_at"]
+    (plain,) = server.get("/runs", sweep_id=sweep)
+    assert plain["series"] is None
+    (found,) = server.get("/runs", sweep_id=sweep, series="loss, no", points=10)
+    assert list(found["series"]) == ["loss"]
+    points = found["series"]["loss"]
+    assert len(points) <= 12
+    assert (points[0]["value"], points[-1]["value"]) == (1.0, 200.0)
+
+
+def test_a_sidecar_tells_rows_of_metrics_and_an_exit_code_as_text(server: Server) -> None:
+    run = server.run("sleep 300")
+    server.reaches(run["id"], "running")
+    path = f"/runs/{run['id']}"
+    rows = [{"_step": 1, "loss": 0.5, "note": "x"}, {"note": "y"}, {"_step": 2, "loss": 0.25}]
+    told = server.post(f"{path}/metrics", {"rows": rows})
+    assert told["ignored"] == ["note"]
+    values = [one["value"] for one in server.get(f"{path}/metrics", name="loss")["series"]["loss"]]
+    assert values == [0.5, 0.25]
+    seen = {"status": "running", "tmux_pane": "%1", "wandb_dir": "/w"}
+    assert server.post(f"{path}/status", seen)["status"] == "running"
+    server.post(f"{path}/stop")
+    assert server.ended(run["id"])["status"] == "stopped"
+    failed = server.ended(server.run("exit 3")["id"])
+    report = {"status": "failed", "exit_code": "3"}
+    assert server.post(f"/runs/{failed['id']}/status", report)["exit_code"] == 3

@@ -3,10 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote
+from uuid import uuid4
 
 import pytest
 
-from tests.support.server import Server, wait_for
+from tests.support.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -24,7 +25,7 @@ def completed(server: Server, sweep_id: str) -> dict[str, Any]:
         sweep = dict(server.get(f"/sweeps/{sweep_id}"))
         return sweep if sweep["status"] == "completed" else None
 
-    return wait_for(look, f"sweep {sweep_id} completes")
+    return server.wait_for(look, f"sweep {sweep_id} completes")
 
 
 def runs_of(server: Server, sweep: dict[str, Any]) -> list[dict[str, Any]]:
@@ -210,3 +211,24 @@ def test_runs_that_a_crash_kept_from_being_made_are_made_up_for(server: Server) 
     assert (again["id"], again["run_ids"][0]) == (first["id"], first["run_ids"][0])
     assert [run["parameters"]["a"] for run in runs_of(server, again)] == [1, 2, 3]
     assert server.get(f"/sweeps/{first['id']}")["progress"]["ready"] == 3
+
+
+def test_a_stop_ends_the_creation_of_the_grid_too(server: Server) -> None:
+    grid = {"name": "large", "base_command": "true", "parameters": {"a": list(range(400))}}
+    body = grid | {"max_runs": 400, "gpus": 0, "goal": str(uuid4())}
+    key = str(uuid4())
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(server.http.post, "/sweeps", json=body, headers={"Idempotency-Key": key})
+
+        def begun() -> dict[str, Any] | None:
+            known = [one for one in server.get("/sweeps") if one["goal"] == body["goal"]]
+            return dict(known[0]) if known and known[0]["progress"]["total"] else None
+
+        sweep = server.wait_for(begun, "the first runs of the grid")
+        stopped = server.http.put(f"/sweeps/{sweep['id']}", json={"status": "canceled"})
+        assert stopped.is_success, stopped.text
+        assert made.result().is_success
+    found = server.get(f"/sweeps/{sweep['id']}")
+    assert found["status"] == "canceled"
+    assert found["progress"]["total"] < 400, "all were made before the stop: nothing was tried"
+    assert found["progress"]["total"] == found["progress"]["canceled"]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from blocks.agents.baseline.config import read_project
-from flows.metrics import run_metrics
-from flows.project import load_project
+from tests.support.pace import patient
+from wildloop.blocks.agents.baseline.config import read_project
+from wildloop.flows.metrics import run_metrics
+from wildloop.flows.project import load_project
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 
@@ -27,7 +28,7 @@ def train(
         env=env | ({"WILDLOOP_RUN_DIR": str(run_dir)} if run_dir else {}),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patient(120),
     )
 
 

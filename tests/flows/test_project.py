@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.errors import InvalidRequest
-from flows.project import MetricConfig, load_project
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.project import MetricConfig, load_project
 
 FULL = """
 [project]

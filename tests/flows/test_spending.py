@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from flows.models.run import Run, RunStatus
-from flows.models.session_options import Budget, SessionSpec
-from flows.models.session_record import IterationRecord, SessionRecord
-from flows.models.spending import CallSoFar, Spending
-from flows.spending import (
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.flows.models.session_options import Budget, SessionSpec
+from wildloop.flows.models.session_record import IterationRecord, SessionRecord
+from wildloop.flows.models.spending import CallSoFar, Spending
+from wildloop.flows.spending import (
     elapsed_seconds,
     gpu_seconds_left,
     hours_end_at,
@@ -48,13 +48,20 @@ def step(index: int, **fields: Any) -> IterationRecord:
 def test_spending_is_the_sum_of_calls_and_runs() -> None:
     calls = [step(0, cost_usd=0.5), step(1), step(2, cost_usd=0.25, cost_is_estimate=True)]
     runs = [
-        run(started_at=START, finished_at=START + 3600, gpus_requested=4),
+        run(started_at=START, finished_at=START + 3600, gpus_requested=4, gpus=list("0123")),
         run(RunStatus.RUNNING, started_at=START + 3600, gpus_requested=2),
         run(RunStatus.QUEUED),
-        run(started_at=START, finished_at=START + 7200, gpus_requested=0),
+        run(started_at=START, finished_at=START + 7200, gpus_requested=0, cpu_seconds=900),
     ]
     used = spending(record(iterations=calls), runs, START + 7200)
-    assert used == Spending(hours=2.0, cost_usd=0.75, cost_is_estimate=True, gpu_hours=6.0, runs=4)
+    assert used == Spending(
+        hours=2.0,
+        cost_usd=0.75,
+        cost_is_estimate=True,
+        gpu_hours=6.0,
+        core_hours=1.25,
+        runs=4,
+    )
 
 
 def test_what_the_call_under_way_has_cost_so_far_counts() -> None:
@@ -138,6 +145,18 @@ def test_iterations_end_only_after_their_last_turn() -> None:
     assert limit_of(position, [], max_iterations=2) == "max_iterations"
     position.awaiting_turn = True
     assert limit_of(position, [], max_iterations=2) is None
+
+
+def test_calls_that_create_ever_new_runs_end_their_iteration() -> None:
+    waits = [step(2, turn=number, run_ids=["a"]) for number in range(1, 9)]
+    position = record(iterations=[step(0, kind="planning"), *waits[:7], step(2)])
+    position.awaiting_turn = True
+    # Calls that only wait cost nothing.
+    assert limit_of(position, [], max_iterations=2) is None
+    assert limit_of(position, [], max_iterations=2, max_calls_per_iteration=7) == "max_iterations"
+    position.iterations = waits
+    assert limit_of(position, [], max_iterations=2) == "max_iterations"
+    assert limit_of(position, [], max_iterations=3) is None
 
 
 @pytest.mark.parametrize(

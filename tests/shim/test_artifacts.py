@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.errors import NotFound
-from shim.artifacts import list_artifacts, open_artifact
+from wildloop.flows.errors import NotFound
+from wildloop.shim.artifacts import list_artifacts, open_artifact
 
 SECRET = "outside the run"
 

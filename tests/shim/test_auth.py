@@ -6,13 +6,14 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from shim.auth import TokenCheck, bearer, is_open
+from wildloop.shim.auth import TokenCheck, bearer, is_open
 
 
 @pytest.mark.parametrize(
     ("method", "path", "open_to_all"),
     [
         ("GET", "/health", True),
+        ("GET", "/ready", True),
         ("GET", "/docs", True),
         ("GET", "/openapi.json", True),
         ("GET", "/wild/v2/system-health", True),

@@ -4,10 +4,10 @@ import asyncio
 import os
 import pwd
 import signal
+import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,27 +15,23 @@ import asyncpg  # type: ignore[import-untyped]
 import psutil
 import pytest
 
-from shim import database
-from shim.cli import up
-from shim.database import (
+from tests.support.pace import patient
+from tests.support.waiting import wait_for
+from wildloop.shim import children, database
+from wildloop.shim.database import (
     DatabaseKind,
     DatabaseUnavailable,
     EmbeddedPostgres,
     RunAs,
+    check_sqlite,
     choose_database,
     find_postgres,
     find_run_as,
     postgres_environment,
     socket_folder,
 )
-from shim.supervisor import Child, Supervisor
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
+from wildloop.shim.plan import Plan
+from wildloop.shim.supervisor import Child, Supervisor
 
 
 @contextmanager
@@ -44,12 +40,12 @@ def running(postgres: EmbeddedPostgres) -> Iterator["subprocess.Popen[bytes]"]:
         postgres.command(), env=postgres_environment(), stderr=subprocess.DEVNULL
     )
     try:
-        wait_for(lambda: postgres.is_ready() or process.poll() is not None)
+        wait_for(lambda: postgres.is_ready() or process.poll() is not None, "PostgreSQL answers")
         assert process.poll() is None, "PostgreSQL ended at start"
         yield process
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(patient(20))
 
 
 def query(postgres: EmbeddedPostgres, sql: str, password: str | None = None) -> object:
@@ -76,7 +72,7 @@ def test_data_outlives_kill_9_and_a_second_start(tmp_path: Path) -> None:
     with running(postgres) as process:
         query(postgres, "create table kept as select 7 as value")
         process.kill()
-        process.wait(20)
+        process.wait(patient(20))
     again = find_postgres(home)
     again.create()
     again.stop_leftover()
@@ -104,7 +100,7 @@ def test_server_left_behind_is_stopped(tmp_path: Path) -> None:
     postgres.create()
     with running(postgres) as process:
         postgres.stop_leftover()
-        assert process.wait(20) == 0
+        assert process.wait(patient(20)) == 0
 
 
 def test_pid_note_that_now_names_a_stranger_is_no_obstacle(tmp_path: Path) -> None:
@@ -113,7 +109,7 @@ def test_pid_note_that_now_names_a_stranger_is_no_obstacle(tmp_path: Path) -> No
     with running(postgres) as process:
         note = (postgres.data / "postmaster.pid").read_text()
         process.kill()
-        process.wait(20)
+        process.wait(patient(20))
     stranger = subprocess.Popen(["sleep", "60"])
     try:
         path = postgres.data / "postmaster.pid"
@@ -215,11 +211,10 @@ def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_wheel")
-def test_new_home_falls_back_to_sqlite_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert up.find_or_none(tmp_path) is None
-    assert capsys.readouterr().out.startswith("using SQLite")
+def test_new_home_falls_back_to_sqlite_and_says_so(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert children.find_or_none(tmp_path, said.append) is None
+    assert said[0].startswith("using SQLite")
 
 
 @pytest.mark.usefixtures("no_wheel")
@@ -228,24 +223,46 @@ def test_home_with_history_in_postgres_never_falls_back(tmp_path: Path) -> None:
     version.parent.mkdir(parents=True)
     version.touch()
     with pytest.raises(DatabaseUnavailable, match="--database sqlite"):
-        up.find_or_none(tmp_path)
+        children.find_or_none(tmp_path, print)
 
 
 def test_failed_initdb_leaves_a_server_on_sqlite(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def server(plan: up.Plan, database_url: str | None, ready_file: Path | None) -> Child:
+    said: list[str] = []
+
+    def server(plan: Plan, database_url: str | None, ready_file: Path | None) -> Child:
         name = "on sqlite" if database_url is None else "on postgres"
         return Child(name, ["sleep", "60"], {}, tmp_path / "log", lambda: True)
 
-    monkeypatch.setattr(up, "prefect_server", server)
+    monkeypatch.setattr(children, "prefect_server", server)
     monkeypatch.setattr(EmbeddedPostgres, "_program", lambda self, name: ["false"])
     supervisor = Supervisor(tmp_path / "children.json", print)
-    plan = up.Plan(tmp_path, "127.0.0.1", 1, tmp_path, "")
+    plan = Plan(tmp_path, "127.0.0.1", 1, tmp_path, "")
     try:
-        up.start_prefect(supervisor, plan, DatabaseKind.POSTGRES, lambda: False)
+        children.start_prefect(supervisor, plan, DatabaseKind.POSTGRES, lambda: False, said.append)
         assert [child.name for child in supervisor.children] == ["on sqlite"]
-        assert "initdb failed" in capsys.readouterr().out
+        assert "initdb failed" in said[0]
         assert not (tmp_path / "postgres" / "data").exists()
     finally:
         supervisor.stop()
+
+
+def test_a_broken_sqlite_file_is_named_before_a_server_ends_over_it(tmp_path: Path) -> None:
+    path = tmp_path / "prefect" / "prefect.db"
+    path.parent.mkdir()
+    path.write_bytes(b"not a database, but long enough to have a header " * 20)
+    plan = Plan(tmp_path, "127.0.0.1", 1, tmp_path, "")
+    supervisor = Supervisor(tmp_path / "children.json", print)
+    with pytest.raises(DatabaseUnavailable, match="file is not a database") as refused:
+        children.start_prefect(supervisor, plan, DatabaseKind.SQLITE, lambda: False, print)
+    assert str(path) in str(refused.value) and "move it away" in str(refused.value)
+    assert supervisor.children == []
+
+
+def test_a_sqlite_file_that_another_writes_to_is_none_the_worse(tmp_path: Path) -> None:
+    (tmp_path / "prefect").mkdir()
+    with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as writer:
+        writer.execute("CREATE TABLE kept (value)")
+        writer.execute("BEGIN EXCLUSIVE")
+        check_sqlite(tmp_path)

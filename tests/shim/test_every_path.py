@@ -14,17 +14,19 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from flows.settings import Settings
-from shim.app import ROUTERS, create_app
 from tests.support.project import make_project
-from tests.support.server import Server, wait_for
+from tests.support.server import Server
+from wildloop.flows.settings import Settings
+from wildloop.shim.app import ROUTERS, create_app
 
 OPEN = {
     "GET /health",
+    "GET /ready",
     "GET /wild/v2/system-health",
     "GET /prompt-skills",
     "GET /prompt-skills/search",
     "GET /prompt-skills/{skill_id}",
+    "GET /prompt-skills/{skill_id}/text",
     "GET /prompt-skills/{skill_id}/files",
     "GET /prompt-skills/{skill_id}/files/{path}",
 }
@@ -57,6 +59,7 @@ RUN = {"name": "row", "command": "true", "gpus": 0}
 SKILL = {"id": "row_skill", "description": "A row.", "template": "Goal: {{ goal }}"}
 ROWS = [
     Row("GET /health"),
+    Row("GET /ready"),
     Row("GET /metrics"),
     Row("GET /openapi.json"),
     Row("GET /docs"),
@@ -84,22 +87,24 @@ ROWS = [
     Row("POST /runs/{run_id}/archive"),
     Row("POST /runs/{run_id}/unarchive"),
     Row("POST /runs/{run_id}/status", {"status": "finished"}, 200, {"status": "x"}),
+    Row("POST /runs/{run_id}/withdraw", {"reason": "row"}, 200, {"reason": " "}, also=(409,)),
     Row("GET /runs/{run_id}/logs", query="?offset=0&limit=10"),
     Row("GET /runs/{run_id}/logs/stream"),
     Row("GET /runs/{run_id}/metrics"),
-    Row("POST /runs/{run_id}/metrics", {"step": 1, "loss": 0.5}, 200, {"step": "x"}),
+    Row("POST /runs/{ready_run_id}/metrics", {"step": 1, "loss": 0.5}, 200, {"step": "x"}),
     Row("GET /runs/{run_id}/artifacts"),
     Row("GET /runs/{run_id}/artifacts/{file}"),
     Row("GET /runs/{run_id}/alerts"),
-    Row("POST /runs/{run_id}/alerts", {"message": "row"}, 201, {"message": ""}),
+    Row("POST /runs/{run_id}/alerts", {"message": "row"}, 200, {"message": ""}),
     Row("GET /alerts"),
     Row("GET /alerts/{alert_id}"),
+    Row("GET /alerts/{alert_id}/wait", query="?timeout=0"),
     Row("POST /alerts/{alert_id}/respond", {"choice": "continue"}, 200, NOT_AN_OBJECT),
     Row("POST /cluster/detect", {}, 200, {"preferred_type": "x"}),
     Row("GET /cluster"),
     Row("POST /cluster", {"type": "cpu_only"}, 200, {"type": "x"}),
     Row("GET /wild/v2/system-health"),
-    Row("POST /wild/v2/start", {"goal": "g", "agent": "no-such/agent"}, 201, {"goal": " "}),
+    Row("POST /wild/v2/start", {"goal": "g", "agent": "command:false"}, 201, {"goal": " "}),
     Row("GET /wild/v2/sessions", query="?limit=5"),
     Row("GET /wild/v2/status", query="?session_id={session_id}"),
     Row("GET /wild/v2/plan/{session_id}"),
@@ -109,6 +114,14 @@ ROWS = [
     Row("GET /wild/v2/report/{session_id}/runs.csv"),
     Row("GET /wild/v2/activity/{session_id}", query="?offset=-2000"),
     Row("GET /wild/v2/results/{session_id}"),
+    Row("GET /wild/v2/evidence/{session_id}"),
+    Row("GET /wild/v2/contract/{session_id}"),
+    Row("GET /wild/v2/diff/{session_id}", query="?since=start"),
+    Row(
+        "PUT /wild/v2/contract/{session_id}", {"target": 0.9}, 200, {"direction": "x"}, also=(409,)
+    ),
+    Row("POST /wild/v2/verify", {"id": "{session_id}"}, 409, {"id": " "}),
+    Row("GET /wild/v2/verify/{session_id}/{configuration}", None, 404),
     Row("GET /wild/v2/iterations/{session_id}/{index}", None, 404),
     Row("GET /wild/v2/events/{session_id}"),
     Row("GET /wild/v2/evo-sweep/{session_id}", None, 404),
@@ -128,6 +141,7 @@ ROWS = [
     Row("POST /wild/v2/pause", {"session_id": "{session_id}"}, 200, NOT_AN_OBJECT),
     Row("POST /wild/v2/resume", {"session_id": "{session_id}"}, 200, NOT_AN_OBJECT),
     Row("POST /wild/v2/stop", {"session_id": "{session_id}"}, 200, {"runs": "some"}),
+    Row("GET /wild/v2/prompt/{session_id}"),
     Row("GET /prompt-skills"),
     Row("GET /prompt-skills/search", query="?q=plan"),
     Row("POST /prompt-skills", SKILL, 201, {"id": "../x"}),
@@ -137,6 +151,7 @@ ROWS = [
     Row("PUT /prompt-skills/{skill_id}", {"description": "Another."}, 200, NOT_AN_OBJECT),
     Row("POST /prompt-skills/{skill_id}/render", {"variables": {"goal": "g"}}, 200, [1]),
     Row("PUT /prompt-skills/{skill_id}/files/{path}", {"content": "a"}, 200, NOT_AN_OBJECT),
+    Row("GET /prompt-skills/{skill_id}/text"),
     Row("GET /prompt-skills/{skill_id}/files"),
     Row("GET /prompt-skills/{skill_id}/files/{path}"),
     Row("DELETE /prompt-skills/{skill_id}"),
@@ -163,8 +178,9 @@ class Things:
             "path": "notes.md",
             "file": "run.log",
             "index": "0",
+            "configuration": "none",
         }
-        wait_for(
+        server.wait_for(
             lambda: server.session(self.ids["session_id"])["phase"] == "planning",
             "the session plans",
         )
@@ -237,6 +253,37 @@ def test_bad_body_is_422_that_names_the_place(things: Things, row: Row) -> None:
     answer = things.server.http.request(row.method, things.fill(row.path), json=row.bad)
     assert answer.status_code == 422, answer.text
     assert all(fault["loc"] and fault["msg"] for fault in answer.json()["detail"])
+
+
+PAGES = ("/docs", "/openapi.json")
+FREE_KEYS = ("POST /runs/{ready_run_id}/metrics",)
+
+
+@pytest.mark.parametrize("row", names([row for row in ROWS if row.path not in PAGES]))
+def test_no_parameter_is_passed_over_in_silence(things: Things, row: Row) -> None:
+    url = re.sub(r"\{\w+\}", "x", row.path) + "?parallell=1"
+    answer = things.server.http.request(row.method, url, json=row.body)
+    assert answer.status_code == 422, answer.text
+    assert "'parallell'" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "row", names([row for row in ROWS if isinstance(row.body, dict) and row.name not in FREE_KEYS])
+)
+def test_no_key_is_passed_over_in_silence(server: Server, row: Row) -> None:
+    url = re.sub(r"\{\w+\}", "00000000-0000-4000-8000-000000000000", row.path)
+    answer = server.http.request(row.method, url, json=row.body | {"no_such_key": 1})
+    assert answer.status_code == 422, answer.text
+    assert "'no_such_key'" in answer.text
+
+
+def test_the_nearest_name_is_told(server: Server) -> None:
+    asked = server.http.get("/runs", params={"chat_sesion_id": "x"})
+    assert "did you mean 'chat_session_id'?" in asked.json()["detail"]
+    made = server.http.post("/runs", json=RUN | {"timeout_second": 3})
+    assert "did you mean 'timeout_seconds'?" in made.text
+    twice = server.http.get("/runs?limit=1&limit=2")
+    assert twice.status_code == 422 and "given twice" in twice.json()["detail"]
 
 
 @pytest.mark.parametrize("row", names([row for row in ROWS if row.body is not None]))

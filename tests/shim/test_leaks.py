@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from shim.leaks import TokenLeaks
+from wildloop.shim.leaks import TokenLeaks
 
 TOKEN = "tok-Abc_123-tok-xyz"
 MASKED = "*" * len(TOKEN)

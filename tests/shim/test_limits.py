@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from flows.errors import InvalidRequest, TooManyRequests
-from flows.redaction import Redactor
-from shim import errors
-from shim.limits import (
+from wildloop.flows.errors import InvalidRequest, TooManyRequests
+from wildloop.flows.text.redaction import Redactor
+from wildloop.shim import errors
+from wildloop.shim.limits import (
     BodyLimit,
     CreationGate,
     CreationRate,
@@ -22,7 +22,7 @@ from shim.limits import (
     QueueLimit,
     limit_creations,
 )
-from shim.openapi import Api
+from wildloop.shim.openapi import Api
 
 LIMIT = 2000
 
@@ -247,7 +247,7 @@ def test_limit_that_is_no_number_is_named(name: str, value: str) -> None:
 def test_server_refuses_to_start_with_a_wrong_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shim.main import main
+    from wildloop.shim.main import main
 
     monkeypatch.setenv("WILDLOOP_HOME", str(tmp_path))
     monkeypatch.setenv("WILDLOOP_RUNS_PER_MINUTE", "many")

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from flows.models.run import Run, RunStatus
-from shim.logs import STREAM_BYTES, LogFollower
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.shim.logs import STREAM_BYTES, LogFollower
 
 
 def run_at(folder: Path, status: RunStatus) -> Run:
@@ -56,7 +56,8 @@ async def test_ended_run_gives_its_log_and_the_end(tmp_path: Path) -> None:
     assert texts[0].startswith("retry: ")
     (name, id, data), (last, end_id, end) = map(parsed, texts[1:])
     assert (name, id, data["content"]) == ("log", 15, "one\ntwo\n\nünd\r\n")
-    assert (last, end_id, end) == ("end", 15, {"status": "finished", "exit_code": 0, "error": None})
+    told = {"type": "end", "status": "finished", "exit_code": 0, "error": None}
+    assert (last, end_id, end) == ("end", 15, told)
 
 
 async def test_every_event_id_is_where_to_go_on(tmp_path: Path) -> None:

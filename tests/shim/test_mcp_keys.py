@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shim.mcp.keys import REMEMBERED, CallKeys
+from wildloop.shim.mcp.keys import REMEMBERED, CallKeys
 
 
 class NoAnswer(Exception):

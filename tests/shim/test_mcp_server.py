@@ -14,9 +14,10 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
-from shim.mcp.server import TOOLS
-from shim.net import free_ports
+from tests.support.pace import patient
 from tests.support.server import Server
+from wildloop.shim.mcp.server import TOOLS
+from wildloop.shim.net import free_ports
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 Connect = Callable[..., AbstractAsyncContextManager["Tools"]]
@@ -55,7 +56,7 @@ class Tools:
 async def tools_of(url: str, token: str, workdir: Path, **env: str) -> AsyncIterator[Tools]:
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-P", "-m", "shim.cli.main", "mcp"],
+        args=["-P", "-m", "wildloop.shim.cli.main", "mcp"],
         env={"WILDLOOP_SERVER_URL": url, "WILDLOOP_AUTH_TOKEN": token, **env},
         cwd=workdir,
     )
@@ -359,12 +360,12 @@ async def test_creation_that_is_tried_again_bears_the_same_key(tmp_path: Path) -
 
 def test_server_ends_with_its_client_and_prints_nothing_of_its_own(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "shim.cli.main", "mcp"],
+        [sys.executable, "-P", "-m", "wildloop.shim.cli.main", "mcp"],
         input="",
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -373,8 +374,10 @@ def test_server_ends_with_its_client_and_prints_nothing_of_its_own(tmp_path: Pat
 def test_project_does_not_shadow_the_server_s_modules(tmp_path: Path) -> None:
     for name in ("mcp", "shim", "httpx"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')")
-    command = [sys.executable, "-P", "-m", "shim.cli.main", "mcp"]
-    done = subprocess.run(command, input="", text=True, cwd=tmp_path, timeout=60, check=False)
+    command = [sys.executable, "-P", "-m", "wildloop.shim.cli.main", "mcp"]
+    done = subprocess.run(
+        command, input="", text=True, cwd=tmp_path, timeout=patient(60), check=False
+    )
     assert done.returncode == 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.mcp.text import ANSWER_CHARACTERS, MOST_ITEMS, cut_middle, shortened, to_json
+from wildloop.shim.mcp.text import ANSWER_CHARACTERS, MOST_ITEMS, cut_middle, shortened, to_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.pace import patient
 from tests.support.script import DONE, STOP, Script, planned
 from tests.support.server import Server
 
@@ -55,7 +56,7 @@ def test_kept_memory_is_read_and_listed(server: Server, bank: str) -> None:
 
 
 def test_defaults_are_a_lesson_of_the_user_about_the_servers_project(server: Server) -> None:
-    made = server.post("/memories", {"text": "The default project has a metric named score."})
+    made = server.post("/memories", {"content": "The default project has a metric named score."})
     try:
         assert (made["tag"], made["source"]) == ("lesson", "user")
         assert made["project"] == str(server.workdir)
@@ -157,6 +158,7 @@ def test_session_reads_the_bank_and_adds_to_it(
     off = keep(server, str(project), "Outdated advice.")
     server.http.patch(f"/memories/{off['id']}", json={"is_active": False})
     script = Script(tmp_path / "script")
+    (project / "a.md").touch()
     script.reply(1, planned("x") + "<promise>DONE</promise>")
     lessons = "<memories>\n- [gotcha] use BF16\n- [lesson] Width helps.\n</memories>"
     script.default(DONE + STOP + lessons)
@@ -264,7 +266,7 @@ def memories(server: Server, *arguments: str) -> "subprocess.CompletedProcess[st
         env=server.env | {"COLUMNS": "250"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
 
 

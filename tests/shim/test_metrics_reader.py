@@ -4,8 +4,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from flows.models.run import Run, RunStatus
-from shim.metrics import MetricsReader
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.shim.metrics import MetricsReader
 
 
 def run_in(folder: Path) -> Run:

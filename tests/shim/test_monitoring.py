@@ -5,9 +5,9 @@ from typing import Any
 from prometheus_client import generate_latest
 from starlette.types import Message, Receive, Scope, Send
 
-from flows.capacity import Capacity
-from flows.models.run import RunCounts
-from shim.monitoring import RequestMetrics, RequestMonitor, engine_registry
+from wildloop.flows.models.capacity import Capacity
+from wildloop.flows.models.run import RunCounts
+from wildloop.shim.monitoring import RequestMetrics, RequestMonitor, engine_registry
 
 
 class Route:

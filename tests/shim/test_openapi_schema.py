@@ -6,11 +6,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from flows.settings import Settings
-from shim.app import create_app
-from shim.auth import is_open
-from shim.limits import CREATING
-from shim.openapi import TAGS, operations
+from wildloop.flows.settings import Settings
+from wildloop.shim.app import create_app
+from wildloop.shim.auth import is_open
+from wildloop.shim.limits import CREATING
+from wildloop.shim.openapi import TAGS, operations
 
 
 def make_schema() -> dict[str, Any]:

@@ -4,38 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from shim import prefect_server
-from shim.net import free_ports
+from tests.support.pace import patient
+from tests.support.waiting import wait_for
+from wildloop.flows.prefect_inside import block_types
+from wildloop.shim import prefect_server
+from wildloop.shim.net import free_ports
 
 AUTH = ("wildloop", "s3cret")
-PROBE = """
-import asyncio
-from prefect.server.database import provide_database_interface
-from prefect.server.database.configurations import SQLITE_BEGIN_MODE
-from shim.prefect_server import begin_immediately
-
-begin_immediately()
-
-async def main():
-    async with provide_database_interface().session_context(begin_transaction=True):
-        print("mode", SQLITE_BEGIN_MODE.get())
-
-asyncio.run(main())
-"""
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.1)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -51,7 +32,7 @@ def environment(home: Path) -> dict[str, str]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     home, (port,) = tmp_path_factory.mktemp("server"), free_ports(1)
     go = home / "database-ready"
-    command = [sys.executable, "-P", "-m", "shim.prefect_server", "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "wildloop.shim.prefect_server", "--port", str(port)]
     command += ["--database-ready", str(go)]
     process = subprocess.Popen(command, env=environment(home))
     go.touch()
@@ -65,11 +46,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
                 return False
 
         try:
-            wait_for(answers)
+            wait_for(answers, "the server answers")
             yield client
         finally:
             process.terminate()
-            assert process.wait(20) == -signal.SIGTERM
+            assert process.wait(patient(20)) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("path", ["/", "/api/health", "/api/flows/filter"])
+def test_web_pages_of_others_are_refused(server: httpx.Client, path: str) -> None:
+    for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        answer = server.get(path, headers=headers, auth=AUTH)
+        assert answer.status_code == 403
+        assert "access-control-allow-origin" not in answer.headers
+    own = server.get("/api/health", headers={"Origin": str(server.base_url).rstrip("/")})
+    assert own.status_code == 200
 
 
 def test_api_is_closed_without_the_token(server: httpx.Client) -> None:
@@ -88,18 +79,10 @@ def test_block_types_are_there_soon_after_the_start(server: httpx.Client) -> Non
         answer = server.post("/api/block_types/filter", json={}, auth=AUTH).raise_for_status()
         return {block["slug"] for block in answer.json()}
 
-    wait_for(lambda: {"secret", "local-file-system", "slack-webhook"} <= slugs())
-
-
-def test_sqlite_transactions_begin_immediately(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", PROBE],
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=120,
+    wait_for(
+        lambda: {"secret", "local-file-system", "slack-webhook"} <= slugs(),
+        "the block types are there",
     )
-    assert "mode IMMEDIATE" in done.stdout, done.stderr
 
 
 async def test_failed_registration_of_blocks_is_logged(
@@ -109,7 +92,7 @@ async def test_failed_registration_of_blocks_is_logged(
         raise RuntimeError("no table")
 
     monkeypatch.setattr(prefect_server, "REGISTER_BLOCKS_AFTER_S", 0.0)
-    monkeypatch.setattr(prefect_server, "register_blocks", fails)
+    monkeypatch.setattr(block_types, "register", fails)
     caplog.handler.setLevel("ERROR")
     with pytest.raises(RuntimeError):
         await prefect_server.register_blocks_later()

@@ -1,18 +1,24 @@
-"""The page about the API says what is so."""
+"""The generated parts of the docs say what is so."""
 
 import re
+from pathlib import Path
 
-from shim.reference import PAGE, PARTS, filled
+import pytest
 
-TEXT = PAGE.read_text(encoding="utf-8")
+from wildloop.shim.reference import DOCS, PAGES, PARTS, filled
 
-
-def test_generated_parts_are_as_the_code_is() -> None:
-    assert filled(TEXT) == TEXT, "run: python -m shim.reference"
+TEXT = (DOCS / "api.md").read_text(encoding="utf-8")
 
 
-def test_each_part_stands_on_the_page_once() -> None:
-    assert sorted(re.findall(r"<!-- generated: (\w+) -->", TEXT)) == sorted(PARTS)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_generated_parts_are_as_the_code_is(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert filled(text) == text, "run: python -m wildloop.shim.reference"
+
+
+def test_each_part_stands_once() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert sorted(re.findall(r"<!-- generated: (\w+) -->", text)) == sorted(PARTS)
 
 
 def test_operations_tell_what_they_need() -> None:

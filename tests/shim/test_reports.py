@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.errors import Conflict, WildloopError
-from flows.models.run import Run, RunStatus
-from shim.models import StatusReport
-from shim.reports import MOST_BYTES, check_report, keep_report
+from wildloop.flows.errors import Conflict, WildloopError
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.shim.models import StatusReport
+from wildloop.shim.reports import MOST_BYTES, check_report, keep_report
 
 
 def run_of(status: RunStatus, folder: Path = Path("/nowhere"), code: int | None = None) -> Run:

@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, Phase
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.transport import Response
 
-from flows.settings import Settings
-from shim.app import create_app
+from tests.support.pace import patient
 from tests.support.project import make_project
 from tests.support.server import Server, start_server
+from wildloop.flows.settings import Settings
+from wildloop.shim.app import create_app
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "3"))
 # Random ones name nothing that is there.
@@ -54,7 +55,9 @@ def ids(fuzzed: Server) -> dict[str, str]:
         "sweep_id": fuzzed.post("/sweeps/wild", {"name": "there", "goal": "g"})["id"],
         "alert_id": fuzzed.post(f"/runs/{run}/alerts", {"message": "there"})["id"],
         "memory_id": fuzzed.post("/memories", {"content": "there"})["id"],
-        "session_id": fuzzed.post("/wild/v2/start", {"goal": "g"})["session_id"],
+        "session_id": fuzzed.post("/wild/v2/start", {"goal": "g", "agent": "command:true"})[
+            "session_id"
+        ],
         "skill_id": fuzzed.post("/prompt-skills", skill)["id"],
     }
 
@@ -88,7 +91,7 @@ def test_no_request_breaks_the_api(
     if case.meta.generation.mode.is_positive:
         aim(case, ids)
     headers = {"X-Auth-Token": fuzzed.token}
-    response = case.call(base_url=fuzzed.url, headers=headers, timeout=120)
+    response = case.call(base_url=fuzzed.url, headers=headers, timeout=patient(120))
     beyond = ["positive_data_acceptance"] if is_beyond_schema(response) else []
     case.validate_response(
         response,

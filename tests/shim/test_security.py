@@ -9,13 +9,13 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from flows.errors import InvalidRequest
-from flows.settings import Settings
-from shim.app import create_app
-from shim.limits import Limits
-from shim.security import AccessRules
 from tests.support.project import make_project
 from tests.support.server import Server, command_environment, start_server
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.settings import Settings
+from wildloop.shim.app import create_app
+from wildloop.shim.limits import Limits
+from wildloop.shim.security import AccessRules
 
 REBOUND = "evil.example"
 
@@ -137,7 +137,7 @@ async def test_web_form_without_a_token_is_not_taken_for_json() -> None:
 
 def test_public_address_without_a_token_is_refused(tmp_path: Path) -> None:
     env = command_environment(tmp_path) | {"WILDLOOP_AUTH_TOKEN": ""}
-    command = [sys.executable, "-P", "-m", "shim.main", "--host", "0.0.0.0", "--port", "1"]
+    command = [sys.executable, "-P", "-m", "wildloop.shim.main", "--host", "0.0.0.0", "--port", "1"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "WILDLOOP_AUTH_TOKEN" in done.stderr

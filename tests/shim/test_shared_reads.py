@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shim.shared_reads import SharedReads
+from wildloop.shim.shared_reads import SharedReads
 
 
 class Source:

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from flows.models.skill import MAX_FILE_BYTES, MAX_FILES
-from flows.prompts import PromptContext
-from flows.settings import Settings
-from flows.skills import SkillLibrary, shipped_skills_path
-from shim.app import create_app
 from tests.support.server import Server
+from wildloop.flows.models.skill import MAX_FILE_BYTES, MAX_FILES
+from wildloop.flows.prompt.sections import PromptContext
+from wildloop.flows.settings import Settings
+from wildloop.flows.skills import SkillLibrary, shipped_skills_path
+from wildloop.shim.app import create_app
 
 TOKEN = "secret-of-this-test"
 SHIPPED = [skill.id for skill in SkillLibrary(shipped_skills_path()).all()]

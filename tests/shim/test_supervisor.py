@@ -6,23 +6,24 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 
-from shim.net import free_ports
-from shim.supervisor import (
-    AlreadyRuns,
+from tests.support.pace import patient
+from tests.support.waiting import wait_for
+from wildloop.blocks.interpreter import own_command
+from wildloop.shim.lock import AlreadyRuns, only_one
+from wildloop.shim.net import free_ports
+from wildloop.shim.supervisor import (
     Child,
     ChildFailed,
     LeftoverChild,
     LeftoverChildren,
     Supervisor,
-    only_one,
     stop_leftovers,
 )
 
@@ -30,11 +31,14 @@ LASTS = "import time; time.sleep(300)"
 API = """
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from wildloop.blocks.proof import answer, own_key
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        challenge = self.path.rpartition("=")[2]
         self.send_response(200)
         self.end_headers()
+        self.wfile.write(answer(own_key(), self.server.server_port, challenge).encode())
 
     def log_message(self, *_):
         pass
@@ -51,19 +55,13 @@ UP = """
 import sys
 from functools import partial
 import typer
-from shim.cli import up
+from wildloop.shim.cli import up
+from wildloop.shim.cli.faults import guarded_command
 up.Plan = partial(
     up.Plan, worker=(sys.executable, "worker.py"), api=(sys.executable, "api.py")
 )
-typer.run(up.up)
+guarded_command(lambda: typer.run(up.up))
 """
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 def never() -> bool:
@@ -108,7 +106,7 @@ def test_children_stop_before_those_they_need(tmp_path: Path, supervisor: Superv
     for name in ("server", "worker", "database"):
         children[name] = child(tmp_path, f"NAME = {name!r}\n{code}", name)
         supervisor.start(children[name], before=children["server"] if name == "database" else None)
-    wait_for(lambda: all((tmp_path / name).exists() for name in children))
+    wait_for(lambda: all((tmp_path / name).exists() for name in children), "all run")
     supervisor.stop()
     assert note.read_text().split() == ["worker", "server", "database"]
     assert not (tmp_path / "children.json").exists()
@@ -122,7 +120,7 @@ def test_child_deaf_to_term_is_killed(tmp_path: Path, supervisor: Supervisor) ->
         f"pathlib.Path({str(marker)!r}).touch(); time.sleep(300)",
     )
     supervisor.start(deaf)
-    wait_for(marker.exists)
+    wait_for(marker.exists, "it runs")
     supervisor.stop()
     assert deaf.end() == "was killed by SIGKILL"
 
@@ -132,7 +130,7 @@ def test_child_that_died_is_started_again(
 ) -> None:
     mortal = child(tmp_path, LASTS)
     supervisor.start(mortal)
-    assert supervisor.wait_ready([mortal], 10, never)
+    assert supervisor.wait_ready([mortal], never)
     first = mortal.process
     assert first is not None
     first.kill()
@@ -142,8 +140,8 @@ def test_child_that_died_is_started_again(
         supervisor.keep()
         return mortal.running
 
-    wait_for(back)
-    assert said == ["child was killed by SIGKILL: starting it again"]
+    wait_for(back, "it is back")
+    assert said[1:] == ["child was killed by SIGKILL: starting it again"]
     known = LeftoverChildren.model_validate_json((tmp_path / "children.json").read_bytes())
     assert mortal.process is not None
     assert [kept.pid for kept in known.children] == [mortal.process.pid]
@@ -152,7 +150,7 @@ def test_child_that_died_is_started_again(
 def test_child_that_has_answered_is_never_given_up(
     tmp_path: Path, supervisor: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shim.supervisor.BACK_OFF_S", (0.0,))
+    monkeypatch.setattr("wildloop.shim.supervisor.BACK_OFF_S", (0.0,))
     starts = tmp_path / "starts"
     code = (
         "import pathlib, sys, time\n"
@@ -163,7 +161,7 @@ def test_child_that_has_answered_is_never_given_up(
     unlucky = child(tmp_path, code)
     unlucky.ready = starts.exists
     supervisor.start(unlucky)
-    assert supervisor.wait_ready([unlucky], 10, never)
+    assert supervisor.wait_ready([unlucky], never)
     assert unlucky.process is not None
     unlucky.process.kill()
 
@@ -171,7 +169,7 @@ def test_child_that_has_answered_is_never_given_up(
         supervisor.keep()
         return unlucky.running and len(starts.read_text()) == 10
 
-    wait_for(back)
+    wait_for(back, "it is back")
     assert said.count("child ended with exit code 1: starting it again") == 8
     assert [line for line in said if "no server yet" in line]
 
@@ -185,17 +183,28 @@ def test_child_that_cannot_start_is_given_up_with_its_own_words(
     broken.ready = never
     supervisor.start(broken)
     with pytest.raises(ChildFailed, match="3 times at start") as caught:
-        supervisor.wait_ready([broken], 60, never)
+        supervisor.wait_ready([broken], never)
     assert "no such setting" in str(caught.value)
     assert "last week" not in str(caught.value)
 
 
-def test_child_that_never_answers_is_given_up(tmp_path: Path, supervisor: Supervisor) -> None:
+def test_child_that_lives_is_waited_for_and_told(
+    tmp_path: Path, supervisor: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wildloop.shim.supervisor.WORD_AFTER_S", 0.1)
+    slow = child(tmp_path, LASTS)
+    slow.ready = lambda: len(said) >= 2
+    supervisor.start(slow)
+    assert supervisor.wait_ready([slow], never)
+    assert all("child: no answer yet" in line and str(slow.log) in line for line in said[:2])
+    assert said[-1].startswith("child answers, after")
+
+
+def test_waiting_ends_with_the_wish_to_stop(tmp_path: Path, supervisor: Supervisor) -> None:
     mute = child(tmp_path, LASTS)
     mute.ready = never
     supervisor.start(mute)
-    with pytest.raises(ChildFailed, match=r"child did not answer within 0\.2 s"):
-        supervisor.wait_ready([mute], 0.2, never)
+    assert not supervisor.wait_ready([mute], lambda: True)
 
 
 def test_log_that_has_grown_is_put_aside_at_start(tmp_path: Path, supervisor: Supervisor) -> None:
@@ -290,7 +299,7 @@ def ups(tmp_path: Path) -> Iterator[Ups]:
     yield ups
     for process in ups.started:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=patient(30))
     prefect.shutdown()
     prefect.server_close()
 
@@ -319,7 +328,7 @@ def test_up_says_when_all_answer_and_stops_them_with_exit_code_0(ups: Ups) -> No
     assert "'--slots', '3'" in seen
     assert token in seen
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=patient(30))
     assert process.returncode == 0
     assert gone(children)
     assert not (ups.home / "run" / "up.json").exists()
@@ -335,7 +344,7 @@ def test_children_of_a_killed_up_end_and_the_next_up_works(ups: Ups) -> None:
     assert gone(children)
     assert f"Wildloop ready: http://127.0.0.1:{port}" in output
     again.terminate()
-    again.communicate(timeout=30)
+    again.communicate(timeout=patient(30))
     assert again.returncode == 0
 
 
@@ -344,13 +353,13 @@ def test_children_of_a_killed_up_end_without_another_up(ups: Ups) -> None:
     children = ups.children()
     process.kill()
     process.communicate()
-    wait_for(lambda: gone(children))
+    wait_for(lambda: gone(children), "all have ended")
 
 
 def test_second_up_on_the_same_home_names_the_first(ups: Ups) -> None:
     first, _ = ups.start_ready(free_ports(1)[0])
     second = ups.start("--port", str(free_ports(1)[0]))
-    _, error = second.communicate(timeout=30)
+    _, error = second.communicate(timeout=patient(30))
     assert second.returncode == 1
     assert f"(pid {first.pid})" in error
     assert first.poll() is None
@@ -362,7 +371,7 @@ def test_taken_port_is_named_with_its_option(ups: Ups, option: str) -> None:
     del ups.env["PREFECT_API_URL"]
     other = "--prefect-port" if option == "--port" else "--port"
     process = ups.start(option, str(taken.server_port), other, str(free))
-    output, error = process.communicate(timeout=30)
+    output, error = process.communicate(timeout=patient(30))
     taken.server_close()
     assert process.returncode == 1
     assert len(error.strip().splitlines()) == 1
@@ -384,8 +393,98 @@ def test_unusable_options_are_refused_in_one_line(
     ups: Ups, arguments: list[str], word: str
 ) -> None:
     process = ups.start(*arguments)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=patient(30))
     assert process.returncode == 1
     assert word in error
     assert len(error.strip().splitlines()) == 1
     assert not (ups.home / "token").exists()
+
+
+def test_up_goes_on_when_its_terminal_hangs_up(ups: Ups) -> None:
+    (port,) = free_ports(1)
+    process, _ = ups.start_ready(port)
+    process.send_signal(signal.SIGHUP)
+    victim = ups.children()[-1]
+    victim.kill()
+    log = ups.home / "logs" / "up.log"
+    wait_for(lambda: log.exists() and "starting it again" in log.read_text(), "it is kept")
+    assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "stopped; experiments" in log.read_text()
+
+
+def test_a_server_that_is_not_ours_is_not_taken_for_it(ups: Ups) -> None:
+    (ups.folder / "api.py").write_text(API.replace("own_key()", "'of another'"))
+    process = ups.start("--port", str(free_ports(1)[0]))
+    log = ups.folder / "said"
+    assert process.stdout is not None
+    wait_for((ups.home / "logs" / "shim.log").exists, "the API is started")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(3)
+    process.terminate()
+    output, _ = process.communicate(timeout=30)
+    assert "Wildloop ready" not in output
+    assert not log.exists()
+
+
+def down(ups: Ups, *arguments: str) -> str:
+    done = subprocess.run(
+        own_command("wildloop", "down", *arguments),
+        env=ups.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_down_stops_it_and_says_what_goes_on(ups: Ups) -> None:
+    (port,) = free_ports(1)
+    process, _ = ups.start_ready(port)
+    own = {**ups.env, "WILDLOOP_SERVER_URL": f"http://127.0.0.1:{port}"}
+    agent = subprocess.Popen(["sleep", "300"], env=own | {"WILDLOOP_SESSION_ID": "s" * 36})
+    run = subprocess.Popen(
+        ["sleep", "300"], env=own | {"WILDLOOP_SESSION_ID": "s" * 36, "WILDLOOP_RUN_ID": "r"}
+    )
+    other = own | {"WILDLOOP_SERVER_URL": "http://127.0.0.1:1", "WILDLOOP_SESSION_ID": "o" * 36}
+    stranger = subprocess.Popen(["sleep", "300"], env=other)
+    try:
+        said = down(ups)
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert f"stopped `wildloop up` (pid {process.pid})" in said
+        for text in (said, output):
+            assert f"the agent of session ssssssss works on (pid {agent.pid})" in text
+            assert "1 run of this host: left running" in text
+        assert agent.poll() is None
+        said = down(ups, "--agents")
+        assert "no `wildloop up` runs" in said
+        assert "ended the agent of session ssssssss" in said
+        assert agent.wait(10) == -signal.SIGTERM
+        assert run.poll() is None
+        assert stranger.poll() is None
+    finally:
+        for one in (agent, run, stranger):
+            one.kill()
+            one.wait()
+
+
+def test_detached_up_passes_on_its_words_until_it_is_ready(ups: Ups) -> None:
+    (port,) = free_ports(1)
+    # What it starts is the real command, which finds no Prefect at a dead address.
+    ups.env["PREFECT_API_URL"] = "ftp://127.0.0.1/api"
+    done = subprocess.run(
+        own_command("wildloop", "up", "-d", f"--port={port}"),
+        cwd=ups.folder,
+        env=ups.env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "PREFECT_API_URL 'ftp://127.0.0.1/api' does not answer" in done.stdout
+    assert done.stderr.count("\n") == 1
+    assert "`wildloop up` ended with exit code 1" in done.stderr

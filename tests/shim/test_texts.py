@@ -6,11 +6,11 @@ import httpx
 import pytest
 from fastapi import Depends
 
-from flows.redaction import Redactor
-from flows.texts import unstorable
-from shim import errors
-from shim.openapi import Api
-from shim.texts import check_texts
+from wildloop.flows.text.redaction import Redactor
+from wildloop.flows.text.storable import unstorable
+from wildloop.shim import errors
+from wildloop.shim.openapi import Api
+from wildloop.shim.texts import check_texts
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from blocks.agents.claude_code import ClaudeCode
 from tests.support.fake_cli import claude_result, claude_text, fake_cli
 from tests.support.server import Server
+from wildloop.blocks.agents.claude_code import ClaudeCode
 
 
 def fake_agent(server: Server, name: str, folder: Path, *calls: str, **fields: Any) -> str:

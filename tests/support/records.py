@@ -1,10 +1,14 @@
 """Runs and iteration records made by hand, for tests of pure functions."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from flows.models.change import Change, ChangeKind
-from flows.models.run import Run, RunStatus
-from flows.models.session_record import IterationRecord
+from wildloop.flows.evidence.account import Account, Contract
+from wildloop.flows.keep.standing import calls_of
+from wildloop.flows.models.change import Change, ChangeKind
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.flows.models.session_record import IterationRecord
+from wildloop.flows.project import MetricConfig
 
 
 def made_run(number: int, score: float | None = None, **fields: Any) -> Run:
@@ -22,6 +26,8 @@ def made_run(number: int, score: float | None = None, **fields: Any) -> Run:
         "error": None if score is not None else "exit code 1",
         "run_dir": "d",
         "metrics": {} if score is None else {"loss": 0.5, "score": score},
+        # The seed reaches the program by its environment, so that it is no mere label.
+        "variables": ["SEED"] if "seed" in {**fields, **fields.get("parameters", {})} else [],
     } | fields
     return Run.model_validate(values)
 
@@ -31,3 +37,13 @@ def made_record(index: int, kind: ChangeKind | str | None = None, **fields: Any)
     change = Change(kind=ChangeKind(kind), text=f"change {index}") if kind else None
     values = {"started_at": float(index), "files_changed": 1, "change": change} | fields
     return IterationRecord.model_validate({"index": index} | values)
+
+
+def made_account(
+    runs: Sequence[Run],
+    metric: MetricConfig | None = None,
+    records: Sequence[IterationRecord] = (),
+) -> Account:
+    """The account of some runs, by `score` unless another metric is given."""
+    contract = Contract(metric or MetricConfig(name="score"))
+    return Account(runs, contract, None, calls_of(records))

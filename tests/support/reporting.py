@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flows.models.run import Run, RunStatus
-from flows.models.session_record import IterationRecord
-from flows.project import MetricConfig
-from flows.protocol.plan import parse_plan
-from flows.report.facts import ReportFacts, SessionFacts
+from wildloop.flows.evidence.account import Account, Contract
+from wildloop.flows.evidence.target import target_of
+from wildloop.flows.keep.standing import calls_of
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.flows.models.session_record import IterationRecord
+from wildloop.flows.project import MetricConfig
+from wildloop.flows.protocol.plan import parse_plan
+from wildloop.flows.report.facts import ReportFacts, SessionFacts
 
 ACCURACY = MetricConfig(name="val_accuracy")
 PLAN = """
@@ -44,7 +47,10 @@ def make_run(number: int, value: float | None = None, **fields: Any) -> Run:
 
 
 def make_facts(
-    runs: list[Run], metric: MetricConfig | None = ACCURACY, **fields: Any
+    runs: list[Run],
+    metric: MetricConfig | None = ACCURACY,
+    sweep_texts: dict[str, str] | None = None,
+    **fields: Any,
 ) -> ReportFacts:
     """Facts of a session with these runs, all of them created by its first iteration."""
     session = {
@@ -68,11 +74,13 @@ def make_facts(
             ),
         ],
     } | fields.pop("session", {})
+    facts = SessionFacts(**session)
+    contract = Contract(metric, target=target_of(facts.goal, metric.direction) if metric else None)
     return ReportFacts(
-        session=SessionFacts(**session),
+        session=facts,
         runs=runs,
         plan=parse_plan(PLAN),
-        metric=metric,
+        account=Account(runs, contract, None, calls_of(facts.iterations), sweep_texts),
         **fields,
     )
 

@@ -37,6 +37,13 @@ class Script:
         (self.folder / "default.txt").write_text(text, encoding="utf-8")
         return self
 
+    def finish(self, number: int) -> "Script":
+        """Let call `number` write the deliverable, close every task and say DONE."""
+        plan = self.folder / "done-plan.md"
+        plan.write_text(good_plan("x"), encoding="utf-8")
+        closing = f'touch a.md; cp "{plan}" "$WILDLOOP_TASKS_PATH"'
+        return self.shell(number, f"{closing}\ncat <<END\n{DONE}END\n")
+
     def prompt(self, number: int) -> str:
         """The prompt of the n-th call."""
         return (self.folder / f"prompt-{number}.md").read_text(encoding="utf-8")

@@ -4,57 +4,108 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import psutil
 
-from shim.net import free_ports
+from tests.support.pace import patient
+from tests.support.waiting import Sign, wait_for
+from wildloop.shim.net import free_ports
 
 T = TypeVar("T")
+NEEDS = ("server", "e2e", "slurm", "browser", "agent_cli")
+"""Marks of the tests that `make check` leaves out."""
+MAY_START = "WILDLOOP_TEST_MAY_START_A_SERVER"
 START_SECONDS = 120.0
+HANG_SECONDS = 300.0
+"""For one request: whether it comes at all, not how fast."""
+PAUSES = (0.2, 1.0)
+"""Between two looks by HTTP, each of which costs the server 20 to 40 ms of a core."""
 
 
-def wait_for(
-    look: Callable[[], T | None], what: str, seconds: float = 60.0, pause: float = 0.1
-) -> T:
-    """Look until something is found, or fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(pause)
-    raise AssertionError(f"not within {seconds:g} s: {what}")
+class Tail:
+    """What is added to a log from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._skipped = path.stat().st_size if path.exists() else 0
+
+    def text(self) -> str:
+        """All of it; the whole log, where that was begun anew."""
+        data = self._path.read_bytes()
+        return data[self._skipped if len(data) >= self._skipped else 0 :].decode()
 
 
-@dataclass
 class Server:
-    """A running `wildloop up`."""
+    """A `wildloop up` that runs; after its end it can be launched again on the same home."""
 
-    home: Path
-    workdir: Path
-    port: int
-    prefect_port: int
-    env: dict[str, str]
-    process: "subprocess.Popen[bytes]"
-    http: httpx.Client = field(init=False)
+    def __init__(
+        self, home: Path, workdir: Path, slots: int | None, extra: dict[str, str] | None = None
+    ) -> None:
+        self.home, self.workdir = home, workdir
+        self._slots, self._extra = slots, extra or {}
+        home.mkdir(parents=True, exist_ok=True)
+        self.launch()
 
-    def __post_init__(self) -> None:
+    def launch(self) -> None:
+        """Start it, under free ports, and wait for its ready line."""
+        assert os.environ.get(MAY_START) != "no", f"mark the test: one of {', '.join(NEEDS)}"
+        self.port, self.prefect_port = free_ports(2)
+        # Tests that share a server would share its rate too.
+        self.env = {"WILDLOOP_RUNS_PER_MINUTE": "0"} | command_environment(self.home) | self._extra
+        command = [sys.executable, "-P", "-m", "wildloop.shim.cli.main", "up"]
+        command += ["--port", str(self.port), "--prefect-port", str(self.prefect_port)]
+        command += ["--slots", str(self._slots)] if self._slots is not None else []
+        log = self.home / "up.log"
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                command, env=self.env, cwd=self.workdir, stdout=file, stderr=subprocess.STDOUT
+            )
+
+        def look() -> bool:
+            assert self.process.poll() is None, log.read_text()
+            return f"Wildloop ready: http://127.0.0.1:{self.port}" in log.read_text()
+
+        try:
+            wait_for(look, "`wildloop up` is ready", START_SECONDS, sign=lambda: log.stat().st_size)
+        except AssertionError:
+            self.end()
+            raise
+        self._connect()
+
+    def _connect(self) -> None:
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = (self.home / "token").read_text().strip()
         self.http = httpx.Client(
-            base_url=self.url, headers={"X-Auth-Token": self.token}, timeout=60
+            base_url=self.url, headers={"X-Auth-Token": self.token}, timeout=HANG_SECONDS
         )
         self.prefect = httpx.Client(
             base_url=f"http://127.0.0.1:{self.prefect_port}/api",
             auth=("wildloop", self.token),
-            timeout=60,
+            timeout=HANG_SECONDS,
         )
+
+    def pulse(self) -> tuple[int, ...]:
+        """A sign of life: each step of a run or a session, and each restart, is in these logs."""
+        logs = (self.home / "up.log", self.home / "logs" / "worker.log")
+        return tuple(log.stat().st_size if log.exists() else 0 for log in logs)
+
+    def wait_for(
+        self,
+        look: Callable[[], T | None],
+        what: str,
+        seconds: float = 60.0,
+        sign: Sign | None = None,
+    ) -> T:
+        """Look, by HTTP, until something is found; fails `seconds` after the last sign of life."""
+
+        def signs() -> object:
+            return self.pulse(), sign() if sign else None
+
+        return wait_for(look, what, seconds, sign=signs, pauses=PAUSES)
 
     def get(self, path: str, **params: Any) -> Any:
         """GET with success, as JSON."""
@@ -80,14 +131,14 @@ class Server:
             run = dict(self.get(f"/runs/{run_id}"))
             return run if run["status"] in ("finished", "failed", "stopped") else None
 
-        return wait_for(look, f"run {run_id} ends", seconds)
+        return self.wait_for(look, f"run {run_id} ends", seconds)
 
     def stop_runs(self) -> None:
         """Stop every run that is not over, and wait until it is."""
         active = [
             run["id"]
             for status in ("ready", "queued", "launching", "running")
-            for run in self.get("/runs", status=status, limit=1000)
+            for run in self.get("/runs", status=status, archived="all", limit=1000)
         ]
         for run_id in active:
             # It may end by itself meanwhile, which is as good.
@@ -96,14 +147,23 @@ class Server:
         for run_id in active:
             self.ended(run_id)
 
-    def reaches(self, run_id: str, status: str, seconds: float = 30.0) -> dict[str, Any]:
+    def stop_all(self) -> None:
+        """Stop every session and every run, and wait until they are over."""
+        sessions = [one for one in self.get("/wild/v2/sessions") if one["is_active"]]
+        for session in sessions:
+            self.http.post("/wild/v2/stop", json={"session_id": session["session_id"]})
+        for session in sessions:
+            self.session_ended(session["session_id"])
+        self.stop_runs()
+
+    def reaches(self, run_id: str, status: str, seconds: float = 60.0) -> dict[str, Any]:
         """The run, once it has this status."""
 
         def look() -> dict[str, Any] | None:
             run = dict(self.get(f"/runs/{run_id}"))
             return run if run["status"] == status else None
 
-        return wait_for(look, f"run {run_id} is {status}", seconds)
+        return self.wait_for(look, f"run {run_id} is {status}", seconds)
 
     def start(self, workdir: Path, agent: str, **fields: Any) -> str:
         """Start a session; return its id."""
@@ -130,17 +190,19 @@ class Server:
         return list(response.json())
 
     def session(self, session_id: str) -> dict[str, Any]:
-        """The session as it is."""
-        return dict(self.get("/wild/v2/status", session_id=session_id))
+        """The session as it is, with every call of its agent."""
+        return dict(self.get("/wild/v2/status", session_id=session_id, history="all"))
 
-    def session_ended(self, session_id: str, seconds: float = 120.0) -> dict[str, Any]:
-        """The session, once it has ended."""
+    def session_ended(
+        self, session_id: str, seconds: float = 120.0, sign: Sign | None = None
+    ) -> dict[str, Any]:
+        """The session, once it has ended; `sign`: of an agent that is at work for long."""
 
         def look() -> dict[str, Any] | None:
             session = self.session(session_id)
             return None if session["is_active"] else session
 
-        return wait_for(look, f"session {session_id} ends", seconds)
+        return self.wait_for(look, f"session {session_id} ends", seconds, sign)
 
     def child(self, module: str) -> psutil.Process:
         """The child process that runs this module."""
@@ -153,17 +215,37 @@ class Server:
 
         return wait_for(look, f"a child runs {module}")
 
+    def tail(self, log: str) -> Tail:
+        """What `up`, `worker` or another part logs from now on."""
+        return Tail(self.home / "up.log" if log == "up" else self.home / "logs" / f"{log}.log")
+
     def process_tree(self) -> list[psutil.Process]:
         """The children of `up`."""
         return psutil.Process(self.process.pid).children()
 
+    def kill(self) -> None:
+        """End `up` itself with -9."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> int:
         """Ctrl-C; return the exit code."""
-        self.process.send_signal(signal.SIGINT)
-        try:
-            return self.process.wait(60)
-        finally:
-            self.process.kill()
+        self.end()
+        return self.process.returncode
+
+    def end(self) -> None:
+        """Ctrl-C, where it runs."""
+        end_politely(self.process)
+
+
+def end_politely(process: "subprocess.Popen[Any]", seconds: float = 60.0) -> None:
+    """Ctrl-C, so that it ends its children, too; KILL if that is not enough."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(patient(seconds))
+    finally:
+        process.kill()
 
 
 def command_environment(home: Path) -> dict[str, str]:
@@ -190,24 +272,4 @@ def start_server(
     home: Path, workdir: Path, slots: int | None, extra: dict[str, str] | None = None
 ) -> Server:
     """Start `wildloop up` and wait for its ready line."""
-    port, prefect_port = free_ports(2)
-    # Tests that share a server would share its rate too.
-    env = {"WILDLOOP_RUNS_PER_MINUTE": "0"} | command_environment(home) | (extra or {})
-    command = [sys.executable, "-P", "-m", "shim.cli.main", "up", "--port", str(port)]
-    command += ["--prefect-port", str(prefect_port)]
-    command += ["--slots", str(slots)] if slots is not None else []
-    home.mkdir(parents=True, exist_ok=True)
-    log = home / "up.log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, env=env, cwd=workdir, stdout=file, stderr=subprocess.STDOUT
-        )
-
-    def look() -> bool:
-        assert process.poll() is None, log.read_text()
-        return f"Wildloop ready: http://127.0.0.1:{port}" in log.read_text()
-
-    wait_for(look, "`wildloop up` is ready", START_SECONDS)
-    return Server(
-        home=home, workdir=workdir, port=port, prefect_port=prefect_port, env=env, process=process
-    )
+    return Server(home, workdir, slots, extra)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from shim.net import free_ports
 from tests.support.debian import apt_install
+from tests.support.pace import patient
 from tests.support.server import alive, wait_for
+from wildloop.shim.net import free_ports
 
 PROGRAMS = ("sbatch", "slurmctld", "slurmd", "munged", "mknod")
 _SCRIPTS = Path(__file__).parent / "slurm"
@@ -36,7 +37,7 @@ class Slurm:
         env = dict(os.environ) | {"SLURM_CONF": str(self.conf)}
         # sbatch leaves a job's output where it was called.
         done = subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=60, cwd=self.folder
+            command, env=env, capture_output=True, text=True, timeout=patient(60), cwd=self.folder
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -73,7 +74,7 @@ class Slurm:
         """The node's state; empty while slurmctld does not answer."""
         env = dict(os.environ) | {"SLURM_CONF": str(self.conf)}
         command = ["sinfo", "-h", "-p", "gpu", "-o", "%T"]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=patient(60))
         return done.stdout.strip()
 
     def resume(self) -> None:
@@ -84,7 +85,7 @@ class Slurm:
                 return bool(self.node())
             env = dict(os.environ) | {"SLURM_CONF": str(self.conf)}
             update = ["scontrol", "update", "nodename=n1", "state=resume"]
-            subprocess.run(update, env=env, capture_output=True, timeout=60)
+            subprocess.run(update, env=env, capture_output=True, timeout=patient(60))
             return False
 
         wait_for(back, "the node is back")
@@ -117,13 +118,13 @@ def slurm_session() -> Iterator[Slurm]:
     try:
         # The daemons keep its output open: a pipe would never end.
         with (folder / "start.log").open("w") as log:
-            done = subprocess.run(command, stdout=log, stderr=log, timeout=90)
+            done = subprocess.run(command, stdout=log, stderr=log, timeout=patient(90))
         if done.returncode != 0:
             said = (folder / "start.log").read_text()
             pytest.fail(f"the private Slurm does not start: {said[-2000:]}")
         yield Slurm(folder)
     finally:
-        subprocess.run([_SCRIPTS / "stop.sh", folder], timeout=60)
+        subprocess.run([_SCRIPTS / "stop.sh", folder], timeout=patient(60))
         shutil.rmtree(folder, ignore_errors=True)
 
 

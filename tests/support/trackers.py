@@ -66,7 +66,7 @@ def writer(tracker: str, workdir: Path, **environment: str) -> Iterator[Writer]:
         yield Writer(process)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     finally:
         if process.poll() is None:
             process.kill()

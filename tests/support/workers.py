@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pace import patient
 from tests.support.server import Server, wait_for
 
 
@@ -24,7 +25,14 @@ def another_worker(
         "WILDLOOP_SERVER_URL": server.url,
         "WILDLOOP_WORKDIR": str(server.workdir),
     }
-    command = [sys.executable, "-P", "-m", "flows.worker.main", "--ready-file", str(ready_file)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "wildloop.flows.worker.main",
+        "--ready-file",
+        str(ready_file),
+    ]
     command += arguments
     if host is not None:
         if os.geteuid() != 0:
@@ -33,8 +41,11 @@ def another_worker(
     with ready_file.with_suffix(".log").open("wb") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:
-        wait_for(ready_file.exists, "the further worker is up", 90)
+        said = ready_file.with_suffix(".log")
+        wait_for(
+            ready_file.exists, "the further worker is up", 90, sign=lambda: said.stat().st_size
+        )
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(patient(30))

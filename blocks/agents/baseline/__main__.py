@@ -2,7 +2,7 @@
 
 import sys
 
-from blocks.agents.baseline.agent import main
+from wildloop.blocks.agents.baseline.agent import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

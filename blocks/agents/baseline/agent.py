@@ -6,30 +6,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from blocks.agents.baseline import evolution, writing
-from blocks.agents.baseline.analysis import failures, groups
-from blocks.agents.baseline.api import Api, ApiError, RunView
-from blocks.agents.baseline.check import check_faults, check_text
-from blocks.agents.baseline.config import (
+from wildloop.blocks.agents.baseline import evolution, writing
+from wildloop.blocks.agents.baseline.analysis import failures, groups, result_of
+from wildloop.blocks.agents.baseline.api import Api, ApiError, EvidenceView, RunView
+from wildloop.blocks.agents.baseline.check import check_faults, check_text
+from wildloop.blocks.agents.baseline.config import (
     ConfigError,
     ProjectFile,
     Surroundings,
     read_project,
     read_surroundings,
 )
-from blocks.agents.baseline.ledger import Ledger, read_ledger, write_ledger
-from blocks.agents.baseline.plan import abort_markdown, plan_markdown, playbook_markdown
-from blocks.agents.baseline.reply import tags
-from blocks.agents.baseline.stages import (
+from wildloop.blocks.agents.baseline.ledger import Ledger, read_ledger, write_ledger
+from wildloop.blocks.agents.baseline.plan import abort_markdown, plan_markdown, playbook_markdown
+from wildloop.blocks.agents.baseline.reply import tags
+from wildloop.blocks.agents.baseline.stages import (
     STAGES,
     Sights,
-    ablated,
     create_missing,
     next_batch,
     runs_of,
     shares,
 )
-from blocks.agents.baseline.tasks import (
+from wildloop.blocks.agents.baseline.tasks import (
     TaskLine,
     current_task,
     goal_section,
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments) == ["--check"]:
         return check()
     if arguments:
-        sys.stderr.write("usage: python -m blocks.agents.baseline [--check] < prompt\n")
+        sys.stderr.write("usage: python -m wildloop.blocks.agents.baseline [--check] < prompt\n")
         return 2
     prompt = sys.stdin.read()
     try:
@@ -132,22 +131,26 @@ def iterate(
     if task.id in STAGES:
         said = run_stage(api, project, where, task, has_evolution)
     elif task.id in (CHECK, MIDPOINT, ANALYSIS, VERDICT):
-        said = write_up(api, project, where, task, goal_section(plan_text))
+        said = write_up(api, project, where, task)
     else:
         mark(where.tasks_path, task.id, "-")
         said = Said(f"cancelled: this agent has no LLM and cannot do '{task.text[:200]}'.")
-    last = sum(one.is_open for one in tasks) == 1
+    last = said.ended or sum(one.is_open for one in tasks) == 1
     promise = "WAITING" if said.waiting else "DONE" if last else None
     summary = f"{task.id}: {said.text}"
     return {"summary": summary, "evo_sweep": said.evo_sweep, "promise": promise}
 
 
 class Said(NamedTuple):
-    """What came of a task: a sentence, whether runs are waited for, a sweep that is asked for."""
+    """What came of a task: a sentence, whether runs are waited for, a sweep that is asked for.
+
+    `ended`: no task after it makes sense.
+    """
 
     text: str
     waiting: bool = False
     evo_sweep: str | None = None
+    ended: bool = False
 
 
 def run_stage(
@@ -155,7 +158,12 @@ def run_stage(
 ) -> Said:
     """Create a stage's next runs, wait for them, or close the task when all have ended."""
     stage, ledger, runs = STAGES[task.id], read_ledger(where, STAGES[task.id].prefix), api.runs()
-    if stage.kind == "evolve" and (has_evolution or ledger.asked):
+    if not project.search and stage.kind != "baseline":
+        mark(where.tasks_path, task.id, "-")
+        return Said("cancelled: wildloop.toml declares no [search.NAME] that could vary.")
+    # A sweep gives its parameters as flags.
+    breeds = has_evolution and project.train.style == "flags"
+    if stage.kind == "evolve" and (breeds or ledger.asked):
         return evolve(api, project, where, task, ledger, runs)
     sights = Sights(
         project=project, runs=runs, session_id=where.session_id, slots=api.cluster().slots
@@ -176,7 +184,7 @@ def run_stage(
             f"{queued}{cut}" if made else f"{len(active)} of {total} runs have not ended.",
             waiting=True,
         )
-    return close_stage(project, where, task, ledger, runs, cut)
+    return close_stage(api, project, where, task, ledger, runs, cut)
 
 
 def evolve(
@@ -195,11 +203,11 @@ def evolve(
         if not ledger.complete:
             ledger = evolution.told(ledger, sweep, runs)
             write_ledger(where, stage.prefix, ledger)
-        return close_stage(project, where, task, ledger, runs, "")
+        return close_stage(api, project, where, task, ledger, runs, "")
     if sweep is not None:
         return Said(f"the sweep {stage.prefix} goes on.", waiting=True)
     if not groups(runs, project) or not count:
-        return close_stage(project, where, task, ledger, runs, "")
+        return close_stage(api, project, where, task, ledger, runs, "")
     if ledger.asked >= evolution.ASKS:
         mark(where.tasks_path, task.id, "-")
         return Said(f"cancelled: the sweep {stage.prefix} was asked for and not begun.")
@@ -210,6 +218,7 @@ def evolve(
 
 
 def close_stage(
+    api: Api,
     project: ProjectFile,
     where: Surroundings,
     task: TaskLine,
@@ -223,40 +232,54 @@ def close_stage(
         mark(where.tasks_path, task.id, "-")
         why = "nothing better than the baseline" if groups(runs, project) else "no result"
         return Said(f"cancelled.{cut}" if cut else f"cancelled: there is {why} to build upon.")
-    text = writing.stage_text(stage.goal, mine, runs, project)
+    if stage.kind == "baseline" and not any(result_of(run, project) is not None for run in mine):
+        return stop_blind(project, where, task, mine)
+    evidence = api.evidence()
+    text = writing.stage_text(stage.goal, mine, evidence, project)
     if stage.kind == "ablate":
-        lines = writing.ablation_lines(runs, ablated(where, runs), project)
-        text += "\n\n## Effects\n\n" + "\n".join(lines)
+        text += "\n\n## Effects\n\n" + "\n".join(writing.ablation_lines(evidence))
     deliver(where, task, text)
     mark(where.tasks_path, task.id, "x")
     failed = sum(map(len, failures(mine, project).values()))
     return Said(
         f"{len(mine) - failed} runs with a result"
         + (f", {failed} without ({'; '.join(failures(mine, project))})" if failed else "")
-        + f". {writing.headline(runs, project)}{cut}"
+        + f". {writing.headline(evidence)}{cut}"
     )
 
 
-def write_up(
-    api: Api, project: ProjectFile, where: Surroundings, task: TaskLine, goal: str
+def stop_blind(
+    project: ProjectFile, where: Surroundings, task: TaskLine, mine: Sequence[RunView]
 ) -> Said:
+    """The baseline has no value: a search could show nothing, so all that is open is cancelled."""
+    reasons = [run.unmeasured for run in mine if run.unmeasured]
+    why = reasons[0] if reasons else "; ".join(failures(mine, project))
+    text = f"The baseline has no value of {project.metric.name}, so nothing is searched: {why}"
+    deliver(where, task, f"# {task.text}\n\n{text}")
+    for one in read_tasks(where.tasks_path.read_text(encoding="utf-8")):
+        if one.is_open:
+            mark(where.tasks_path, one.id, "-")
+    return Said(text, ended=True)
+
+
+def write_up(api: Api, project: ProjectFile, where: Surroundings, task: TaskLine) -> Said:
     """A task that creates no runs."""
     if task.id == CHECK:
         faults = check_faults(project, where.project)
         text = check_text(project, where.project, api.cluster())
         sentence = f"{len(faults)} faults: {'; '.join(faults)}" if faults else "no fault found."
     else:
-        runs = api.runs()
-        sentence = writing.headline(runs, project)
+        runs, evidence = api.runs(), api.evidence()
+        sentence = writing.headline(evidence)
         if task.id == MIDPOINT:
-            text = writing.midpoint_text(task.text, runs, project)
+            text = writing.midpoint_text(task.text, runs, evidence, project)
         elif task.id == ANALYSIS:
-            text = writing.final_text(task.text, runs, ablated(where, runs), project)
+            text = writing.final_text(task.text, runs, evidence, project)
             write_whole(
                 deliverable(where, task).with_name("runs.csv"), writing.runs_csv(runs, project)
             )
         else:
-            verdict = writing.goal_verdict(goal, runs, project)
+            verdict = writing.goal_verdict(evidence)
             text = f"# {task.text}\n\n{verdict}\n\n{sentence}"
             sentence = f"{verdict} {sentence}"
     deliver(where, task, text)
@@ -284,18 +307,17 @@ def reflect(
     api: Api, project: ProjectFile, where: Surroundings, plan_text: str
 ) -> dict[str, str | None]:
     """Weigh the evidence; go on while tasks are open and something can come of them."""
-    runs, undone = api.runs(), None
+    runs, evidence = api.runs(), api.evidence()
     left = [task.id for task in read_tasks(plan_text) if task.is_open]
     hopeless = bool(runs) and all(run.ended for run in runs) and not groups(runs, project)
-    lines = [writing.headline(runs, project)]
+    lines = [writing.headline(evidence)]
     lines.append("Without a result:\n" + writing.failures_text(runs, project))
     going_on = bool(left) and not hopeless
     if going_on:
         lines.append(f"Open: {', '.join(left)}. The search goes on.")
     else:
-        undone = ablated(where, runs)
-        lines.append("Ablation:\n" + "\n".join(writing.ablation_lines(runs, undone, project)))
-        lines.append(writing.goal_verdict(goal_section(plan_text), runs, project))
+        lines.append("Ablation:\n" + "\n".join(writing.ablation_lines(evidence)))
+        lines.append(writing.goal_verdict(evidence))
         lines.append(
             "No run has a result: going on would repeat the fault. Stop."
             if left
@@ -304,6 +326,10 @@ def reflect(
     return {
         "reflection": "\n\n".join(lines),
         "continue": "yes" if going_on else "no",
-        "memories": "\n".join(writing.lessons(runs, undone, project)) or None if undone else None,
-        "summary": f"Reflected. {writing.headline(runs, project)}",
+        "memories": None if going_on else _lessons(runs, evidence, project),
+        "summary": f"Reflected. {writing.headline(evidence)}",
     }
+
+
+def _lessons(runs: Sequence[RunView], evidence: EvidenceView, project: ProjectFile) -> str | None:
+    return "\n".join(writing.lessons(runs, evidence, project)) or None

@@ -1,22 +1,17 @@
 """What the runs say: means over seeds, the best, what counts as a gain, why runs failed."""
 
-import math
-import re
 import statistics
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
-from blocks.agents.baseline.api import RunView
-from blocks.agents.baseline.config import ProjectFile
-from blocks.agents.baseline.search import Configuration, key_of
+from wildloop.blocks.agents.baseline.api import RunView
+from wildloop.blocks.agents.baseline.config import ProjectFile
+from wildloop.blocks.agents.baseline.search import Configuration, key_of
 
 SEARCH_SEED = 0
 CAUSE_LENGTH = 160
-_ABOVE = r"above|over|beyond|more than|higher than|exceed(?:s|ing)?|at least|>=|≥|>"
-_BELOW = r"below|under|beneath|less than|lower than|at most|<=|≤|<"
-_INCLUSIVE = frozenset({"at least", "at most", ">=", "<=", "≥", "≤"})
 
 
 class Group(BaseModel):
@@ -51,16 +46,6 @@ class Group(BaseModel):
         """`0.9412 ± 0.0040 (n=3)`"""
         spread = f" ± {self.spread:.4f}" if self.spread is not None else ""
         return f"{self.mean:.5g}{spread} (n={len(self.values)})"
-
-
-class Effect(BaseModel):
-    """What undoing one change of the best does, by means over the same seeds on both sides."""
-
-    runs: list[RunView]
-    undone: dict[str, Any]
-    reference: float
-    value: float | None
-    seeds: int = 0
 
 
 def configuration_of(run: RunView, project: ProjectFile) -> Configuration:
@@ -119,19 +104,6 @@ def gain(best: Group, base: Group, project: ProjectFile) -> float:
     return project.metric.better_by(best.mean, base.mean)
 
 
-def holds(best: Group, base: Group, project: ProjectFile) -> bool | None:
-    """Whether the gain exceeds the spread of both; None while one of them has a single seed."""
-    if best.spread is None or base.spread is None:
-        return None
-    return gain(best, base, project) > max(best.spread, base.spread)
-
-
-def pooled_spread(found: Sequence[Group | None]) -> float:
-    """The root mean square of the groups' spreads over seeds; 0 where none is known."""
-    spreads = [group.spread for group in found if group is not None and group.spread is not None]
-    return math.sqrt(statistics.fmean(spread**2 for spread in spreads)) if spreads else 0.0
-
-
 def failures(runs: Sequence[RunView], project: ProjectFile) -> dict[str, list[RunView]]:
     """The runs that have ended without a result, by cause."""
     found: dict[str, list[RunView]] = {}
@@ -148,65 +120,3 @@ def failures(runs: Sequence[RunView], project: ProjectFile) -> dict[str, list[Ru
             cause = f"exit code {run.exit_code}"
         found.setdefault(cause, []).append(run)
     return found
-
-
-def effects(
-    ablated: Sequence[RunView],
-    runs: Sequence[RunView],
-    project: ProjectFile,
-    reference: Configuration,
-) -> list[Effect]:
-    """The effect of each undone change of `reference`; empty if that has no result itself."""
-    group = group_of(runs, project, reference)
-    if group is None:
-        return []
-    found: dict[str, Effect] = {}
-    for run in ablated:
-        mine = configuration_of(run, project)
-        undone = {name: mine.get(name) for name in reference if mine.get(name) != reference[name]}
-        fresh = Effect(runs=[], undone=undone, reference=group.mean, value=None)
-        found.setdefault(key_of(mine), fresh).runs.append(run)
-    for effect in found.values():
-        values = {
-            SEARCH_SEED if run.seed is None else run.seed: value
-            for run in effect.runs
-            if (value := result_of(run, project)) is not None
-        }
-        common = [seed for seed in values if seed in group.by_seed]
-        if common:
-            effect.reference = statistics.fmean(group.by_seed[seed] for seed in common)
-            effect.value = statistics.fmean(values[seed] for seed in common)
-            effect.seeds = len(common)
-        elif values:
-            effect.value, effect.seeds = statistics.fmean(values.values()), len(values)
-    return list(found.values())
-
-
-class Target(BaseModel):
-    """What the goal asks of the metric."""
-
-    value: float
-    direction: Literal["max", "min"]
-    inclusive: bool
-
-    def met_by(self, value: float) -> bool:
-        """Whether `value` reaches the target."""
-        if value == self.value:
-            return self.inclusive
-        return value > self.value if self.direction == "max" else value < self.value
-
-
-def target_of(goal: str, project: ProjectFile) -> Target | None:
-    """The one number that the goal sets for the metric; None if it cannot be told for sure."""
-    direction = project.metric.direction
-    words = _ABOVE if direction == "max" else _BELOW
-    pattern = rf"({words})\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.]*\w)\s*(%?)"
-    found = re.findall(pattern, goal, re.IGNORECASE)
-    if len(found) != 1:
-        return None
-    word, number, percent = found[0]
-    return Target(
-        value=float(number) / (100 if percent else 1),
-        direction=direction,
-        inclusive=word.lower() in _INCLUSIVE,
-    )

@@ -1,4 +1,7 @@
-"""The HTTP API, as this agent uses it: with bounded retries, and nothing created twice."""
+"""The HTTP API, as this agent uses it: with bounded retries, and nothing created twice.
+
+A server that is away is waited for much longer than one that answers with errors.
+"""
 
 import time
 from collections.abc import Callable
@@ -7,9 +10,13 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from wildloop.blocks.proxies import transport_to
+
 TRIES = 5
 FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 15.0
+AWAY_S = 3600.0
+AWAY = 503
 NOT_FOUND = 404
 RETRIED = frozenset({429, 500, 502, 503, 504})
 PAGE = 1000
@@ -40,6 +47,7 @@ class RunView(BaseModel):
     exit_code: int | None = None
     error: str | None = None
     metrics: dict[str, float | None] = Field(default_factory=dict)
+    unmeasured: str = ""
 
     @property
     def ended(self) -> bool:
@@ -67,6 +75,27 @@ class SessionView(BaseModel):
     """What this agent reads of its session."""
 
     goal: str
+
+
+class AblationRowView(BaseModel):
+    """What this agent reads of a row of its ablation."""
+
+    text: str
+
+
+class AblationView(BaseModel):
+    """What this agent reads of its ablation."""
+
+    rows: list[AblationRowView]
+
+
+class EvidenceView(BaseModel):
+    """What this agent reads of the account of its session: the verdicts are not its own."""
+
+    headline: str = "nothing is known yet"
+    target_text: str | None = None
+    findings: list[str] = Field(default_factory=list)
+    ablation: AblationView | None = None
 
 
 class TrialView(BaseModel):
@@ -106,7 +135,12 @@ class Api:
 
     def __init__(self, server_url: str, token: str | None, session_id: str) -> None:
         headers = {"X-Auth-Token": token} if token else {}
-        self._http = httpx.Client(base_url=server_url.rstrip("/"), headers=headers, timeout=30)
+        self._http = httpx.Client(
+            base_url=server_url.rstrip("/"),
+            headers=headers,
+            timeout=30,
+            transport=transport_to(server_url, ours=True),
+        )
         self._session_id = session_id
 
     def probe(self, path: str) -> None:
@@ -144,6 +178,11 @@ class Api:
             offset += len(page)
             if len(page) < PAGE:
                 return sorted(found.values(), key=lambda run: run.created_at)
+
+    def evidence(self) -> EvidenceView:
+        """The account of the session."""
+        answer = self._call("GET", f"/wild/v2/evidence/{self._session_id}")
+        return _read(TypeAdapter(EvidenceView), answer)
 
     def sweep(self, name: str, goal: str) -> str:
         """The id of this session's sweep `name`, created if it is not there."""
@@ -207,13 +246,14 @@ class _Attempt:
     def __init__(self, what: str) -> None:
         self._what = what
         self._tries = 0
+        self._began = time.monotonic()
         self._wanted_pause = 0.0
 
     def pause(self) -> bool:
         """Wait before a further try; False before the first."""
         if self._tries == 0:
             return False
-        pause = FIRST_PAUSE_S * 2 ** (self._tries - 1)
+        pause = FIRST_PAUSE_S * 2 ** min(self._tries - 1, TRIES)
         time.sleep(min(LONGEST_PAUSE_S, max(pause, self._wanted_pause)))
         return True
 
@@ -227,12 +267,13 @@ class _Attempt:
         try:
             response = send()
         except httpx.TransportError as error:
-            fault = f"no answer ({type(error).__name__}: {error})"
+            fault, is_away = f"no answer ({type(error).__name__}: {error})", True
         except httpx.InvalidURL as error:
             raise ApiError(f"{self._what}: WILDLOOP_SERVER_URL is no URL: {error}") from error
         else:
             if not response.is_error:
                 return response
+            is_away = response.status_code == AWAY
             fault = f"answered {response.status_code}: {response.text[:SHOWN]}"
             if response.status_code == NOT_FOUND:
                 raise NotThere(f"{self._what} {fault}")
@@ -240,8 +281,9 @@ class _Attempt:
                 raise ApiError(f"{self._what} {fault}")
             wanted = response.headers.get("Retry-After", "")
             self._wanted_pause = float(wanted) if wanted.isdigit() else 0.0
-        if self._tries == TRIES:
-            raise ApiError(f"{self._what} failed {TRIES} times: {fault}")
+        lasted = time.monotonic() - self._began
+        if lasted > AWAY_S or (self._tries >= TRIES and not is_away):
+            raise ApiError(f"{self._what} failed {self._tries} times in {lasted:.0f} s: {fault}")
         return None
 
 

@@ -5,8 +5,8 @@ import shlex
 import shutil
 from pathlib import Path
 
-from blocks.agents.baseline.api import ClusterView
-from blocks.agents.baseline.config import ProjectFile, runnable
+from wildloop.blocks.agents.baseline.api import ClusterView
+from wildloop.blocks.agents.baseline.config import ProjectFile, runnable
 
 # A command that is more than a program with its arguments is for bash to judge.
 _SHELL = re.compile(r"[;&|<>$`()\n]|\s-c\s")

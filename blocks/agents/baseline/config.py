@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,11 +48,11 @@ class Dimension(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    values: list[Scalar] | None = None
+    values: list[Scalar] | None = Field(default=None, description="The values to try; or a range.")
     low: Bound | None = None
     high: Bound | None = None
-    log: bool = False
-    int: bool = False
+    log: bool = Field(default=False, description="Search the range by its logarithm.")
+    int: bool = Field(default=False, description="Whole numbers only.")
 
     @model_validator(mode="after")
     def _values_or_range(self) -> "Dimension":
@@ -101,6 +102,8 @@ class Metric(BaseModel):
 
     name: str = Field(min_length=1)
     direction: Literal["max", "min"] = "max"
+    target: float | None = None
+    pattern: str | None = None
 
     def better_by(self, value: float, other: float) -> float:
         """How much better `value` is than `other`; above 0 is better in either direction."""
@@ -108,14 +111,35 @@ class Metric(BaseModel):
 
 
 class Train(BaseModel):
-    """[train]: `workdir` is relative to the project; `gpus` is the slots that one run takes."""
+    """[train]: `workdir` is relative to the project; `gpus` is the slots that one run takes.
+
+    `seed` names the parameter that takes the seed (default: `seed`); an empty one says that there
+    is none. `style` is how parameters are given: `flags` (--name=value) or `hydra` (name=value).
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    command: str = Field(min_length=1, pattern=r"\S")
-    workdir: str = "."
-    timeout_seconds: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
-    gpus: int | None = Field(default=None, ge=0)
+    command: str = Field(
+        min_length=1, pattern=r"\S", description="What trains and reports the metric."
+    )
+    style: Literal["flags", "hydra"] = Field(
+        default="flags", description="How it takes parameters: --name=value, or name=value."
+    )
+    seed: str | None = Field(
+        default=None, description="The parameter for the seed, if not `seed`; '': it takes none."
+    )
+    workdir: str = Field(default=".", description="Where it runs, relative to the project.")
+    timeout_seconds: float = Field(
+        default=3600.0, gt=0, allow_inf_nan=False, description="Of one run."
+    )
+    gpus: int | None = Field(default=None, ge=0, description="Slots that one run takes.")
+
+    def given(self, values: Mapping[str, Any], seed: int | None) -> list[str]:
+        """Parameters and seed as the command takes them, quoted for a shell."""
+        lead = "--" if self.style == "flags" else ""
+        name = "seed" if self.seed is None else self.seed.lstrip("-")
+        seeded = {name: seed} if name and seed is not None else {}
+        return [shlex.quote(f"{lead}{key}={value}") for key, value in {**values, **seeded}.items()]
 
 
 class BudgetTable(BaseModel):
@@ -123,9 +147,11 @@ class BudgetTable(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    runs: int = Field(default=20, ge=FEWEST_RUNS)
-    seeds: int = Field(default=3, ge=2)
-    parallel: int | None = Field(default=None, ge=1)
+    runs: int = Field(default=20, ge=FEWEST_RUNS, description="Of a session of `baseline`.")
+    seeds: int = Field(default=3, ge=2, description="Of the baseline and of the best.")
+    parallel: int | None = Field(
+        default=None, ge=1, description="Runs at once near the best; by default as slots are."
+    )
 
 
 class ProjectFile(BaseModel):
@@ -133,7 +159,7 @@ class ProjectFile(BaseModel):
 
     train: Train
     metric: Metric
-    search: dict[str, Dimension] = Field(min_length=1)
+    search: dict[str, Dimension] = Field(default_factory=dict)
     baseline: dict[str, Scalar] = Field(default_factory=dict)
     budget: BudgetTable = Field(default_factory=BudgetTable)
 

@@ -1,16 +1,15 @@
 """The evolutionary sweep of the guided search: asked for by a tag, carried out by Wildloop."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from blocks.agents.baseline.analysis import SEARCH_SEED, groups
-from blocks.agents.baseline.api import EvoSweepView, RunView
-from blocks.agents.baseline.config import Dimension, ProjectFile, runnable
-from blocks.agents.baseline.ledger import Ledger, Trial
-from blocks.agents.baseline.search import narrowed
-from blocks.agents.baseline.stages import POPULATION
+from wildloop.blocks.agents.baseline.analysis import SEARCH_SEED, groups
+from wildloop.blocks.agents.baseline.api import EvoSweepView, RunView
+from wildloop.blocks.agents.baseline.config import Dimension, ProjectFile, runnable
+from wildloop.blocks.agents.baseline.ledger import Ledger, Trial
+from wildloop.blocks.agents.baseline.search import narrowed
+from wildloop.blocks.agents.baseline.stages import POPULATION
 
 # As the prompt's section on sweeps begins, which is there only where the session allows them.
 _HEADING = "\n## Evolutionary sweeps\n"
@@ -26,7 +25,7 @@ def sweep_block(name: str, count: int, project: ProjectFile, runs: Sequence[RunV
     """The JSON of `<evo_sweep>`: `count` trials where the best configurations lie."""
     near = narrowed(project, [one.configuration for one in groups(runs, project)])
     fixed = {key: one for key, one in project.baseline.items() if key not in project.search}
-    flags = [shlex.quote(f"--{key}={one}") for key, one in (fixed | {"seed": SEARCH_SEED}).items()]
+    flags = project.train.given(fixed, SEARCH_SEED)
     population = min(POPULATION, count)
     block: dict[str, Any] = {
         "sweep_name": name,

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from blocks.agents.baseline.config import ConfigError, Surroundings
-from blocks.agents.baseline.tasks import write_whole
+from wildloop.blocks.agents.baseline.config import ConfigError, Surroundings
+from wildloop.blocks.agents.baseline.tasks import write_whole
 
 
 class Trial(BaseModel):

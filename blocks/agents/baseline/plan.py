@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from blocks.agents.baseline.config import ProjectFile, Surroundings
-from blocks.agents.baseline.stages import shares
+from wildloop.blocks.agents.baseline.config import ProjectFile, Surroundings
+from wildloop.blocks.agents.baseline.stages import shares
 
 ABORT_SENTINEL = "ABORT_EARLY_DOCS_CHECK_FAILED"
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from blocks.agents.baseline.config import Dimension, ProjectFile
+from wildloop.blocks.agents.baseline.config import Dimension, ProjectFile
 
 Configuration = dict[str, Any]
 ASKS_PER_CONFIGURATION = 10
@@ -137,13 +137,6 @@ def _short(value: Any, dimension: Dimension) -> Any:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
-
-
-def in_space(configuration: Configuration, project: ProjectFile) -> bool:
-    """Whether every searched parameter has a value inside its dimension, and there is no other."""
-    return set(configuration) == set(project.search) and all(
-        dimension.has(configuration[name]) for name, dimension in project.search.items()
-    )
 
 
 def key_of(configuration: Mapping[str, Any]) -> str:

@@ -1,13 +1,12 @@
 """The tasks that create runs: what each stage tries, in batches."""
 
-import shlex
 import zlib
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from blocks.agents.baseline.analysis import (
+from wildloop.blocks.agents.baseline.analysis import (
     SEARCH_SEED,
     Group,
     baseline_group,
@@ -17,10 +16,10 @@ from blocks.agents.baseline.analysis import (
     groups,
     result_of,
 )
-from blocks.agents.baseline.api import Api, RunView
-from blocks.agents.baseline.config import ProjectFile, Surroundings, runnable
-from blocks.agents.baseline.ledger import Ledger, Trial, read_ledger, write_ledger
-from blocks.agents.baseline.search import (
+from wildloop.blocks.agents.baseline.api import Api, RunView
+from wildloop.blocks.agents.baseline.config import ProjectFile, Surroundings, runnable
+from wildloop.blocks.agents.baseline.ledger import Ledger, Trial, write_ledger
+from wildloop.blocks.agents.baseline.search import (
     Configuration,
     key_of,
     near_configurations,
@@ -83,7 +82,7 @@ def shares(project: ProjectFile) -> RunShares:
     seeds = min(project.budget.seeds, max(2, (runs - 4) // 3))
     most = max(1, runs // 4)
     # As many seeds for each change as there is room for, at least one.
-    each = min(seeds, max(1, most // len(project.search)))
+    each = min(seeds, max(1, most // max(1, len(project.search))))
     ablation = min(each * len(project.search), most, runs - 2 * seeds - 3)
     broad, near, evolved = search_shares(runs - seeds - (seeds - 1) - ablation)
     return RunShares(
@@ -236,18 +235,11 @@ def create_missing(
 
 def command_line(project: ProjectFile, trial: Trial) -> str:
     """The training command with this trial's flags."""
-    values = project.baseline | trial.configuration | {"seed": trial.seed}
-    flags = [shlex.quote(f"--{name}={value}") for name, value in values.items()]
-    return " ".join([runnable(project.train.command), *flags])
+    given = project.train.given(project.baseline | trial.configuration, trial.seed)
+    return " ".join([runnable(project.train.command), *given])
 
 
 def runs_of(ledger: Ledger, runs: Sequence[RunView]) -> list[RunView]:
     """The runs of a ledger that are there; of two with one name, the newer."""
     by_name = {run.name: run for run in sorted(runs, key=lambda run: run.created_at)}
     return [by_name[trial.name] for trial in ledger.trials if trial.name in by_name]
-
-
-def ablated(where: Surroundings, runs: Sequence[RunView]) -> tuple[list[RunView], Configuration]:
-    """The ended runs of the ablation, and the configuration whose changes they undo."""
-    ledger = read_ledger(where, ABLATION)
-    return [run for run in runs_of(ledger, runs) if run.ended], ledger.reference or {}

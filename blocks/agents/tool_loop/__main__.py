@@ -1,7 +1,7 @@
-"""`python -m blocks.agents.tool_loop`: one call of the agent."""
+"""`python -m wildloop.blocks.agents.tool_loop`: one call of the agent."""
 
 import sys
 
-from blocks.agents.tool_loop.loop import main
+from wildloop.blocks.agents.tool_loop.loop import main
 
 sys.exit(main())

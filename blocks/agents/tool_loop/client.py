@@ -7,17 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from random import uniform
 from typing import Any, Protocol
 
 import httpx
 
-from blocks.agents.tool_loop.adapt import Features, adapt, is_overflow
-from blocks.agents.tool_loop.events import Event, Note, Progress, Retry
-from blocks.agents.tool_loop.messages import Answer, Message, to_wire
-from blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets
-from blocks.agents.tool_loop.wire import (
+from wildloop.blocks.agents.resets import seconds_until_reset
+from wildloop.blocks.agents.tool_loop.adapt import Features, adapt, is_overflow
+from wildloop.blocks.agents.tool_loop.events import Event, Note, Progress, Retry
+from wildloop.blocks.agents.tool_loop.messages import Answer, Message, to_wire
+from wildloop.blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets
+from wildloop.blocks.agents.tool_loop.wire import (
     DONE,
     AnswerBuilder,
     MalformedAnswer,
@@ -25,7 +25,8 @@ from blocks.agents.tool_loop.wire import (
     data_lines,
     error_of,
 )
-from blocks.agents.troubles import Trouble, classify, seconds_until_reset
+from wildloop.blocks.agents.troubles import Trouble, classify
+from wildloop.blocks.proxies import transport_to
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 ERROR_BODY_BYTES = 64 * 1024
@@ -92,8 +93,7 @@ class ModelClient:
         self._events = events
         self._http = httpx.Client(
             headers=request_headers(secrets),
-            # A proxy cannot reach this machine's own loopback.
-            trust_env=not is_loopback(settings.base_url),
+            transport=transport_to(settings.base_url),
         )
 
     def __enter__(self) -> "ModelClient":
@@ -246,14 +246,6 @@ def request_headers(secrets: Secrets) -> dict[str, str]:
     if secrets.api_key:
         found["Authorization"] = f"Bearer {secrets.api_key}"
     return found | dict(secrets.headers)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this very machine."""
-    host = httpx.URL(url).host
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost" or host.endswith(".localhost")
 
 
 def refusal(response: httpx.Response) -> ModelFault:

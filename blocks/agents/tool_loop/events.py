@@ -7,8 +7,8 @@ from typing import TextIO
 
 from pydantic import BaseModel, Field
 
-from blocks.agents.prices import Usage
-from blocks.agents.tool_loop.messages import Answer, Call
+from wildloop.blocks.agents.prices import Usage
+from wildloop.blocks.agents.tool_loop.messages import Answer, Call
 
 SHORTEST_SECRET = 8
 

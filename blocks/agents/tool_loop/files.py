@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from blocks.agents.tool_loop.output import cut_middle
+from wildloop.blocks.agents.tool_loop.output import cut_middle
 
 READ_LINES = 400
 EDIT_LIMIT_BYTES = 20 * 1024 * 1024

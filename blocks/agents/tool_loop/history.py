@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from blocks.agents.tool_loop.messages import Kind, Message
-from blocks.agents.tool_loop.output import cut_middle
+from wildloop.blocks.agents.tool_loop.messages import Kind, Message
+from wildloop.blocks.agents.tool_loop.output import cut_middle
 
 CHARACTERS_PER_TOKEN = 3.5
 LEAST_CHARACTERS_PER_TOKEN = 1.0

@@ -4,8 +4,8 @@ import json
 import re
 from dataclasses import dataclass
 
-from blocks.agents.tool_loop.messages import Call
-from blocks.agents.tool_loop.tools import BASH
+from wildloop.blocks.agents.tool_loop.messages import Call
+from wildloop.blocks.agents.tool_loop.tools import BASH
 
 _THOUGHT = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL)
 # An element of the final message may quote commands; they are not meant to be run.

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from blocks.agents.streams import clean
-from blocks.agents.tool_loop import prompts
-from blocks.agents.tool_loop.client import (
+from wildloop.blocks.agents.streams import clean
+from wildloop.blocks.agents.tool_loop import prompts
+from wildloop.blocks.agents.tool_loop.client import (
     NO_HTTP,
     ContextOverflow,
     ModelClient,
@@ -17,7 +17,7 @@ from blocks.agents.tool_loop.client import (
     Request,
     ToolsRefused,
 )
-from blocks.agents.tool_loop.events import (
+from wildloop.blocks.agents.tool_loop.events import (
     Answered,
     Events,
     Failed,
@@ -26,13 +26,13 @@ from blocks.agents.tool_loop.events import (
     Output,
     Started,
 )
-from blocks.agents.tool_loop.files import Files
-from blocks.agents.tool_loop.history import History, PromptTooLong
-from blocks.agents.tool_loop.in_text import fenced_call, marked_call, without_thoughts
-from blocks.agents.tool_loop.messages import Answer, Call, Kind, Message
-from blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets, take_environment
-from blocks.agents.tool_loop.shell import Shell
-from blocks.agents.tool_loop.tools import Repeats, ToolResult, Tools, offered
+from wildloop.blocks.agents.tool_loop.files import Files
+from wildloop.blocks.agents.tool_loop.history import History, PromptTooLong
+from wildloop.blocks.agents.tool_loop.in_text import fenced_call, marked_call, without_thoughts
+from wildloop.blocks.agents.tool_loop.messages import Answer, Call, Kind, Message
+from wildloop.blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets, take_environment
+from wildloop.blocks.agents.tool_loop.shell import Shell
+from wildloop.blocks.agents.tool_loop.tools import Repeats, ToolResult, Tools, offered
 
 MOST_ADMONITIONS = 3
 MOST_OVERFLOWS = 6

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from blocks.agents.prices import Usage
+from wildloop.blocks.agents.prices import Usage
 
 WireMessage = dict[str, Any]
 

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import psutil
 
-from blocks.agents.tool_loop.output import Tail
-from blocks.agents.tool_loop.settings import Clock
+from wildloop.blocks.agents.tool_loop.output import Tail
+from wildloop.blocks.agents.tool_loop.settings import Clock
 
 MARK = "WILDLOOP_TOOL_LOOP_SHELL"
 # The folder at the end goes into a pipe of its own: a file would stay if the loop is killed.

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from blocks.agents.tool_loop.files import READ_LINES, Files, ToolFault
-from blocks.agents.tool_loop.messages import Call
-from blocks.agents.tool_loop.output import cut_middle
-from blocks.agents.tool_loop.shell import DEFAULT_SECONDS, Shell
+from wildloop.blocks.agents.tool_loop.files import READ_LINES, Files, ToolFault
+from wildloop.blocks.agents.tool_loop.messages import Call
+from wildloop.blocks.agents.tool_loop.output import cut_middle
+from wildloop.blocks.agents.tool_loop.shell import DEFAULT_SECONDS, Shell
 
 
 class _Arguments(BaseModel):

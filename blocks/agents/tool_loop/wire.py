@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from blocks.agents.prices import Usage
-from blocks.agents.streams import clean
-from blocks.agents.tool_loop.messages import Answer, Call
+from wildloop.blocks.agents.prices import Usage
+from wildloop.blocks.agents.streams import clean
+from wildloop.blocks.agents.tool_loop.messages import Answer, Call
 
 LINE_LIMIT_BYTES = 16 * 1024 * 1024
 TEXT_LIMIT_CHARACTERS = 10 * 1024 * 1024

@@ -2,16 +2,13 @@
 
 import asyncio
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from blocks.agents.base import Agent, AgentReply, AgentRequest
-from blocks.agents.registry import TOOLS
 from tests.support.agent_clis import agent_cli, block_fields
 from tests.support.stub_models import (
     Bulk,
@@ -24,6 +21,9 @@ from tests.support.stub_models import (
     Step,
     StubModel,
 )
+from tests.support.waiting import until
+from wildloop.blocks.agents.base import Agent, AgentReply, AgentRequest
+from wildloop.blocks.agents.registry import TOOLS
 
 pytestmark = pytest.mark.agent_cli
 DEADLINE_S = 120.0
@@ -31,13 +31,6 @@ KEY = "key-0123456789"
 TOKEN = "token-0123456789"
 SLEEPS_S = {"claude": 15.0, "codex": 10.0, "opencode": 25.0}
 TEXT = "All good.\n<summary>it works: ü €</summary>\n<promise>DONE</promise>"
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
-        await asyncio.sleep(0.05)
 
 
 class Desk:

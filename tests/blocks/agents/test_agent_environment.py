@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.agents.base import agent_environment
+from wildloop.blocks.agents.base import agent_environment
 
 BASE = {
     "PATH": "/bin",

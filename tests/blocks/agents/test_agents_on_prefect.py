@@ -5,18 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 from pydantic import SecretStr
 
-from blocks.agents.base import Agent, AgentRequest
-from blocks.agents.claude_code import ClaudeCode
-from blocks.agents.codex import Codex
-from blocks.agents.openai_compatible import OpenAICompatible
-from blocks.agents.opencode import OpenCode
-from blocks.agents.prices import Price
-from blocks.agents.registry import AGENT_BLOCKS, load_agent
-from blocks.agents.stream_agent import StreamAgent
 from tests.support.fake_cli import claude_result, fake_cli, says
+from wildloop.blocks.agents.base import Agent, AgentRequest
+from wildloop.blocks.agents.claude_code import ClaudeCode
+from wildloop.blocks.agents.codex import Codex
+from wildloop.blocks.agents.openai_compatible import OpenAICompatible
+from wildloop.blocks.agents.opencode import OpenCode
+from wildloop.blocks.agents.prices import Price
+from wildloop.blocks.agents.registry import AGENT_BLOCKS, load_agent
+from wildloop.blocks.agents.stream_agent import StreamAgent
 
 pytestmark = pytest.mark.server
 SECRET = SecretStr("hidden-value")
@@ -24,6 +23,9 @@ SECRET = SecretStr("hidden-value")
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[None]:
+    # Imported with the tests, it would bring Prefect's server into each of pytest's processes.
+    from prefect.testing.utilities import prefect_test_harness
+
     with prefect_test_harness(server_startup_timeout=120):
         yield
 

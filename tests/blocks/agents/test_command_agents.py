@@ -4,27 +4,20 @@ import asyncio
 import os
 import shlex
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from blocks.agents import command as module
-from blocks.agents.base import Agent, AgentReply, AgentRequest, AgentUnavailable
-from blocks.agents.baseline_block import BaselineAgent
-from blocks.agents.command import CommandAgent, first_word, read_reply
+from tests.support.waiting import until
+from wildloop.blocks.agents import process as module
+from wildloop.blocks.agents.base import Agent, AgentReply, AgentRequest, AgentUnavailable
+from wildloop.blocks.agents.baseline_block import BaselineAgent
+from wildloop.blocks.agents.command import CommandAgent, first_word
+from wildloop.blocks.agents.process import read_reply
 
 DEADLINE_S = 20.0
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
-        await asyncio.sleep(0.005)
 
 
 def is_dead(pid: int) -> bool:
@@ -86,6 +79,11 @@ async def test_failure_keeps_the_text_and_the_last_error_lines(project: Project)
     reply = await call(project, "echo half; seq 1 20 >&2; exit 3")
     assert (reply.exit_reason, reply.exit_code, reply.text) == ("failed", 3, "half\n")
     assert reply.error == "exit code 3: 16 / 17 / 18 / 19 / 20"
+
+
+async def test_of_a_traceback_only_the_exception_is_told(project: Project) -> None:
+    reply = await call(project, "echo loading >&2; python3 -c 'assert 1 + 1 == 3, \"sums\"'")
+    assert reply.error == "exit code 1: loading / AssertionError: sums"
 
 
 async def test_unknown_command_is_a_failure(project: Project) -> None:
@@ -306,7 +304,7 @@ async def test_baseline_is_run_by_this_interpreter(
     interpreter.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(interpreter))
     reply = await BaselineAgent().run(project.request())
-    assert reply.text == "-P -m blocks.agents.baseline\n"
+    assert reply.text == "-P -E -m wildloop.blocks.agents.baseline\n"
 
 
 @pytest.mark.parametrize("agent", [CommandAgent(command="cat"), BaselineAgent()])
@@ -317,3 +315,28 @@ def test_agents_are_blocks_with_a_description(agent: Agent) -> None:
 
 def test_os_environ_is_not_changed_by_calls() -> None:
     assert "WILDLOOP_LAUNCH_ID" not in os.environ
+
+
+async def test_rate_limit_of_a_command_is_no_failure(project: Project) -> None:
+    command = "echo 'Error: 429 Too Many Requests, try again in 2 minutes' >&2; exit 1"
+    reply = await call(project, command)
+    assert (reply.exit_reason, reply.retry_after_seconds) == ("rate_limited", 120)
+    assert reply.error == "Error: 429 Too Many Requests, try again in 2 minutes"
+
+
+async def test_limit_that_a_command_prints_as_its_reply_is_no_reply(project: Project) -> None:
+    reply = await call(project, 'echo "You\'ve hit your limit, it resets in 2 minutes"')
+    assert (reply.exit_reason, reply.retry_after_seconds) == ("rate_limited", 120)
+    assert (reply.text, reply.exit_code) == ("", 0)
+    assert (project.record / "reply.txt").read_text().startswith("You've hit")
+
+
+async def test_absent_network_of_a_command_is_no_failure(project: Project) -> None:
+    reply = await call(project, "echo thinking; echo 'fetch failed: ECONNREFUSED' >&2; exit 2")
+    assert (reply.exit_reason, reply.text) == ("unreachable", "thinking\n")
+
+
+async def test_log_with_a_limit_in_an_answer_is_an_answer(project: Project) -> None:
+    text = "Error: 429 Too Many Requests\n<summary>the run met it</summary>\n"
+    reply = await call(project, "cat", prompt=text)
+    assert (reply.exit_reason, reply.text) == ("finished", text)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.agents.jsonl import EventReader, read_events
+from wildloop.blocks.agents.jsonl import EventReader, read_events
 
 MIB = 1024 * 1024
 values = st.recursive(

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from blocks.agents.claude_code import ClaudeCode
-from blocks.agents.codex import Codex
-from blocks.agents.opencode import OpenCode
-from blocks.agents.registry import TOOLS
 from tests.blocks.agents.test_agent_clis import Desk
 from tests.support.server import Server
 from tests.support.stub_models import Say, Step, StubModel, Use
+from wildloop.blocks.agents.claude_code import ClaudeCode
+from wildloop.blocks.agents.codex import Codex
+from wildloop.blocks.agents.opencode import OpenCode
+from wildloop.blocks.agents.registry import TOOLS
+from wildloop.blocks.interpreter import own_command
 
-ARGUMENTS = ["-P", "-m", "shim.cli.main", "mcp"]
+ARGUMENTS = own_command("wildloop", "mcp")[1:]
 
 
 def codex_settings(agent: Codex) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
-from blocks.agents.openai_compatible import OpenAICompatible
-from blocks.agents.registry import AGENT_BLOCKS, load_agent
-from blocks.agents.tool_loop.client import ModelClient
-from blocks.agents.tool_loop.events import Events
-from blocks.agents.tool_loop.files import Files
-from blocks.agents.tool_loop.loop import ToolLoop
-from blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets
-from blocks.agents.tool_loop.shell import Shell as ToolShell
-from blocks.agents.tool_loop.tools import Tools
 from tests.support.server import alive
 from tests.support.stub_models import (
     Bulk,
@@ -36,6 +26,17 @@ from tests.support.stub_models import (
     Step,
     StubModel,
 )
+from tests.support.waiting import until
+from wildloop.blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
+from wildloop.blocks.agents.openai_compatible import OpenAICompatible
+from wildloop.blocks.agents.registry import AGENT_BLOCKS, load_agent
+from wildloop.blocks.agents.tool_loop.client import ModelClient
+from wildloop.blocks.agents.tool_loop.events import Events
+from wildloop.blocks.agents.tool_loop.files import Files
+from wildloop.blocks.agents.tool_loop.loop import ToolLoop
+from wildloop.blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets
+from wildloop.blocks.agents.tool_loop.shell import Shell as ToolShell
+from wildloop.blocks.agents.tool_loop.tools import Tools
 
 DEADLINE_S = 60.0
 KEY = "key-0123456789"
@@ -43,13 +44,6 @@ HEADER = "header-0123456789"
 TOKEN = "token-0123456789"
 TEXT = "All good.\n<summary>it works: ü €</summary>\n<promise>DONE</promise>"
 NO_TOOLS = Refuse(400, "stub does not support tools")
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
-        await asyncio.sleep(0.02)
 
 
 def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
@@ -441,7 +435,7 @@ async def test_secrets_go_to_the_server_and_nowhere_else(desk: Desk) -> None:
         assert secret.encode() not in stored
     assert TOKEN not in asked and "TOOL_LOOP_API_KEY" not in asked
     assert (desk.workdir / "sum").read_text() != "d41d8cd98f00b204e9800998ecf8427e  -\n"
-    assert "blocks.agents.tool_loop" in desk.events("output")[1]["text"]
+    assert "wildloop.blocks.agents.tool_loop" in desk.events("output")[1]["text"]
 
 
 async def test_key_of_the_workers_environment_is_used(

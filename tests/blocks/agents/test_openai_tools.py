@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.agents.tool_loop.files import Files
-from blocks.agents.tool_loop.history import LEFT_OUT, History, PromptTooLong
-from blocks.agents.tool_loop.in_text import fenced_call, marked_call, without_thoughts
-from blocks.agents.tool_loop.messages import Call, Kind, Message
-from blocks.agents.tool_loop.output import Tail, cut_middle
-from blocks.agents.tool_loop.settings import (
+from wildloop.blocks.agents.tool_loop.files import Files
+from wildloop.blocks.agents.tool_loop.history import LEFT_OUT, History, PromptTooLong
+from wildloop.blocks.agents.tool_loop.in_text import fenced_call, marked_call, without_thoughts
+from wildloop.blocks.agents.tool_loop.messages import Call, Kind, Message
+from wildloop.blocks.agents.tool_loop.output import Tail, cut_middle
+from wildloop.blocks.agents.tool_loop.settings import (
     SECONDS,
     SETTINGS,
     STARTED,
@@ -25,8 +25,8 @@ from blocks.agents.tool_loop.settings import (
     take_environment,
     to_environment,
 )
-from blocks.agents.tool_loop.shell import Shell
-from blocks.agents.tool_loop.tools import Repeats, ToolResult, Tools, offered
+from wildloop.blocks.agents.tool_loop.shell import Shell
+from wildloop.blocks.agents.tool_loop.tools import Repeats, ToolResult, Tools, offered
 
 OUTPUT = 2_000
 

@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.agents.tool_loop import client
-from blocks.agents.tool_loop.adapt import Features, adapt, is_overflow
-from blocks.agents.tool_loop.client import (
+from tests.support.stub_models import Bulk, Garbage, Refuse, Say, Step, StubModel
+from wildloop.blocks.agents.tool_loop import client
+from wildloop.blocks.agents.tool_loop.adapt import Features, adapt, is_overflow
+from wildloop.blocks.agents.tool_loop.client import (
     ContextOverflow,
     ModelClient,
     ModelFault,
     Request,
     ToolsRefused,
     asked_pause,
-    is_loopback,
 )
-from blocks.agents.tool_loop.events import Event
-from blocks.agents.tool_loop.messages import Answer, Call, Kind, Message, to_wire
-from blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets
-from blocks.agents.tool_loop.wire import (
+from wildloop.blocks.agents.tool_loop.events import Event
+from wildloop.blocks.agents.tool_loop.messages import Answer, Call, Kind, Message, to_wire
+from wildloop.blocks.agents.tool_loop.settings import Clock, LoopSettings, Secrets
+from wildloop.blocks.agents.tool_loop.wire import (
     TEXT_LIMIT_CHARACTERS,
     AnswerBuilder,
     MalformedAnswer,
@@ -33,7 +33,6 @@ from blocks.agents.tool_loop.wire import (
     data_lines,
     error_of,
 )
-from tests.support.stub_models import Bulk, Garbage, Refuse, Say, Step, StubModel
 
 Piece = dict[str, Any]
 PROMPT = [Message(Kind.SYSTEM, "system"), Message(Kind.PROMPT, "prompt")]
@@ -234,20 +233,6 @@ def test_asked_pause_as_a_date() -> None:
     due = datetime.now(UTC) + timedelta(hours=1)
     found = asked_pause(httpx.Headers({"retry-after": format_datetime(due, usegmt=True)}), "")
     assert found == pytest.approx(3600, abs=30)
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("http://127.0.0.1:1/v1", True),
-        ("http://[::1]:1", True),
-        ("http://localhost/v1", True),
-        ("http://10.0.0.1/v1", False),
-        ("https://localhost.example.org", False),
-    ],
-)
-def test_loopback(url: str, expected: bool) -> None:
-    assert is_loopback(url) is expected
 
 
 def test_messages_of_the_user_in_a_row_become_one() -> None:

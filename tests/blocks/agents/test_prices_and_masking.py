@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from blocks.agents import jsonl
-from blocks.agents.masking import mask, mask_file, secret_values
-from blocks.agents.prices import PRICES, Price, Usage, estimate_cost, price_of
+from wildloop.blocks.agents import jsonl
+from wildloop.blocks.agents.masking import mask, mask_file, secret_values
+from wildloop.blocks.agents.prices import PRICES, Price, Usage, estimate_cost, price_of
 
 SECRET = "tok-0123456789"
 

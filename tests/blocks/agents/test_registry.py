@@ -4,14 +4,14 @@ import httpx
 import pytest
 from prefect.blocks.core import Block, UnknownBlockType
 
-from blocks.agents.base import AgentUnavailable
-from blocks.agents.baseline_block import BaselineAgent
-from blocks.agents.claude_code import ClaudeCode
-from blocks.agents.codex import Codex
-from blocks.agents.command import CommandAgent
-from blocks.agents.opencode import OpenCode
-from blocks.agents.registry import load_agent
-from blocks.agents.stream_agent import StreamAgent
+from wildloop.blocks.agents.base import AgentUnavailable
+from wildloop.blocks.agents.baseline_block import BaselineAgent
+from wildloop.blocks.agents.claude_code import ClaudeCode
+from wildloop.blocks.agents.codex import Codex
+from wildloop.blocks.agents.command import CommandAgent
+from wildloop.blocks.agents.opencode import OpenCode
+from wildloop.blocks.agents.registry import load_agent
+from wildloop.blocks.agents.stream_agent import StreamAgent
 
 
 class NotAnAgent(Block):

@@ -12,13 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
-from blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
-from blocks.agents.baseline_block import BaselineAgent
-from blocks.agents.command import CommandAgent
-from blocks.agents.sandbox import Sandbox, own_places, places, probe
-from flows.guards.isolation import isolated
-from flows.project import AgentConfig, ProjectConfig
 from tests.support.debian import apt_install
+from wildloop.blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
+from wildloop.blocks.agents.baseline_block import BaselineAgent
+from wildloop.blocks.agents.command import CommandAgent
+from wildloop.blocks.agents.sandbox import Sandbox, own_places, places, probe
+from wildloop.flows.guards.isolation import isolated
+from wildloop.flows.project import AgentConfig, ProjectConfig
 
 DEADLINE_S = 20.0
 

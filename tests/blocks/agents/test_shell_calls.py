@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blocks.agents.shell_calls import shell_calls, shell_commands
+from wildloop.blocks.agents.shell_calls import shell_calls, shell_commands
 
 
 @pytest.mark.parametrize(

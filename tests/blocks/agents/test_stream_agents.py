@@ -4,20 +4,12 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from blocks.agents import command, stream_agent, version
-from blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
-from blocks.agents.claude_code import ClaudeCode
-from blocks.agents.codex import Codex
-from blocks.agents.opencode import OpenCode
-from blocks.agents.prices import Price
-from blocks.agents.stream_agent import StreamAgent
 from tests.support.fake_cli import (
     Event,
     claude_error,
@@ -27,19 +19,21 @@ from tests.support.fake_cli import (
     says,
     times_called,
 )
+from tests.support.pace import patient
 from tests.support.server import alive
+from tests.support.waiting import until
+from wildloop.blocks.agents import process, stream_agent, version
+from wildloop.blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
+from wildloop.blocks.agents.claude_code import ClaudeCode
+from wildloop.blocks.agents.codex import Codex
+from wildloop.blocks.agents.opencode import OpenCode
+from wildloop.blocks.agents.prices import Price
+from wildloop.blocks.agents.stream_agent import StreamAgent
 
 DEADLINE_S = 20.0
 TOKEN = "token-0123456789"
 REFUSED = says(claude_error("API Error: slow down", 429), code=1)
 KINDS = [ClaudeCode, OpenCode, Codex]
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
-        await asyncio.sleep(0.01)
 
 
 class Bench:
@@ -235,11 +229,20 @@ async def test_stop_ends_a_call_that_pauses(bench: Bench) -> None:
     assert times_called(bench.program) == 1
 
 
-async def test_cancelling_a_pause_is_final(bench: Bench) -> None:
+async def test_cancelling_a_pause_is_final(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    pausing, rest = asyncio.Event(), stream_agent.rest
+
+    async def told_rest(*arguments: Any) -> bool:
+        pausing.set()
+        return await rest(*arguments)
+
+    monkeypatch.setattr(stream_agent, "rest", told_rest)
     agent = bench.agent(REFUSED, says(claude_result("never")), backoff_seconds=500)
     running = asyncio.create_task(agent.run(bench.request()))
-    await until((bench.record / "exit_code").exists, "the first attempt has ended")
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(patient(20)):
+        await pausing.wait()
+    # One turn of the loop, in which the pause begins.
+    await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -267,7 +270,7 @@ async def test_stop_of_an_unknown_call_does_nothing(bench: Bench) -> None:
 
 
 async def test_silent_call_is_ended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(process, "WATCH_SECONDS", 0.05)
     body = says(claude_text("one word")).replace("sys.exit(0)", "time.sleep(600)")
     reply = await bench.call(body, silence_seconds=0.5)
     assert (reply.exit_reason, reply.text) == ("timeout", "one word")
@@ -277,7 +280,7 @@ async def test_silent_call_is_ended(bench: Bench, monkeypatch: pytest.MonkeyPatc
 async def test_tool_asleep_over_a_fault_is_ended_and_the_call_made_anew(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(process, "WATCH_SECONDS", 0.05)
     monkeypatch.setattr(stream_agent, "LEAST_PATIENCE_SECONDS", 0.3)
     retry = {"type": "system", "subtype": "api_retry", "error_status": 529, "error": "overloaded"}
     asleep = says(claude_text("half"), retry).replace("sys.exit(0)", "time.sleep(600)")
@@ -294,7 +297,7 @@ async def test_tool_asleep_over_a_fault_is_ended_and_the_call_made_anew(
 async def test_fault_that_was_mended_does_not_end_a_quiet_call(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(process, "WATCH_SECONDS", 0.05)
     monkeypatch.setattr(stream_agent, "LEAST_PATIENCE_SECONDS", 0.1)
     retry = {"type": "system", "subtype": "api_retry", "error_status": 529, "error": "overloaded"}
     quiet = says(retry, claude_text("now")).replace("sys.exit(0)", "time.sleep(600)")
@@ -305,7 +308,7 @@ async def test_fault_that_was_mended_does_not_end_a_quiet_call(
 async def test_call_that_goes_on_speaking_is_not_silent(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(process, "WATCH_SECONDS", 0.05)
     body = "for _ in range(20):\n    say({'type': 'x'})\n    time.sleep(0.1)\n"
     reply = await bench.call(body + says(claude_result("done")), silence_seconds=1.0)
     assert reply.exit_reason == "finished"
@@ -314,7 +317,7 @@ async def test_call_that_goes_on_speaking_is_not_silent(
 async def test_tool_that_goes_round_in_circles_is_ended(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(process, "WATCH_SECONDS", 0.05)
     step = {"type": "step_finish", "part": {"reason": "unknown", "tokens": {}}}
     fake_cli(bench.program.parent, f"while True:\n    say({step!r})\n    time.sleep(0.01)")
     agent = OpenCode(executable=str(bench.program), retries=0)
@@ -358,7 +361,7 @@ async def test_follower_sees_lines_while_the_call_runs(bench: Bench) -> None:
     agent = bench.agent(body)
     lines = agent.follow(bench.record)
     running = asyncio.create_task(agent.run(bench.request()))
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(patient(DEADLINE_S)):
         assert await anext(lines) == "early"
         await agent.stop(bench.record)
         assert [line async for line in lines] == []

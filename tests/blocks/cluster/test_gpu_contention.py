@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.cluster.contention import EARLY_SECONDS, is_contention
+from wildloop.blocks.cluster.contention import EARLY_SECONDS, is_contention
 
 EARLY, LATE = 20.0, EARLY_SECONDS + 1
 FRAMES = 'Traceback (most recent call last):\n  File "train.py", line 8, in <module>\n    main()\n'

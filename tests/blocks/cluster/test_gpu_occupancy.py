@@ -10,21 +10,22 @@ from typing import Any
 import psutil
 import pytest
 
-from blocks.cluster.contention import (
+from tests.support.nvml import FakeNvml, mig_uuid
+from tests.support.pace import patient
+from wildloop.blocks.cluster.contention import (
     DISPLAY_MIB,
     UNLISTED_MIB,
     outside_users,
     read_occupancy,
     sees_host_pids,
 )
-from blocks.cluster.gpu import GpuReader, GpuReading
-from blocks.cluster.models import Gpu, GpuProcess
-from tests.support.nvml import FakeNvml, mig_uuid
+from wildloop.blocks.cluster.gpu import GpuReader, GpuReading
+from wildloop.blocks.cluster.models import Gpu, GpuProcess
 
 CODE = """
 import asyncio, json, os, sys
-from blocks.cluster.contention import read_occupancy
-from blocks.cluster.gpu import GpuReader
+from wildloop.blocks.cluster.contention import read_occupancy
+from wildloop.blocks.cluster.gpu import GpuReader
 own, held = json.loads(sys.argv[1])
 reader = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"))
 occupancy = asyncio.run(read_occupancy(reader, own, held))
@@ -42,7 +43,7 @@ def occupancy(
         env=env | nvml.environment | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert done.returncode == 0, done.stderr
     found, busy = json.loads(done.stdout)
@@ -135,10 +136,10 @@ async def test_hanging_driver_is_told_and_not_raised(monkeypatch: pytest.MonkeyP
     release = threading.Event()
 
     def hang(visible: str | None) -> GpuReading:
-        release.wait(60)
+        release.wait(patient(60))
         return GpuReading()
 
-    monkeypatch.setattr("blocks.cluster.gpu.read_gpus_now", hang)
+    monkeypatch.setattr("wildloop.blocks.cluster.gpu.read_gpus_now", hang)
     try:
         found = await read_occupancy(GpuReader(None), timeout_seconds=0.01)
     finally:
@@ -201,9 +202,9 @@ def test_in_a_container_equal_pids_are_a_coincidence() -> None:
     sys.platform != "linux" or os.geteuid() != 0, reason="a pid namespace needs Linux and root"
 )
 def test_a_pid_namespace_of_its_own_is_noticed() -> None:
-    code = "from blocks.cluster.contention import sees_host_pids; print(sees_host_pids())"
+    code = "from wildloop.blocks.cluster.contention import sees_host_pids; print(sees_host_pids())"
     command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(60))
     if done.returncode != 0 and "unshare" in done.stderr:
         pytest.skip(f"no pid namespaces here: {done.stderr.strip()}")
     assert done.stdout.strip() == "False", done.stderr

@@ -13,19 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.cluster.gpu import GpuReader, GpuReading, read_gpus, settled_gpus, visible_gpus
-from blocks.cluster.models import Gpu
 from tests.support.nvml import LIBRARY, FakeNvml, build_nvml, gpu_uuid, mig_uuid
+from tests.support.pace import patient
+from wildloop.blocks.cluster.gpu import GpuReader, GpuReading, read_gpus, settled_gpus, visible_gpus
+from wildloop.blocks.cluster.models import Gpu
 
 CODE = """
 import asyncio, sys
-from blocks.cluster.detect import detect_cluster
+from wildloop.blocks.cluster.detect import detect_cluster
 print(asyncio.run(detect_cluster(sys.argv[1] if sys.argv[1:] else None)).model_dump_json())
 """
 # One living process that reads again at each line of its standard input.
 LIVE = """
 import os, sys
-from blocks.cluster.gpu import read_gpus_now, settled_gpus
+from wildloop.blocks.cluster.gpu import read_gpus_now, settled_gpus
 first = None
 for _ in sys.stdin:
     reading = read_gpus_now(os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -37,7 +38,7 @@ for _ in sys.stdin:
 # What each child sees that is given one of the devices.
 CHILDREN = """
 import os
-from blocks.cluster.gpu import read_gpus_now
+from wildloop.blocks.cluster.gpu import read_gpus_now
 for gpu in read_gpus_now(os.environ.get("CUDA_VISIBLE_DEVICES")).gpus:
     print(gpu.uuid, *[seen.uuid for seen in read_gpus_now(gpu.device).gpus])
 """
@@ -54,7 +55,7 @@ def detect(nvml: FakeNvml, preferred: str | None = None, **variables: str) -> di
     """Detect in a process of its own, since the library is chosen when it starts."""
     arguments = [sys.executable, "-c", CODE, *([preferred] if preferred else [])]
     env = host(nvml, **variables)
-    done = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=patient(60))
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -213,7 +214,7 @@ def test_a_living_process_sees_gpus_come_and_go(nvml: FakeNvml) -> None:
     finally:
         worker.stdin.close()
         worker.stdout.close()
-        worker.wait(30)
+        worker.wait(patient(30))
 
 
 def test_mig_instances_are_counted_one_by_one(nvml: FakeNvml) -> None:
@@ -265,10 +266,10 @@ async def test_hanging_driver_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
     release = threading.Event()
 
     def hang(visible: str | None) -> GpuReading:
-        release.wait(60)
+        release.wait(patient(60))
         return GpuReading()
 
-    monkeypatch.setattr("blocks.cluster.gpu.read_gpus_now", hang)
+    monkeypatch.setattr("wildloop.blocks.cluster.gpu.read_gpus_now", hang)
     try:
         reading = await read_gpus(None, timeout_seconds=0.01)
     finally:
@@ -283,10 +284,10 @@ async def test_driver_that_hangs_holds_one_thread_until_it_answers(
 
     def hang(visible: str | None) -> GpuReading:
         calls.append(visible)
-        release.wait(60)
+        release.wait(patient(60))
         return GpuReading(notes=["answered"])
 
-    monkeypatch.setattr("blocks.cluster.gpu.read_gpus_now", hang)
+    monkeypatch.setattr("wildloop.blocks.cluster.gpu.read_gpus_now", hang)
     reader = GpuReader("1")
     try:
         for _ in range(3):
@@ -303,7 +304,7 @@ async def test_unexpected_errors_are_not_swallowed(monkeypatch: pytest.MonkeyPat
     def fail(visible: str | None) -> GpuReading:
         raise RuntimeError("odd")
 
-    monkeypatch.setattr("blocks.cluster.gpu.read_gpus_now", fail)
+    monkeypatch.setattr("wildloop.blocks.cluster.gpu.read_gpus_now", fail)
     with pytest.raises(RuntimeError, match="odd"):
         await read_gpus(None)
 

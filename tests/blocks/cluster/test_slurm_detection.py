@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from blocks.cluster.detect import choose, detect_cluster
-from blocks.cluster.gpu import GpuReading
-from blocks.cluster.models import Cluster, ClusterType, Gpu
-from blocks.cluster.slurm import (
+from wildloop.blocks.cluster.detect import choose, detect_cluster
+from wildloop.blocks.cluster.gpu import GpuReading
+from wildloop.blocks.cluster.models import Cluster, ClusterType, Gpu
+from wildloop.blocks.cluster.slurm import (
     SlurmReading,
     count_gpus,
     parse_config,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from blocks.cluster.slurm_proposal import (
+from wildloop.blocks.cluster.slurm_proposal import (
     Proposed,
     SlurmProposal,
     parse_batch_file,

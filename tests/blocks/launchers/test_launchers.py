@@ -6,33 +6,33 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from blocks.launchers import local, processes
-from blocks.launchers.base import (
+from tests.support.waiting import until
+from wildloop.blocks.launchers import local, processes
+from wildloop.blocks.launchers.base import (
     Launcher,
     LaunchFailed,
     LaunchSpec,
     ProcessState,
     ProcessStatus,
 )
-from blocks.launchers.local import LocalLauncher
-from blocks.launchers.record import EXIT_CODE, RECORD, read_record
+from wildloop.blocks.launchers.local import LocalLauncher
+from wildloop.blocks.launchers.record import (
+    CPU_TIMES,
+    EXIT_CODE,
+    PEAK_MEMORY,
+    RECORD,
+    cpu_seconds,
+    read_record,
+)
 
 DEADLINE_S = 20.0
 ON_LINUX = sys.platform == "linux"
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition, with a deadline."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
-        await asyncio.sleep(0.005)
 
 
 def is_dead(pid: int) -> bool:
@@ -276,8 +276,8 @@ class TestLocalLauncher:
     async def test_command_outlives_the_process_that_launched_it(self, place: Place) -> None:
         code = (
             "import asyncio, os, sys; from pathlib import Path\n"
-            "from blocks.launchers.local import LocalLauncher\n"
-            "from blocks.launchers.base import LaunchSpec\n"
+            "from wildloop.blocks.launchers.local import LocalLauncher\n"
+            "from wildloop.blocks.launchers.base import LaunchSpec\n"
             "folder, cwd = map(Path, sys.argv[1:])\n"
             "asyncio.run(LocalLauncher().launch(LaunchSpec(folder=folder, cwd=cwd,"
             " command='until [ -e go ]; do sleep 0.01; done; exit 9', env=dict(os.environ),"
@@ -355,7 +355,8 @@ class TestLocalLauncher:
     async def test_no_zombie_and_no_stray_file_stays(self, place: Place) -> None:
         status = await self._ended(place)
         assert status.pid is not None and not psutil.pid_exists(status.pid)
-        assert {path.name for path in place.folder.iterdir()} == {RECORD, EXIT_CODE, "run.log"}
+        left = {path.name for path in place.folder.iterdir()}
+        assert left - {PEAK_MEMORY} == {RECORD, EXIT_CODE, CPU_TIMES, "run.log"}
 
     async def test_cancelled_launch_is_recorded_and_can_be_stopped(self, place: Place) -> None:
         launching = asyncio.create_task(LocalLauncher().launch(place.spec("sleep 600")))
@@ -422,3 +423,22 @@ class TestLocalLauncher:
         assert record is not None
         (place.folder / RECORD).write_text(record.model_copy(update=changes).model_dump_json())
         (place.folder / EXIT_CODE).unlink()
+
+
+async def test_the_cpu_time_of_a_command_is_known(tmp_path: Path) -> None:
+    burn = 'while __import__("time").process_time() < 0.3: 0'
+    folder, launcher = tmp_path / "run", LocalLauncher()
+    folder.mkdir()
+    spec = LaunchSpec(
+        folder=folder,
+        command=f"{sys.executable} -c '{burn}'",
+        cwd=tmp_path,
+        env=dict(os.environ),
+        log=tmp_path / "run.log",
+    )
+    await launcher.launch(spec)
+    await launcher.wait(folder)
+    used = cpu_seconds(folder)
+    assert used is not None
+    assert 0.3 <= used < 10
+    assert cpu_seconds(tmp_path) is None

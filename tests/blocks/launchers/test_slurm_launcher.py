@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from blocks.launchers.base import LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
-from blocks.launchers.record import EXIT_CODE
-from blocks.launchers.slurm import SlurmLauncher
-from blocks.launchers.slurm_compute import SlurmCompute, SlurmOverride
-from blocks.launchers.slurm_record import INTENT, JOB, Intent, is_slurm_launch, read
+from tests.support.pace import patient
 from tests.support.server import alive, wait_for
 from tests.support.slurm import Slurm
+from wildloop.blocks.launchers.base import LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
+from wildloop.blocks.launchers.record import EXIT_CODE
+from wildloop.blocks.launchers.slurm import SlurmLauncher
+from wildloop.blocks.launchers.slurm_compute import SlurmCompute, SlurmOverride
+from wildloop.blocks.launchers.slurm_record import INTENT, JOB, Intent, is_slurm_launch, read
 
 pytestmark = pytest.mark.slurm
 DEADLINE_S = 120.0
@@ -55,13 +56,13 @@ class Place:
 
     async def running(self, spec: LaunchSpec) -> ProcessStatus:
         await self.launch(spec)
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(patient(DEADLINE_S)):
             status = await self.launcher.begun(spec.folder)
         assert status.state is ProcessState.RUNNING, status
         return status
 
     async def reaches(self, spec: LaunchSpec, state: ProcessState) -> ProcessStatus:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(patient(DEADLINE_S)):
             while (status := await self.launcher.status(spec.folder)).state is not state:
                 await asyncio.sleep(0.1)
         return status
@@ -153,7 +154,7 @@ async def test_full_cluster_is_pending_with_its_reason(place: Place) -> None:
     await place.running(place.spec("sleep 600", "holder", gpus=4))
     waiting = place.spec("true", "waiting", gpus=1)
     await place.launch(waiting)
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(patient(DEADLINE_S)):
         while (status := await place.launcher.status(waiting.folder)).reason != "Resources":
             assert status.state is ProcessState.PENDING
             await asyncio.sleep(0.1)
@@ -313,10 +314,10 @@ async def test_missing_folders_are_named(place: Place, tmp_path: Path) -> None:
 _SUBMITTER = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from blocks.launchers import slurm_submit
-from blocks.launchers.base import LaunchSpec
-from blocks.launchers.slurm import SlurmLauncher
-from blocks.launchers.slurm_compute import SlurmCompute
+from wildloop.blocks.launchers import slurm_submit
+from wildloop.blocks.launchers.base import LaunchSpec
+from wildloop.blocks.launchers.slurm import SlurmLauncher
+from wildloop.blocks.launchers.slurm_compute import SlurmCompute
 
 real = slurm_submit.submit
 
@@ -338,7 +339,7 @@ async def test_submitter_killed_around_sbatch_leaves_one_job(
     spec = place.spec("echo once; sleep 1; exit 2")
     (tmp_path / "spec.json").write_text(spec.model_dump_json())
     arguments = [sys.executable, "-c", _SUBMITTER, tmp_path / "spec.json", when]
-    done = subprocess.run(arguments, cwd=Path(__file__).parents[3], timeout=60)
+    done = subprocess.run(arguments, cwd=Path(__file__).parents[3], timeout=patient(60))
     assert done.returncode == -signal.SIGKILL
     assert (spec.folder / INTENT).exists() and not (spec.folder / JOB).exists()
     status = await place.launcher.status(spec.folder)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from blocks.launchers.base import LaunchFailed, LaunchSpec, ProcessState
-from blocks.launchers.slurm import SlurmLauncher
-from blocks.launchers.slurm_commands import (
+from wildloop.blocks.launchers.base import LaunchFailed, LaunchSpec, ProcessState
+from wildloop.blocks.launchers.slurm import SlurmLauncher
+from wildloop.blocks.launchers.slurm_commands import (
     JobView,
     SlurmSilent,
     list_jobs,
@@ -19,13 +19,17 @@ from blocks.launchers.slurm_commands import (
     parse_scontrol,
     parse_squeue,
 )
-from blocks.launchers.slurm_compute import SlurmCompute, SlurmOverride
-from blocks.launchers.slurm_options import gres_request, limit_minutes, sbatch_options
-from blocks.launchers.slurm_record import INTENT, End, Intent, Start
-from blocks.launchers.slurm_script import batch_script, calls_sbatch, submission_environment
-from blocks.launchers.slurm_submit import submission_lock
-from blocks.launchers.slurm_verdict import alive, ended, final_of, is_settled
-from blocks.launchers.slurm_watch import JobWatch, Seen
+from wildloop.blocks.launchers.slurm_compute import SlurmCompute, SlurmOverride
+from wildloop.blocks.launchers.slurm_options import gres_request, limit_minutes, sbatch_options
+from wildloop.blocks.launchers.slurm_record import INTENT, End, Intent, Start
+from wildloop.blocks.launchers.slurm_script import (
+    batch_script,
+    calls_sbatch,
+    submission_environment,
+)
+from wildloop.blocks.launchers.slurm_submit import submission_lock
+from wildloop.blocks.launchers.slurm_verdict import alive, ended, final_of, is_settled
+from wildloop.blocks.launchers.slurm_watch import JobWatch, Seen
 
 START = Start(job_id="7", restart=0, host="n1", pid=1, boot="b", devices="0,1", started_at=5)
 END = End(job_id="7", restart=0, exit_code=143, signalled=True, ended_at=9)
@@ -289,6 +293,36 @@ async def test_many_jobs_cost_one_call() -> None:
     assert len(scheduler.calls) <= 3
     await asyncio.gather(*(watch.look(job) for job in jobs))
     assert len(scheduler.calls) <= 3
+
+
+async def test_who_comes_just_as_a_call_ends_does_not_stop_the_loop() -> None:
+    calls: list[asyncio.Future[None]] = []
+    looks = 0
+
+    async def ask(jobs: Iterable[str]) -> dict[str, JobView]:
+        calls.append(asyncio.get_running_loop().create_future())
+        await calls[-1]
+        return {job: view("RUNNING").model_copy(update={"job_id": job}) for job in jobs}
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        assert looks < 1000, "it looks again and again, and lets nobody else run"
+        return float(looks)
+
+    watch = JobWatch(ask, clock)
+    first = asyncio.create_task(watch.look("1"))
+    while not calls:
+        await asyncio.sleep(0)
+    calls[0].set_result(None)
+    # Its first step comes after the call's last one, and before anybody is told of the end.
+    second = asyncio.create_task(watch.look("2"))
+    while len(calls) < 2:
+        await asyncio.sleep(0)
+    calls[1].set_result(None)
+    assert [(await one).view for one in (first, second)] == [
+        view("RUNNING").model_copy(update={"job_id": job}) for job in ("1", "2")
+    ]
 
 
 async def test_pace_slows_while_nothing_changes_and_more_while_silent() -> None:

@@ -6,10 +6,11 @@ from uuid import uuid4
 import pytest
 from prefect.events.schemas.events import Event
 
-from flows.errors import InvalidRequest
-from flows.models.alert import AlertKind
-from flows.project import AlertsConfig, load_project
-from flows.store.alerts import ALERT_EVENT, ALERTS_RESOURCE, alerted_session
+from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.events import ALERT_RAISED
+from wildloop.flows.models.alert import AlertKind
+from wildloop.flows.project import AlertsConfig, load_project
+from wildloop.flows.store.alerts import ALERTS_RESOURCE, alerted_session
 
 
 def test_limits_and_kinds_are_read(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_bad_values_are_refused_by_place(tmp_path: Path, line: str, said: str) -
     assert said in str(caught.value)
 
 
-def event_of(session_id: str, name: str = ALERT_EVENT) -> Event:
+def event_of(session_id: str, name: str = ALERT_RAISED) -> Event:
     resource = {"prefect.resource.id": ALERTS_RESOURCE, "wildloop.session.id": session_id}
     return Event.model_validate(
         {"occurred": "2026-01-01T00:00:00Z", "event": name, "resource": resource, "id": uuid4()}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.alerts.ending import end_finding
-from flows.models.alert import AlertKind, Severity
+from wildloop.flows.alerts.ending import end_finding
+from wildloop.flows.models.alert import AlertKind, Severity
 
 TORCH = """Traceback (most recent call last):
   File "train.py", line 3, in <module>

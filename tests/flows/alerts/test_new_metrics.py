@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.alerts.sources import TAIL_BYTES, MetricsWatch
-from flows.manifest import Manifest
-from flows.models.alert import AlertKind, Finding
-from flows.paths import RunPaths
-from flows.project import AlertsConfig
 from tests.support.trackers import write
+from wildloop.flows.alerts.sources import TAIL_BYTES, MetricsWatch
+from wildloop.flows.files.manifest import Manifest
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.models.alert import AlertKind, Finding
+from wildloop.flows.project import AlertsConfig
 
 
 def watch_of(folder: Path) -> tuple[MetricsWatch, RunPaths]:

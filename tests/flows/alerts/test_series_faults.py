@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.alerts.series import SeriesWatch, is_loss
-from flows.metrics.series import Sample
-from flows.models.alert import AlertKind, Finding, Severity
-from flows.project import AlertsConfig, MetricConfig
+from wildloop.flows.alerts.series import SeriesWatch, is_loss
+from wildloop.flows.metrics.series import Sample
+from wildloop.flows.models.alert import AlertKind, Finding, Severity
+from wildloop.flows.project import AlertsConfig, MetricConfig
 
 Curve = Callable[[random.Random, int], list[float]]
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from flows.alerts.machine import DiskWatch, SilenceWatch
-from flows.models.alert import AlertKind, Finding
-from flows.project import AlertsConfig
+from wildloop.flows.alerts.machine import DiskWatch, SilenceWatch
+from wildloop.flows.models.alert import AlertKind, Finding
+from wildloop.flows.project import AlertsConfig
 
 MINUTE = 60.0
 GB = 1_000_000_000

@@ -3,23 +3,23 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
-from blocks.launchers.base import ProcessState, ProcessStatus
-from flows.alerts.watch import RunWatch, WatchedRun, watch_run
-from flows.attempts import Cause, Retry
-from flows.control import RunControl
-from flows.errors import Conflict
-from flows.execution import Execution, Outcome
-from flows.models.alert import Alert, AlertKind, AlertStatus, Finding
-from flows.models.run import RunSpec
-from flows.paths import RunPaths
-from flows.project import AlertsConfig
+from tests.support.waiting import until
+from wildloop.blocks.launchers.base import ProcessState, ProcessStatus
+from wildloop.flows.alerts.watch import RunWatch, WatchedRun, watch_run
+from wildloop.flows.errors import Conflict
+from wildloop.flows.files.paths import RunPaths
+from wildloop.flows.models.alert import Alert, AlertKind, AlertStatus, Finding
+from wildloop.flows.models.run import RunSpec
+from wildloop.flows.project import AlertsConfig
+from wildloop.flows.run.attempts import Cause, Retry
+from wildloop.flows.run.control import RunControl
+from wildloop.flows.run.execution import Execution, Outcome
 
 FAILED = Outcome(status="failed", message="exit code 3", exit_code=3)
 MINUTE = 60.0
@@ -262,17 +262,11 @@ def an_execution(folder: Path, toml: str = "") -> tuple[Execution, ProcessStatus
     return execution, ProcessStatus(state=ProcessState.RUNNING, started_at=time.time())
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def test_a_run_is_watched_while_it_runs(tmp_path: Path, recorder: Recorder) -> None:
     execution, status = an_execution(tmp_path, '[alerts]\noff = ["disk"]\n')
     async with watch_run(execution, status, recorder, look_seconds=0.01) as watch:
         execution.paths.metrics.write_text('{"loss": NaN}\n')
-        await until(lambda: bool(recorder.told))
+        await until(lambda: bool(recorder.told), "an alert")
     await watch.ended(FAILED)
     assert recorder.kinds() == [AlertKind.NAN, AlertKind.EXIT]
 
@@ -299,7 +293,7 @@ async def test_a_fault_of_the_watch_does_not_end_the_run(
     recorder.error = ZeroDivisionError("a bug")
     execution.paths.metrics.write_text('{"loss": NaN}\n')
     async with watch_run(execution, status, recorder, look_seconds=0.01):
-        await until(lambda: len(asyncio.all_tasks()) == 1)
+        await until(lambda: len(asyncio.all_tasks()) == 1, "the watch has ended")
     assert recorder.told == []
 
 

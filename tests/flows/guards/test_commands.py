@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.guards.commands import scripts_of, started_by_words, started_directly
+from wildloop.flows.guards.commands import scripts_of, started_by_words, started_directly
 
 SCRIPTS = {"experiments/fit.py", "run.sh"}
 

@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.git_process import GitError
-from flows.guards.leaks import changed_in_worktree, commits_with_token, files_below, mask_token
 from tests.support.project import git
+from wildloop.flows.git.process import GitError
+from wildloop.flows.guards.leaks import (
+    changed_in_worktree,
+    commits_with_token,
+    files_below,
+    mask_token,
+)
 
 TOKEN = "tok-3f9a-7c2b-11"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.guards import baseline as module
-from flows.guards import places
-from flows.guards.baseline import take_baseline
-from flows.guards.patterns import TooManyFiles, matching
-from flows.guards.protected import ProtectedFiles
-from flows.guards.runs import ProtectedChanged, RunGuard, verdict
+from wildloop.flows.guards import baseline as module
+from wildloop.flows.guards import places
+from wildloop.flows.guards.baseline import take_baseline
+from wildloop.flows.guards.patterns import TooManyFiles, matching
+from wildloop.flows.guards.protected import ProtectedFiles
+from wildloop.flows.guards.runs import ProtectedChanged, RunGuard, verdict
 
 BINARY = bytes(range(256)) * 5
 
@@ -91,7 +91,7 @@ def test_links_are_named_and_never_followed(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_too_many_files_are_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.guards.patterns.MAX_FILES", 1)
+    monkeypatch.setattr("wildloop.flows.guards.patterns.MAX_FILES", 1)
     with pytest.raises(TooManyFiles, match=r"\*\*"):
         matching(desk.project, ["**"])
 
@@ -164,7 +164,7 @@ def test_added_file_is_moved_aside_and_caches_may_stay(desk: Desk) -> None:
 
 
 def test_flood_of_added_files_is_told_and_left(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.guards.patterns.MAX_FILES", 3)
+    monkeypatch.setattr("wildloop.flows.guards.patterns.MAX_FILES", 3)
     for number in range(5):
         desk.write(f"data/test/{number}", b"")
     bad = desk.guard.enforce()[0]
@@ -250,7 +250,7 @@ def test_copies_are_private(desk: Desk) -> None:
 
 
 def test_unchanged_files_are_read_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.guards.protected.CLOCK_TICK_NS", 0)
+    monkeypatch.setattr("wildloop.flows.guards.protected.CLOCK_TICK_NS", 0)
     desk.found()
     monkeypatch.setattr(places, "digest", lambda *_: pytest.fail("read again"))
     assert desk.found() == []
@@ -263,7 +263,7 @@ async def test_run_starts_with_the_files_as_they_were(desk: Desk) -> None:
     assert run.restored == ["evaluate.py"]
     assert (desk.project / "evaluate.py").read_bytes() == BINARY
     started = desk.guard.violations[-1].at + 0.001
-    assert await run.changed_since(started) == []
+    assert await run.changed_since(started, None) == []
 
 
 async def test_run_does_not_start_with_a_file_that_cannot_be_put_back(desk: Desk) -> None:
@@ -280,7 +280,7 @@ async def test_run_under_which_a_file_was_changed_does_not_count(desk: Desk) -> 
     (desk.project / "evaluate.py").write_text("cheat")
     # Another run's start has put the file back meanwhile.
     await other.before_launch(desk.project, in_checkout=False)
-    violations = await run.changed_since(0.0)
+    violations = await run.changed_since(0.0, None)
     assert "'evaluate.py'" in verdict(violations)
 
 
@@ -297,4 +297,4 @@ async def test_checkout_with_another_evaluation_is_refused(desk: Desk, tmp_path:
 async def test_without_protection_nothing_is_looked_at() -> None:
     run = RunGuard(None)
     await run.before_launch(Path("/nowhere"), in_checkout=False)
-    assert await run.changed_since(0.0) == []
+    assert await run.changed_since(0.0, None) == []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.keep.flags import flagged_edits
+from wildloop.flows.keep.flags import flagged_edits
 
 
 def diff(path: str, *lines: str) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.keep.ledger import COLUMNS, ledger_text, read_ledger, write_ledger
-from flows.models.keep import Comparison, Evidence, KeepStatus, Verdict
+from wildloop.flows.keep.ledger import COLUMNS, ledger_text, read_ledger, write_ledger
+from wildloop.flows.models.evidence import Comparison
+from wildloop.flows.models.keep import Evidence, KeepStatus, Verdict
 
 
 def verdict(iteration: int = 1, description: str = "wider layer") -> Verdict:

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.metrics.series import GrowingSeries, Sample
+from wildloop.flows.metrics.series import GrowingSeries, Sample
 
 
 def grown(values: list[float | None], limit: int) -> GrowingSeries:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.metrics import read_all
-from flows.metrics.jsonl import JsonlReader
-from flows.metrics.mlflow import MlflowReader
-from flows.metrics.tensorboard import TensorboardReader
-from flows.metrics.wandb import WandbReader, started_at
-from flows.metrics.wire import WireError, fields, varint
+from wildloop.flows.metrics import read_all
+from wildloop.flows.metrics.jsonl import JsonlReader
+from wildloop.flows.metrics.mlflow import MlflowReader
+from wildloop.flows.metrics.tensorboard import TensorboardReader
+from wildloop.flows.metrics.wandb import WandbReader, started_at
+from wildloop.flows.metrics.wire import WireError, fields, varint
 
 MLFLOW_RUN = "0123456789abcdef0123456789abcdef"
 

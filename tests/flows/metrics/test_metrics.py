@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.metrics import (
+from wildloop.flows.metrics import (
     best_value,
     downsample,
     last_values,
@@ -19,7 +19,7 @@ from flows.metrics import (
     series,
     summary_from_log,
 )
-from flows.models.run import MetricPoint
+from wildloop.flows.models.run import MetricPoint
 
 
 def point(name: str, value: float | None, step: float | None = None) -> MetricPoint:
@@ -167,15 +167,15 @@ def test_downsampling_keeps_order_extremes_and_ends(values: list[float | None], 
         ("\x1b[32mloss\x1b[0m: \x1b[1m0.5\x1b[0m", {"loss": 0.5}),
         ("\x1b]0;title\x07loss: 0.5", {"loss": 0.5}),
         ("loss: 2\rloss: 1\r\n", {"loss": 1}),
-        ("loss: 2\nloss: nan", {"loss": 2}),
+        ("loss: 2\nloss: nan", {}),
         ("loss: nan\nloss: inf", {}),
         ("step: 10\nEpoch: 3\ntime=5", {}),
-        ("12:30\n2026-01-02 10:00:00 loss: 1", {}),
+        ("12:30\n2026-01-02 10:00:00 loss: 1", {"loss": 1}),
         ("took: 3.2s\nhost: 10.0.0.1\nver: 1.2.3\nx: 1 (best)", {}),
         ("the loss: 0.5\nat http://a:80\nmissing: \n: 5\n=", {}),
         ("Traceback: 1 error", {}),
         ("a: 1b=2", {}),
-        ("loss: 1\n" + "text\n" * 40, {}),
+        ("loss: 1\n" + "text\n" * 40, {"loss": 1}),
         ("a: 1 " * 1000, {}),
         ("", {}),
     ],

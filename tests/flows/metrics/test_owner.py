@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from blocks.launchers.base import LaunchSpec
-from blocks.launchers.local import LocalLauncher
-from flows.metrics import RunMetrics, claim_sources, read_all, run_metrics
 from tests.support.server import wait_for
 from tests.support.trackers import ENVIRONMENT, write
+from wildloop.blocks.launchers.base import LaunchSpec
+from wildloop.blocks.launchers.local import LocalLauncher
+from wildloop.flows.metrics import RunMetrics, claim_sources, read_all, run_metrics
 
 TRACKERS = ["wandb", "tensorboard", "tensorboardx", "mlflow"]
 

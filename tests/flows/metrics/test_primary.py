@@ -2,9 +2,9 @@
 
 import pytest
 
-from flows.metrics import contract_metric, primary_metric
-from flows.models.sweep import SweepRecord
-from flows.project import MetricConfig, ProjectConfig
+from wildloop.flows.metrics import plan_metric, primary_metric
+from wildloop.flows.models.sweep import SweepRecord
+from wildloop.flows.project import MetricConfig, ProjectConfig
 
 PLAN = "# Goal\nx\n\n## Shared Metrics and Analytics Contract\n- {line}\n"
 PROJECT = ProjectConfig(metric=MetricConfig(name="project_loss", direction="min"))
@@ -15,10 +15,10 @@ def sweep(metric: str | None) -> SweepRecord:
 
 
 def test_the_sweep_comes_before_the_contract_and_that_before_the_project() -> None:
-    plan = PLAN.format(line="Primary metric: `contract_acc` (max)")
-    assert primary_metric(sweep("fit"), plan, PROJECT) == MetricConfig(name="fit", direction="min")
-    assert primary_metric(sweep(None), plan, PROJECT) == MetricConfig(name="contract_acc")
-    assert primary_metric(None, "# Goal\nx\n", PROJECT) == PROJECT.metric
+    fixed = MetricConfig(name="contract_acc")
+    assert primary_metric(sweep("fit"), fixed, PROJECT) == MetricConfig(name="fit", direction="min")
+    assert primary_metric(sweep(None), fixed, PROJECT) == fixed
+    assert primary_metric(None, None, PROJECT) == PROJECT.metric
     assert primary_metric(None, None, ProjectConfig()) is None
 
 
@@ -29,24 +29,32 @@ def test_the_sweep_comes_before_the_contract_and_that_before_the_project() -> No
         ("Primary metric: `val/loss`, direction: min.", "val/loss", "min"),
         ("**Primary metric:** loss, lower is better", "loss", "min"),
         ("primary_metric = f1; maximise it", "f1", "max"),
-        ("Primary metric: `odd name`", "odd name", "max"),
+        ("Primary metric: `odd name`", "odd name", None),
+        ("Primary metric: rmse (RMSE on the max-pooled split; lower is better)", "rmse", "min"),
+        ("Primary metric: rmse (RMSE on the max-pooled split)", "rmse", None),
+        ("Primary metric: val_bpb, want it low", "val_bpb", None),
+        ("Primary metric: loss (min), or (max) if you like", "loss", None),
+        ("Primary metric: loss - min", "loss", "min"),
     ],
 )
-def test_contract_lines(line: str, name: str, direction: str) -> None:
-    found = contract_metric(PLAN.format(line=line))
-    assert found is not None
-    assert (found.name, found.direction) == (name, direction)
+def test_a_direction_is_a_statement_of_its_own_and_never_guessed(
+    line: str, name: str, direction: str | None
+) -> None:
+    assert plan_metric(PLAN.format(line=line)) == (name, direction)
 
 
-def test_a_contract_without_direction_has_that_of_the_project() -> None:
-    plan = PLAN.format(line="Primary metric: project_loss.")
-    assert primary_metric(None, plan, PROJECT) == PROJECT.metric
-
-
-@pytest.mark.parametrize("line", ["Metric: x", "Primary metric:", "The primary metric matters"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Metric: x",
+        "Primary metric:",
+        "The primary metric matters",
+        "The primary metric is the accuracy on the validation set",
+    ],
+)
 def test_a_contract_that_names_none(line: str) -> None:
-    assert contract_metric(PLAN.format(line=line)) is None
+    assert plan_metric(PLAN.format(line=line)) is None
 
 
 def test_a_line_outside_the_contract_does_not_count() -> None:
-    assert contract_metric("## Planning Notes\nPrimary metric: x\n") is None
+    assert plan_metric("## Planning Notes\nPrimary metric: x\n") is None

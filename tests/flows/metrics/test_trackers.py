@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.metrics import MetricsFollower, RunMetrics, SourceKind, read_all, run_metrics
 from tests.support.server import wait_for
 from tests.support.trackers import write, writer
+from wildloop.flows.metrics import MetricsFollower, RunMetrics, SourceKind, read_all, run_metrics
 
 TRACKERS = ["wandb", "tensorboard", "tensorboard_tensor", "tensorboardx", "mlflow"]
 KINDS = {"wandb": SourceKind.WANDB, "mlflow": SourceKind.MLFLOW}

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from flows.manifest import Manifest, busy_reason, snapshot_of
-from flows.metrics.owner import term_of
-from flows.metrics.sources import find_sources
+from wildloop.flows.files.manifest import Manifest, busy_reason, snapshot_of
+from wildloop.flows.metrics.owner import term_of
+from wildloop.flows.metrics.sources import find_sources
 
 
 def manifest_in(run_dir: Path, **fields: object) -> None:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.protocol.edits import review_edit
-from flows.protocol.plan import TaskStatus, parse_plan
 from tests.support.script import good_plan
+from wildloop.flows.protocol.edits import review_edit
+from wildloop.flows.protocol.plan import TaskStatus, parse_plan
 
 PLAN = good_plan()
 
@@ -36,6 +36,51 @@ def without(id: str) -> str:
 def test_edits_by_hand_are_kept_as_they_are(after: str) -> None:
     edit = review_edit(PLAN, after)
     assert (edit.text, edit.faults) == (after, [])
+
+
+@pytest.mark.parametrize(
+    "cancelled",
+    [
+        "- [-] (no time) [P3-T2] Work | deliverable: a.md | done-when: it is there",
+        "- [-] no time: [P3-T2] Work",
+        "- ~~[ ] [P3-T2] Work~~ no time",
+        "- [- no time] [P3-T2] Work",
+    ],
+)
+def test_cancelling_with_a_reason_is_no_deletion(cancelled: str) -> None:
+    after = PLAN.replace(line("P3-T2"), cancelled)
+    edit = review_edit(PLAN, after)
+    assert (edit.text, edit.closed) == (after, 1)
+    assert not any("taken out" in fault for fault in edit.faults)
+
+
+def test_lost_sections_are_put_back_in_their_places() -> None:
+    after = PLAN[PLAN.index("## Phase 1") : PLAN.index("## Shared Metrics")]
+    edit = review_edit(PLAN, after)
+    (fault,) = edit.faults
+    assert "put back: Goal, Planning Notes, Shared Metrics and Analytics Contract." in fault
+    assert edit.text.split() == PLAN.split()
+    assert parse_plan(edit.text).sections == parse_plan(PLAN).sections
+
+
+def test_changed_sections_stay_as_they_were_changed() -> None:
+    after = PLAN.replace("Raise the score.", "Raise it further.").replace("None.", "- seeds: 5")
+    assert review_edit(PLAN, after).text == after
+
+
+def test_an_emptied_section_gets_its_text_back_under_its_heading() -> None:
+    after = PLAN.replace("## Goal\n\nRaise the score.\n", "## Goal\n").replace("(max)", "(min)")
+    edit = review_edit(PLAN, after)
+    assert "put back: Goal." in edit.faults[0]
+    plan = parse_plan(edit.text)
+    assert plan.sections["goal"] == "Raise the score."
+    assert plan.sections["shared metrics and analytics contract"] == "score (min)"
+    assert edit.text.count("## Goal") == 1
+
+
+def test_section_that_never_was_is_not_asked_for() -> None:
+    before = PLAN.replace("## Planning Notes\n\nNone.\n", "")
+    assert review_edit(before, before).faults == []
 
 
 def test_closed_tasks_are_counted() -> None:

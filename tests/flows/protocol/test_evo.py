@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.models.evo import Choice, EvoSweepSpec, PrunerKind, Range, SamplerKind
-from flows.protocol.evo import parse_evo_sweep
+from wildloop.flows.models.evo import Choice, EvoSweepSpec, PrunerKind, Range, SamplerKind
+from wildloop.flows.protocol.evo import parse_evo_sweep
 
 LR = {"low": 1e-4, "high": 0.1, "log": True}
 

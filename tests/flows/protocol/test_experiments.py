@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.models.run import RunSpec
-from flows.protocol.experiments import ExperimentRequest, parse_experiments
+from wildloop.flows.models.run import RunSpec
+from wildloop.flows.protocol.experiments import ExperimentRequest, parse_experiments
 
 ROOT = Path("/project")
 

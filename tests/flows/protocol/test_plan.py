@@ -4,20 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.errors import NotFound
-from flows.models.session import TaskProgress
-from flows.protocol.plan import (
+from wildloop.flows.models.session import TaskProgress
+from wildloop.flows.protocol.plan import (
     ABORT_SENTINEL,
     TaskStatus,
     abort_checklist,
     closed_gates,
     has_abort_sentinel,
+    is_abort,
     open_tasks,
     parse_plan,
     plan_faults,
     progress,
     progress_table,
-    set_task_status,
 )
 
 
@@ -91,6 +90,44 @@ def test_other_lines_are_no_tasks(text: str) -> None:
     assert parse_plan(text).tasks == []
 
 
+@pytest.mark.parametrize(
+    ("text", "task"),
+    [
+        ("- [-] (no GPU) [P4-T2] Sweep | deliverable: a", ("P4-T2", "Sweep (no GPU)", "a")),
+        ("- [-] [P4-T2] (no GPU) Sweep", ("P4-T2", "(no GPU) Sweep", None)),
+        ("- [-] (no GPU) P4-T2 Sweep", ("P4-T2", "Sweep (no GPU)", None)),
+        ("- (no GPU) [-] [P4-T2] Sweep", ("P4-T2", "Sweep (no GPU)", None)),
+        ("- [- no GPU] [P4-T2] Sweep", ("P4-T2", "Sweep (no GPU)", None)),
+        ("- [-: no GPU] [P4-T2] Sweep", ("P4-T2", "Sweep (no GPU)", None)),
+        ("- [-] no GPU: [P4-T2] Sweep | deliverable: a", ("P4-T2", "Sweep (no GPU)", "a")),
+        ("- [-] no GPU - [P4-T2] Sweep", ("P4-T2", "Sweep (no GPU)", None)),
+        ("- [-] Reason: no GPU. [P4-T2] Sweep", ("P4-T2", "Sweep (Reason: no GPU.)", None)),
+        ("- [-] cancelled [P4-T2] Sweep", ("P4-T2", "Sweep (cancelled)", None)),
+        ("- [-] ~~[P4-T2] Sweep~~ no GPU", ("P4-T2", "Sweep no GPU", None)),
+        ("- ~~[ ] [P4-T2] Sweep~~ no GPU", ("P4-T2", "Sweep no GPU", None)),
+        ("- [-] after [P2-T1]: [P4-T2] Sweep", ("P4-T2", "Sweep (after [P2-T1])", None)),
+        ("- [-] [P4-T2] Sweep | deliverable: a | no GPU", ("P4-T2", "Sweep | no GPU", "a")),
+        ("- [-] [P4-T2] Sweep\n  Reason: no GPU", ("P4-T2", "Sweep", None)),
+        ("- [-] replaced by [P2-T1]", (None, "replaced by [P2-T1]", None)),
+    ],
+)
+def test_reason_of_a_cancelled_task_may_stand_anywhere(
+    text: str, task: tuple[str | None, str, str | None]
+) -> None:
+    (found,) = parse_plan(text).tasks
+    assert (found.id, found.text, found.deliverable) == task
+    assert found.status is TaskStatus.CANCELLED
+
+
+def test_id_of_another_task_is_no_task_s_own() -> None:
+    plan = parse_plan("- [ ] See [P1-T1] first\n- [x] (early) [P1-T2] Sweep\n- [/] a: [P1-T3]")
+    assert [(task.id, task.text) for task in plan.tasks] == [
+        (None, "See [P1-T1] first"),
+        ("P1-T2", "Sweep (early)"),
+        (None, "a: [P1-T3]"),
+    ]
+
+
 def test_fields_may_be_spelled_and_wrapped_differently() -> None:
     plan = parse_plan(
         "- [ ] [P1-T1] a | Deliverable: x.md | **Done when**: y\n"
@@ -145,8 +182,7 @@ def test_an_unclosed_code_block_hides_nothing() -> None:
 def test_a_plan_in_a_code_block_as_a_whole_is_read() -> None:
     wrapped = f"```markdown\n{plan_text()}```\n"
     assert faults_of(wrapped) == []
-    changed = set_task_status(wrapped, "P1-T1", TaskStatus.DONE)
-    assert parse_plan(changed).tasks[0].status is TaskStatus.DONE
+    assert parse_plan(wrapped).tasks[0].id == "P1-T1"
 
 
 @pytest.mark.parametrize(
@@ -235,19 +271,20 @@ def test_closed_gates_are_done_or_cancelled_reflection_gates() -> None:
     assert closed_gates(plan) == ["P1-T1", "P1-T3"]
 
 
-@pytest.mark.parametrize("status", list(TaskStatus))
-def test_only_the_box_of_the_task_changes(status: TaskStatus) -> None:
-    before = "x\r\n  * [ ]  [P1-T1] a\r\n- [ x ] [P1-T10] b [ ]\r\n"
-    after = set_task_status(before, "P1-T10", status)
-    tasks = parse_plan(after).tasks
-    assert [task.status for task in tasks] == [TaskStatus.OPEN, status]
-    assert after.startswith("x\r\n  * [ ]  [P1-T1] a\r\n- [")
-    assert after.endswith("] [P1-T10] b [ ]\r\n")
-
-
-def test_an_unknown_task_is_an_error() -> None:
-    with pytest.raises(NotFound, match="P9-T9"):
-        set_task_status(plan_text(), "P9-T9", TaskStatus.DONE)
+@pytest.mark.parametrize(
+    ("summary", "promise", "plan", "aborts"),
+    [
+        ("Aborted: the skill does not answer.", "DONE", "", True),
+        ("ABORT_EARLY_DOCS_CHECK_FAILED: no answer", None, "", True),
+        ("Preflight failed, so I stop.", "DONE", "# Notes", True),
+        ("said so", None, "# Aborted\n`ABORT_EARLY_DOCS_CHECK_FAILED`", True),
+        ("all done", "DONE", "", False),
+        ("Aborted: no answer.", None, "", False),
+        ("Preflight passed; the plan is written.", "DONE", line("P1-T1"), False),
+    ],
+)
+def test_abort_is_known(summary: str, promise: str | None, plan: str, aborts: bool) -> None:
+    assert is_abort(summary, promise, plan) is aborts
 
 
 def test_the_abort_checklist_holds_the_sentinel_and_every_check() -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.protocol.tags import NAMES, Memory, parse_reply
+from wildloop.blocks.agents.base import REPLY_TAGS as NAMES
+from wildloop.flows.protocol.tags import Memory, parse_reply
 
 FRAGMENTS = [
     *[f"<{name}>" for name in NAMES],
@@ -53,7 +54,7 @@ def test_all_tags_are_read() -> None:
 
 
 def test_last_occurrence_wins() -> None:
-    tags = parse_reply("<promise>DONE</promise> no: <promise>WAITING</promise>")
+    tags = parse_reply("<promise>DONE</promise>\n<promise>WAITING</promise>")
     assert tags.promise == "WAITING"
 
 
@@ -137,7 +138,7 @@ def test_common_indentation_is_taken_off() -> None:
 
 def test_an_unclosed_tag_swallows_nothing() -> None:
     tags = parse_reply(
-        "<summary>begun <promise>WAITING</promise>\n<plan>cut\n<summary>whole</summary>"
+        "<summary>begun\n<promise>WAITING</promise>\n<plan>cut\n<summary>whole</summary>"
     )
     assert tags.summary == "whole"
     assert tags.promise == "WAITING"
@@ -330,3 +331,129 @@ def test_an_unknown_kind_of_change_is_told(text: str) -> None:
     tags = parse_reply(f"<summary>s</summary>{text}")
     assert tags.change is None
     assert "takes one of hyper-parameter, architecture" in tags.faults[0]
+
+
+QUOTED_PLAN = "<plan>\n## Phase 1 - Ground\n- [ ] [P1-T1] short | deliverable: a\n</plan>"
+EXPERIMENTS = "<experiments>\n- goal: g\n  command: c\n</experiments>"
+END = "\n<summary>mine</summary>\n"
+
+
+@pytest.mark.parametrize(
+    ("quotation", "name"),
+    [
+        ("Nothing has to change, so I leave out the `<plan>...</plan>` tag.\n", "plan"),
+        ("``<promise>DONE</promise>`` would be a lie.\n", "promise"),
+        ("`<promise>DONE</promise>`\n", "promise"),
+        ("```<promise>DONE</promise>```\n", "promise"),
+        ("I could answer <promise>WAITING</promise> but nothing runs.\n", "promise"),
+        ("<promise>WAITING</promise> is no answer here.\n", "promise"),
+        ("No answer here is <promise>WAITING</promise>\n", "promise"),
+        ('"<promise>DONE</promise>"\n', "promise"),
+        ("> <promise>DONE</promise>\n", "promise"),
+        ("> <plan>\n> # P\n> </plan>\n", "plan"),
+        (f"Replace it:\n\n```markdown\n{QUOTED_PLAN}\n```\n\nor keep it. I keep it.\n", "plan"),
+        (f"Replace it:\n\n```\n{QUOTED_PLAN}\n```\nor keep it. I keep it.\n", "plan"),
+        (f"Replace it:\n\n{QUOTED_PLAN}\n\nor keep it. I keep it.\n", "plan"),
+        (f"An example, not meant to run:\n\n```yaml\n{EXPERIMENTS}\n```\n\nSo.\n", "experiments"),
+        (f"An example, not meant to run:\n\n{EXPERIMENTS}\n\nSo much for that.\n", "experiments"),
+        (f"The log:\n```\nit said\n{EXPERIMENTS}\nand ended\n```\n", "experiments"),
+        (f"~~~\n{EXPERIMENTS}\n~~~\nThat is all of it.\n", "experiments"),
+        ("If I said\n<continue>no</continue>\nit would end.\n", "continue"),
+        ("They write\n\n<memories>- [lesson] a</memories>\n\nfor that.\n", "memories"),
+    ],
+)
+def test_quotation_is_ignored_and_named(quotation: str, name: str) -> None:
+    tags = parse_reply(quotation + END)
+    assert tags.summary == "mine"
+    assert (tags.plan, tags.promise, tags.experiments_raw) == (None, None, None)
+    assert (tags.continue_session, tags.memories, tags.faults) == (None, [], [])
+    (told,) = tags.quoted
+    assert told.startswith(f"<{name}> stood in ") and "a quotation and ignored" in told
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"Words before.\n\n{EXPERIMENTS}\n<promise>WAITING</promise>{END}",
+        f"Words before.\n```\n{EXPERIMENTS}\n<promise>WAITING</promise>{END}```\n",
+        f"```yaml\n{EXPERIMENTS}\n```\n\n```\n<promise>WAITING</promise>\n```\n{END}",
+        f"{END}\n## Experiments\n\n{EXPERIMENTS}\n\n---\n\n**Promise:** <promise>WAITING</promise>",
+        f"{END}Two runs:\n{EXPERIMENTS}\nPromise:\n\n<promise>WAITING</promise>\nUntil then!\n",
+        f"{END}\nThis compares two rates.\n{EXPERIMENTS}<promise>WAITING</promise>",
+        f"- <summary>mine</summary>\n- <promise>WAITING</promise>\n- {EXPERIMENTS}",
+        f"Uses ` once.\n{EXPERIMENTS}<promise>WAITING</promise>{END}",
+        f"```python\nx = 1\n```\n{EXPERIMENTS}\n<promise>WAITING</promise>{END}",
+        f"```\nnever closed\n\n{EXPERIMENTS}\n<promise>WAITING</promise>{END}",
+        f"```markdown\nAll of it in a fence.\n\n{EXPERIMENTS}\n<promise>WAITING</promise>{END}```",
+        f"{EXPERIMENTS}\n<promise>WAITING</promise>{END}\nLet me know what you think.",
+        f'{{"id": "ab", "status": "queued"}}{EXPERIMENTS}\n<promise>WAITING</promise>{END}',
+        f"\x1b[1m{EXPERIMENTS}\x1b[0m\n\x1b[32m<promise>\x1b[1mWAITING</promise>\x1b[0m{END}",
+    ],
+    ids=range(14),
+)
+def test_answer_at_the_end_of_the_reply_counts(reply: str) -> None:
+    tags = parse_reply(reply)
+    assert (tags.summary, tags.promise) == ("mine", "WAITING")
+    assert tags.experiments_raw == "- goal: g\n  command: c"
+    assert (tags.faults, tags.quoted) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        "\x1b[32m<promise>DONE</promise>\x1b[0m",
+        "<promise>\x1b[1;32mDONE\x1b[0m</promise>",
+        "\x1b]0;title\x07<promise>DONE</promise>\x1b[K",
+    ],
+)
+def test_terminal_colours_change_nothing(promise: str) -> None:
+    tags = parse_reply(f"<summary>s</summary>\n{promise}\n")
+    assert (tags.promise, tags.faults, tags.quoted) == ("DONE", [], [])
+
+
+def test_a_quotation_does_not_hide_the_answer() -> None:
+    tags = parse_reply(
+        f"Not `<promise>DONE</promise>`.\n{EXPERIMENTS.replace('c', 'x')}\nrather:\n"
+        "<summary>It ends in `</summary>`.\n> so it said</summary>\n<promise>WAITING</promise>"
+    )
+    assert (tags.promise, tags.experiments_raw) == ("WAITING", None)
+    assert tags.summary == "It ends in `</summary>`.\n> so it said"
+    assert [told.split(" stood ")[0] for told in tags.quoted] == ["<promise>", "<experiments>"]
+
+
+def test_a_promise_far_from_the_end_is_a_quotation() -> None:
+    tags = parse_reply(f"<summary>s</summary>\n<promise>DONE</promise>\n\n{'Words. ' * 200}")
+    assert (tags.promise, tags.summary) == (None, "s")
+    assert "in the middle of the text" in tags.quoted[0]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "`" * 1_000_001 + " ` " * 300_000,
+        "<plan>a</plan> " * 60_000,
+        "<plan>a</plan>\n\nb\n\n" * 60_000,
+        "```\n<plan>a</plan>\n```\nb\n" * 60_000,
+        "> <plan>\n> </plan>\n" * 60_000,
+        "`<plan>` `</plan>`\n" * 60_000,
+        "<plan>a</plan>" + " " * 1_000_000 + "x",
+        "\x1b[" * 500_000,
+    ],
+    ids=range(8),
+)
+def test_large_quotations_are_read(garbage: str) -> None:
+    """Quadratic work on any of these would run into the suite's time-out."""
+    assert parse_reply(f"{garbage}\nwords\n\n<promise>DONE</promise>").promise == "DONE"
+
+
+def test_a_waiting_promise_may_say_when_to_be_called() -> None:
+    tags = parse_reply('<summary>s</summary>\n<promise wake="first">WAITING</promise>\n')
+    assert (tags.promise, tags.wake, tags.faults) == ("WAITING", "first", [])
+    tags = parse_reply("<summary>s</summary>\n<promise wake='failed'>WAITING</promise>\n")
+    assert tags.wake == "failed"
+    tags = parse_reply('<summary>s</summary>\n<promise wake="soon">WAITING</promise>\n')
+    assert (tags.promise, tags.wake) == ("WAITING", None)
+    assert tags.faults == [
+        "<promise wake=\"...\"> takes one of all, first, failed, not 'soon'; it was ignored."
+    ]
+    assert parse_reply("<promise>WAITING</promise>").wake is None

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from blocks.agents.prices import Usage
-from flows.models.run import RunStatus
-from flows.models.session_record import IterationRecord
-from flows.project import MetricConfig
-from flows.report.build import build
-from flows.report.document import document
-from flows.report.table_file import runs_csv
 from tests.support.reporting import make_facts, make_run
+from wildloop.blocks.agents.prices import Usage
+from wildloop.flows.models.run import RunStatus
+from wildloop.flows.models.session_record import IterationRecord
+from wildloop.flows.project import MetricConfig
+from wildloop.flows.report.build import build
+from wildloop.flows.report.document import document
+from wildloop.flows.report.table_file import runs_csv
 
 COMPARED = "Comparability"
 
@@ -44,7 +44,7 @@ def test_session_without_runs(tmp_path: Path) -> None:
 def test_session_with_one_run_compares_nothing(tmp_path: Path) -> None:
     report = build(make_facts([make_run(1, 0.9)]), tmp_path)
     result = section(report.markdown, "Result")
-    assert "nothing to set against it" in result
+    assert "nothing is shown to be better than the baseline" in result.lower()
     assert "0.9" in result and "1 finished" in report.markdown
 
 
@@ -65,7 +65,7 @@ def test_value_that_is_not_finite_is_no_result(tmp_path: Path, value: float) -> 
     runs = [*seeded(1, 0.02, [0.9, 0.91]), make_run(9, value, name="odd", parameters={"lr": 1.0})]
     report = build(make_facts(runs), tmp_path)
     assert "not finite" in section(report.markdown, "Failures")
-    assert "odd" not in section(report.markdown, "Result")
+    assert "odd-" not in section(report.markdown, "Result")
 
 
 def test_without_a_metric_the_report_says_how_to_name_one(tmp_path: Path) -> None:
@@ -76,41 +76,49 @@ def test_without_a_metric_the_report_says_how_to_name_one(tmp_path: Path) -> Non
 
 def test_gain_over_seeds_has_an_interval() -> None:
     runs = seeded(1, 0.02, [0.90, 0.91, 0.92], "baseline") + seeded(9, 0.3, [0.97, 0.975, 0.98])
-    result = section(document(make_facts(runs)), "Result")
+    text = document(make_facts(runs))
+    result = section(text, "Result")
     assert "+0.065" in result and "95 % interval" in result
-    assert "the gain holds" in result
+    assert text.splitlines()[2].startswith("**target val_accuracy above 0.97: undecided")
 
 
 def test_single_seed_is_not_taken_for_a_gain() -> None:
     runs = seeded(1, 0.02, [0.90], "baseline") + seeded(9, 0.3, [0.97])
     result = section(document(make_facts(runs)), "Result")
-    assert "not established" in result and "two seeds or more" in result
+    assert "nothing is shown to be better" in result
+    assert "candidate: too few seeds" in result
 
 
 def test_lower_is_better_where_the_metric_says_so() -> None:
     runs = seeded(1, 0.02, [1.0, 1.1], "baseline") + seeded(9, 0.3, [2.0, 2.1])
     facts = make_facts(runs, MetricConfig(name="val_accuracy", direction="min"))
-    assert facts.best is not None and facts.best.value == 1.0
-    assert "nothing better than the baseline" in section(document(facts), "Result")
+    best = facts.account.best
+    assert best is not None and best.mean == pytest.approx(1.05)
+    assert "nothing is shown to be better than the baseline" in section(document(facts), "Result")
 
 
 def test_confirmed_mean_outranks_a_lucky_seed() -> None:
     runs = [
-        *seeded(1, 0.02, [0.90, 0.91], "baseline"),
-        *seeded(9, 0.3, [0.97, 0.96]),
+        *seeded(1, 0.02, [0.90, 0.91, 0.905], "baseline"),
+        *seeded(9, 0.3, [0.97, 0.96, 0.965]),
         *seeded(20, 0.5, [0.99], "lucky"),
     ]
     result = section(document(make_facts(runs)), "Result")
-    assert "best single run" in result and "best over seeds" in result
-    assert "n = 2 and 2" in result
+    assert "| best | lr=0.3 |" in result and "| candidate | lr=0.5 |" in result
+    assert "(n=3)" in result
 
 
 def test_same_command_on_other_code_is_another_configuration() -> None:
-    old, new = seeded(1, 0.1, [0.90, 0.91], "baseline"), seeded(9, 0.1, [0.97, 0.98])
-    codes = {run.id: "old" for run in old} | {run.id: "new" for run in new}
-    facts = make_facts([*old, *new], codes=codes)
-    assert facts.gain is not None and facts.gain.mean == pytest.approx(0.07)
-    assert make_facts([*old, *new]).gain is None
+    old, new = seeded(1, 0.1, [0.90, 0.91, 0.905], "baseline"), seeded(9, 0.1, [0.97, 0.98, 0.975])
+    runs = [
+        run.model_copy(update={"code": code})
+        for code, group in (("old", old), ("new", new))
+        for run in group
+    ]
+    gain = make_facts(runs).account.gain
+    assert gain is not None and gain.gain == pytest.approx(0.07)
+    assert "code new" in section(document(make_facts(runs)), "Result")
+    assert make_facts([*old, *new]).account.gain is None
 
 
 def test_seeds_are_found_in_command_lines_and_repeated_ones_count_once() -> None:
@@ -119,8 +127,9 @@ def test_seeds_are_found_in_command_lines_and_repeated_ones_count_once() -> None
         make_run(2, 0.91, command="python t.py --lr 0.1 --seed=1", parameters={}),
         make_run(3, 0.92, command="python t.py --seed=2 --lr=0.1 --out=b", parameters={}),
     ]
-    (group,) = make_facts(runs).groups
-    assert group.by_seed.keys() == {"1", "2"} and group.values == [0.91, 0.92]
+    (group,) = make_facts(runs).account.configurations
+    assert group.by_seed.keys() == {"1", "2"}
+    assert group.estimate.values == [pytest.approx(0.905), 0.92]
 
 
 def test_ablation_names_what_was_removed_and_what_it_cost() -> None:
@@ -138,14 +147,14 @@ def test_ablation_names_what_was_removed_and_what_it_cost() -> None:
         ]
 
     runs = [
-        *seeded(1, 0.02, [0.90, 0.91], "baseline"),
+        *seeded(1, 0.02, [0.90, 0.91, 0.905], "baseline"),
         *with_drop(9, 0.2, [0.97, 0.975, 0.98], "best"),
-        *with_drop(20, 0.0, [0.93, 0.931], "abl"),
+        *with_drop(20, 0.0, [0.93, 0.931, 0.929], "abl"),
     ]
     facts = make_facts(runs, sweep_texts={"s1": "P4 Ablation of the best"})
     text = section(document(facts), "Ablation")
     assert "drop: 0.2 -> 0.0" in text
-    assert "-0.0445" in text and "the component helps" in text
+    assert "-0.045" in text and "| needed |" in text
     assert "No ablation was run" in section(document(make_facts(runs)), "Ablation")
 
 

@@ -3,9 +3,9 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-from flows.report.build import build
-from flows.report.page import page
 from tests.support.reporting import make_facts, make_run, with_series
+from wildloop.flows.report.build import build
+from wildloop.flows.report.page import page
 
 HOSTILE = [
     "<script>alert(1)</script>",

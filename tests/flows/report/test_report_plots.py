@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.models.run import Run, RunStatus
-from flows.plots import draw_plots
-from flows.project import MetricConfig
+from tests.support.records import made_account
+from wildloop.flows.models.run import Run, RunStatus
+from wildloop.flows.project import MetricConfig
+from wildloop.flows.report.plots import draw_plots
 
 SCORE = MetricConfig(name="score")
 
@@ -40,11 +41,12 @@ def test_curves_come_from_any_source(tmp_path: Path, source: str) -> None:
         (tracked / "metrics" / "score").write_text(
             "".join(f"{1000 + n} {n} {n}\n" for n in range(4))
         )
-    drawn = draw_plots(tmp_path, [run], SCORE)
+    drawn = draw_plots(tmp_path, [run], made_account([run], SCORE))
     assert [path.name for path in drawn] == ["progress.png", "learning_curves.png"]
     assert all(path.stat().st_size > 1000 for path in drawn)
 
 
 def test_run_without_a_series_has_no_curve(tmp_path: Path) -> None:
-    drawn = draw_plots(tmp_path, [run_in(tmp_path / "run", 1)], SCORE)
+    run = run_in(tmp_path / "run", 1)
+    drawn = draw_plots(tmp_path, [run], made_account([run], SCORE))
     assert [path.name for path in drawn] == ["progress.png"]

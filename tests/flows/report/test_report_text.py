@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from flows.report.text import code, fenced, link, plain, quote, table
+from wildloop.flows.report.text import code, fenced, link, plain, quote, table
 
 PARSER = MarkdownIt("commonmark", {"html": False}).enable("table").enable("strikethrough")
 MARKS = st.text(alphabet="ab1 _*`<>[](){}#!|~&;:/\\.-+=\"'é\n\t", max_size=40)

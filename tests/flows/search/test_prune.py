@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.models.run import MetricPoint
-from flows.search.prune import Reading, curve_of, halving_stops, median_stops
+from wildloop.flows.models.run import MetricPoint
+from wildloop.flows.search.prune import Reading, curve_of, halving_stops, median_stops
 
 
 def line(*values: float) -> list[Reading]:

@@ -1,7 +1,5 @@
 """Search spaces: between parameters, the unit cube, Optuna and command lines."""
 
-import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import create_trial
 
-from flows.models.evo import EvoSweepSpec, Trial
-from flows.search.space import Space, run_spec, script_command
+from wildloop.flows.models.evo import EvoSweepSpec
+from wildloop.flows.search.space import Space
 
 SPACE = {
     "lr": {"low": 1e-5, "high": 1.0, "log": True},
@@ -105,39 +103,3 @@ def test_foreign_parameters_are_not_contained(change: dict[str, Any]) -> None:
     parameters = space.decode([0.5] * 5)
     assert space.contains(parameters)
     assert not space.contains(parameters | change)
-
-
-@pytest.mark.parametrize(
-    ("script", "command"),
-    [
-        ("train.py", "python train.py"),
-        ("src/my-train.py --epochs 5", "python src/my-train.py --epochs 5"),
-        ("run.sh", "bash run.sh"),
-        ("python -m pkg.train", "python -m pkg.train"),
-        ("uv run train.py", "uv run train.py"),
-        ("a;b.py", "python 'a;b.py'"),
-    ],
-)
-def test_a_script_gets_its_interpreter(script: str, command: str) -> None:
-    assert script_command(script) == command
-
-
-def test_a_trial_becomes_a_run() -> None:
-    spec = sweep(sweep_name="rates", timeout_per_run=30, workdir="sub", gpus=2)
-    parameters = {"lr": 0.01, "momentum": 0, "layers": 2, "batch": 8, "act": "a b"}
-    trial = Trial(number=5, generation=1, parameters=parameters)
-    run = run_spec(spec, trial, Path("/project"), "s1", "w1")
-    assert shlex.split(run.command) == [
-        "python", "train.py", "--lr=0.01", "--momentum=0", "--layers=2", "--batch=8", "--act=a b",
-    ]  # fmt: skip
-    assert run.name == "rates g01 t005"
-    assert (run.workdir, run.gpus, run.timeout_seconds) == ("/project/sub", 2, 30)
-    assert (run.chat_session_id, run.sweep_id) == ("s1", "w1")
-    assert run.parameters == parameters
-
-
-def test_a_sweep_outside_a_session_makes_runs_without_one() -> None:
-    trial = Trial(number=0, generation=0, parameters={"lr": 0.1})
-    run = run_spec(sweep(sweep_name="n" * 200), trial, Path("/p"))
-    assert run.chat_session_id is None
-    assert len(run.name) <= 200

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.errors import Conflict, InvalidRequest, NotFound
-from flows.models.evo import (
+from wildloop.flows.errors import Conflict, InvalidRequest, NotFound
+from wildloop.flows.models.evo import (
     EvoSweepSpec,
     EvoSweepState,
     Failure,
@@ -17,11 +17,11 @@ from flows.models.evo import (
     Trial,
     TrialStatus,
 )
-from flows.models.run import MetricPoint
-from flows.search.evolution import breed, cooling, reflect
-from flows.search.samplers import fitness, parents_of
-from flows.search.space import Space, key_of_parameters
-from flows.search.study import Study
+from wildloop.flows.models.run import MetricPoint
+from wildloop.flows.search.evolution import breed, cooling, reflect
+from wildloop.flows.search.samplers import fitness, parents_of
+from wildloop.flows.search.space import Space, key_of_parameters
+from wildloop.flows.search.study import Study
 
 SPACE: dict[str, Any] = {
     "lr": {"low": 1e-4, "high": 1.0, "log": True},

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from flows.models.evo import EvoSweepSpec, Failure
-from flows.search.plots import draw_sweep_plots, importances
-from flows.search.study import Study
+from wildloop.flows.models.evo import EvoSweepSpec, Failure
+from wildloop.flows.search.plots import draw_sweep_plots, importances
+from wildloop.flows.search.study import Study
 
 
 def study_of(space: dict[str, Any], metric: str = "acc") -> Study:

@@ -8,11 +8,12 @@ import pytest
 from prefect.client.schemas.objects import WorkerStatus
 from prefect.states import Cancelling, Running
 
-from flows.models.alert import Finding
-from flows.store.alerts import AlertStore
-from flows.store.base import LOOP_TAG
-from flows.store.run_mapping import EXPERIMENT_TAG
-from flows.worker.absent import LEFT_TAG, AbsentHosts, owner_of, reclaim
+from wildloop.flows import events
+from wildloop.flows.models.alert import Finding
+from wildloop.flows.store.alerts import AlertStore
+from wildloop.flows.store.base import LOOP_TAG
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
+from wildloop.flows.worker.absent import LEFT_TAG, AbsentHosts, owner_of, reclaim
 
 
 class Prefect:
@@ -29,7 +30,7 @@ class Prefect:
         self.asked += 1
         status = {True: WorkerStatus.ONLINE, False: WorkerStatus.OFFLINE}
         return [
-            SimpleNamespace(name=f"wildloop-{host}", status=status[here])
+            SimpleNamespace(name=f"wildloop-{host}", status=status[here], last_heartbeat_time=None)
             for host, here in self.online.items()
         ]
 
@@ -65,6 +66,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         found.append((run_id, finding.key))
 
     monkeypatch.setattr(AlertStore, "report", report)
+    monkeypatch.setattr(events, "emit_event", lambda *_, **__: None)
     return found
 
 
@@ -92,6 +94,25 @@ async def test_slots_are_lent_at_once_and_runs_are_told_of_after_the_patience(
     assert await absent.look(client, active) == 3
     assert told == [(str(lost[0].id), "host:there"), (str(lost[1].id), "host:never-seen")]
     assert client.states == []
+
+
+async def test_a_lost_host_is_an_event_once_each_time(
+    told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitted: list[str] = []
+    monkeypatch.setattr(
+        events, "emit_event", lambda _, **said: emitted.append(said["resource"]["wildloop.host"])
+    )
+    client: Any = Prefect(there=False)
+    now = [0.0]
+    absent, active = hosts(now), [flow_run("there"), flow_run("there")]
+    for now[0], online, count in (
+        (0.0, False, 0), (60.0, False, 1), (90.0, False, 1), (91.0, True, 1), (92.0, False, 1),
+        (152.0, False, 2),
+    ):  # fmt: skip
+        client.online["there"] = online
+        await absent.look(client, active)
+        assert emitted == ["there"] * count
 
 
 async def test_a_host_that_was_back_meanwhile_has_its_patience_again(

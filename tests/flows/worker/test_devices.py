@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from flows.worker.devices import DevicePool, Grant, sharing_for
+from wildloop.flows.worker.devices import DevicePool, Grant, sharing_for
 
 FOUR = ["0", "1", "2", "3"]
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from flows.worker.identity import WorkerIdentity, worker_identity
+from wildloop.flows.worker.identity import WorkerIdentity, worker_identity
 
 
 def test_own_identity_survives_text_and_is_alive() -> None:

@@ -8,8 +8,8 @@ import pytest
 from prefect.states import Cancelling, Suspended
 from prefect.workers.base import BaseWorker
 
-from flows.control import RunControl, StopReason
-from flows.worker.worker import WildloopWorker
+from wildloop.flows.run.control import RunControl, StopReason
+from wildloop.flows.worker.worker import WildloopWorker
 
 
 class Server:
@@ -50,6 +50,6 @@ async def test_request_is_read_at_the_next_heartbeat(
     held = SimpleNamespace(id=uuid4(), state=state, state_type=state.type, tags=[])
     worker._client = Server(held)  # type: ignore[assignment]
     control = RunControl()
-    worker._active[held.id] = control
+    worker.held.claim(held.id, control)
     await worker.sync_with_backend()
     assert control.reason is reason

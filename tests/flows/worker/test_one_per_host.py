@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from flows.worker.one_per_host import HostHold
+from tests.support.pace import patient
+from wildloop.flows.worker.one_per_host import HostHold
 
 HOLDER = (
-    "import sys, uuid; from flows.worker.one_per_host import HostHold; "
+    "import sys, uuid; from wildloop.flows.worker.one_per_host import HostHold; "
     "hold = HostHold(uuid.UUID(sys.argv[1])); print(hold.try_take(), flush=True); input()"
 )
 
@@ -37,7 +38,7 @@ async def test_second_worker_takes_over_when_the_first_is_killed(
     assert told and not taking.done()
     first.kill()
     first.communicate()
-    await asyncio.wait_for(taking, 20)
+    await asyncio.wait_for(taking, patient(20))
     assert not HostHold(pool).try_take()
 
 

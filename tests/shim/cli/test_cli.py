@@ -9,31 +9,38 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.models.run import RunCounts
-from flows.models.session import BestResult, PhaseProgress, Session, SessionStatus, TaskProgress
-from flows.models.session_record import Phase
-from shim.cli.demo import verdict
-from shim.cli.view import best_text, change_line, panel, summary_lines
-from shim.net import free_ports
+from tests.support.pace import patient
 from tests.support.server import Server, command_environment
+from wildloop.flows.models.evidence import BestResult, Comparison
+from wildloop.flows.models.run import RunCounts
+from wildloop.flows.models.session import (
+    PhaseProgress,
+    Session,
+    SessionStatus,
+    TaskProgress,
+)
+from wildloop.flows.models.session_record import Phase
+from wildloop.shim.cli.demo import verdict
+from wildloop.shim.cli.view import best_text, change_line, panel, summary_lines
+from wildloop.shim.net import free_ports
 
 
 def wildloop(
     home: Path, *arguments: str, extra: dict[str, str] | None = None, cwd: Path | None = None
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-P", "-m", "shim.cli.main", *arguments],
+        [sys.executable, "-P", "-m", "wildloop.shim.cli.main", *arguments],
         env=command_environment(home) | (extra or {}),
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
 
 
 def test_help_is_light() -> None:
     code = (
-        "import sys; import shim.cli.main; "
+        "import sys; import wildloop.shim.cli.main; "
         "print([m for m in ('prefect', 'fastapi', 'uvicorn', 'optuna') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -125,23 +132,23 @@ def session(**changes: object) -> Session:
         "runs": RunCounts(total=14, completed=13, failed=1),
         "best": result(0.97),
         "baseline": result(0.9),
+        "gain": Comparison(test="Welch t", gain=0.07, p=0.001, established=True),
+        "headline": "m 0.97 (lr=1), +0.07 on the baseline's 0.9",
         "report_path": __file__,
     }
     return Session.model_validate(fields | changes)
 
 
-def result(value: float, direction: str = "max") -> BestResult:
-    return BestResult.model_validate(
-        {"run_id": "r", "run_name": "n", "metric": "m", "value": value, "direction": direction}
-    )
+def result(value: float) -> BestResult:
+    return BestResult(run_id="r", run_name="n", metric="m", value=value)
 
 
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
         ({}, None),
-        ({"best": result(0.1, "min"), "baseline": result(0.2, "min")}, None),
-        ({"best": result(0.9)}, "does not beat"),
+        ({"gain": None}, "nothing is shown"),
+        ({"gain": Comparison(test="Welch t", gain=0.07, p=0.4)}, "nothing is shown"),
         ({"best": None}, "no best"),
         ({"runs": RunCounts(total=11, completed=11)}, "11 runs finished"),
         ({"report_path": None}, "no report"),
@@ -166,21 +173,14 @@ def test_views_show_what_matters() -> None:
     for part in ("0.97", "0.9", "+0.07", "13 finished", "1 failed", "it broke", "3 of at most 9"):
         assert part in text
     assert "best 0.97" in change_line(session())
-    assert best_text(session(best=None)) == "none yet"
+    assert best_text(session(headline="")) == "none yet"
 
 
 def test_views_show_breaches_of_the_rules() -> None:
     assert "breaches" not in "\n".join(summary_lines(session()))
-    steps = [
-        {
-            "index": n,
-            "kind": "iteration",
-            "started_at": 0.0,
-            "breaches": [f"edited {n} " + "x" * 300],
-        }
-        for n in (1, 2)
-    ]
-    (line,) = [one for one in summary_lines(session(history=steps)) if "breaches" in one]
+    last = "iteration-02: edited 2 " + "x" * 300
+    found = session(breaches=2, last_breach=last)
+    (line,) = [one for one in summary_lines(found) if "breaches" in one]
     assert "2 of the rules; the last, in iteration-02: edited 2 x" in line
     assert len(line) < 270 and line.endswith("...")
 

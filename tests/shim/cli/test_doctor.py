@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from shim.cli.agent_checks import ACCESS
-from shim.cli.project_checks import check_project
-from shim.net import free_ports
 from tests.support.agent_clis import agent_cli
 from tests.support.fake_cli import claude_error, claude_result, claude_text, fake_cli, says
+from tests.support.pace import patient
 from tests.support.project import make_project
 from tests.support.server import command_environment
+from wildloop.shim.cli.agent_checks import ACCESS
+from wildloop.shim.cli.project_checks import check_project
+from wildloop.shim.net import free_ports
 
 KEY = "key-of-the-user-123456"
 
@@ -35,12 +36,12 @@ def doctor(
     env["PATH"] = f"{programs}{os.pathsep}{system}" if programs else system
     (root / "user").mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "shim.cli.main", "doctor", "--json", *arguments],
+        [sys.executable, "-P", "-m", "wildloop.shim.cli.main", "doctor", "--json", *arguments],
         env=env,
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=patient(110),
     )
     found = {finding["check"]: finding for finding in json.loads(done.stdout)}
     return done.returncode, found, done.stdout + done.stderr

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from shim.cli.client import ClientError
-from shim.cli.follow import follow_log
+from wildloop.shim.cli.follow import follow_log
+from wildloop.shim.client.errors import ClientError
 
 
 class Torn(httpx.SyncByteStream):

@@ -73,7 +73,7 @@ class Researcher:
             memories = f"<memories>\n- [lesson] {LESSON}\n</memories>"
             return [look, Say(f"{STOP}\n{memories}")]
         if heading["iteration"] != "1":
-            return [look, rewrite(r"\[ \]", "[x]"), Say(DONE)]
+            return [look, Shell("touch a.md"), rewrite(r"\[ \]", "[x]"), Say(DONE)]
         told = {name for name in RUNS if f"| {name} |" in body}
         if not told:
             return [look, *self._creations(), rewrite(r"\[ \] \[P1-T1\]", "[/] [P1-T1]"), WAITING]

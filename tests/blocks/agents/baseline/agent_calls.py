@@ -6,10 +6,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memory_api import TOKEN, Execute, MemoryApi
-
-from flows.protocol.plan import Plan, closed_gates, open_tasks, parse_plan
-from flows.protocol.tags import AgentReplyTags, parse_reply
+from tests.blocks.agents.baseline.memory_api import TOKEN, Execute, MemoryApi
+from tests.support.pace import patient
+from wildloop.flows.protocol.plan import Plan, closed_gates, open_tasks, parse_plan
+from wildloop.flows.protocol.tags import AgentReplyTags, parse_reply
 
 ROOT = Path(__file__).resolve().parents[4]
 SESSION = "session-1"
@@ -61,7 +61,7 @@ class Caller:
     def start(self, phase: str, prompt: str = "", iteration: int = 1) -> "subprocess.Popen[str]":
         """Start one call."""
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "blocks.agents.baseline"],
+            [sys.executable, "-P", "-m", "wildloop.blocks.agents.baseline"],
             cwd=self.project,
             env={
                 "PATH": os.environ["PATH"],
@@ -89,7 +89,7 @@ class Caller:
     def call(self, phase: str, prompt: str = "", iteration: int = 1) -> Call:
         """One call, to its end."""
         process = self.start(phase, prompt, iteration)
-        text, errors = process.communicate(timeout=120)
+        text, errors = process.communicate(timeout=patient(120))
         return Call(process.returncode, text, errors)
 
     def work(self, execute: Execute, until: str = "", parallel: int = 1) -> list[Call]:

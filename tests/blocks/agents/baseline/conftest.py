@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_calls import Caller, write_project
-from memory_api import MemoryApi, serving
+
+from tests.blocks.agents.baseline.agent_calls import Caller, write_project
+from tests.blocks.agents.baseline.memory_api import MemoryApi, serving
 
 
 @pytest.fixture

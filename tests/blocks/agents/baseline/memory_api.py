@@ -9,6 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from wildloop.flows.evidence.account import Account, Contract
+from wildloop.flows.evidence.target import target_of
+from wildloop.flows.evidence.view import view_of
+from wildloop.flows.models.run import Run
+from wildloop.flows.project import MetricConfig
+
 Body = dict[str, Any]
 # Fills in status, metrics, exit_code and error of a run.
 Execute = Callable[[Body], None]
@@ -23,6 +29,7 @@ class MemoryApi:
         self.sweeps: list[Body] = []
         self.evo_sweep: Body | None = None
         self.goal = "Get val_accuracy above 0.97"
+        self.metric = MetricConfig(name="val_accuracy")
         self.slots = 2
         self.requests: list[str] = []
         # Answers to give instead of the real ones, by "METHOD /path", first to last.
@@ -69,6 +76,8 @@ class MemoryApi:
                     return 200, self._cluster()
                 case "GET", "/wild/v2/status":
                     return 200, {"session_id": query["chat_session_id"], "goal": self.goal}
+                case "GET", path if path.startswith("/wild/v2/evidence/"):
+                    return 200, self._evidence(path.rpartition("/")[2])
                 case "GET", path if path.startswith("/wild/v2/evo-sweep/") and self.evo_sweep:
                     return 200, self.evo_sweep
                 case "GET", path if path in ("/health", "/wild/v2/system-health"):
@@ -76,6 +85,18 @@ class MemoryApi:
                 case "GET", path if path.startswith("/prompt-skills/"):
                     return 200, {"id": path.rpartition("/")[2], "template": "..."}
         return 404, {"detail": f"no {method} {url.path}"}
+
+    def _evidence(self, session_id: str) -> Body:
+        """The account of the session's runs, as the real API makes it."""
+        mine = [
+            Run.model_validate({"workdir": "/p", "run_dir": "/p", **run})
+            for run in self.runs
+            if run["chat_session_id"] == session_id
+        ]
+        texts = {sweep["id"]: f"{sweep['name']} {sweep['goal']}" for sweep in self.sweeps}
+        contract = Contract(self.metric, target=target_of(self.goal, self.metric.direction))
+        account = Account(mine, contract, sweep_texts=texts)
+        return view_of(account, session_id).model_dump(mode="json")
 
     def _run(self, body: Body) -> Body:
         number = len(self.runs)

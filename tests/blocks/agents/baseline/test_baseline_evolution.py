@@ -2,12 +2,11 @@
 
 import shlex
 
-from agent_calls import Call, Caller
-from memory_api import Body
-from test_baseline_session import curved
-
-from flows.protocol.evo import parse_evo_sweep
-from flows.protocol.plan import TaskStatus
+from tests.blocks.agents.baseline.agent_calls import Call, Caller
+from tests.blocks.agents.baseline.memory_api import Body
+from tests.blocks.agents.baseline.test_baseline_session import curved
+from wildloop.flows.protocol.evo import parse_evo_sweep
+from wildloop.flows.protocol.plan import TaskStatus
 
 ENABLED = "Go on.\n\n## Evolutionary sweeps\n\nThey are enabled.\n"
 

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from agent_calls import ROOT, Caller, write_project
-from memory_api import TOKEN, MemoryApi
 
-from flows.protocol.plan import has_abort_sentinel
+from tests.blocks.agents.baseline.agent_calls import ROOT, Caller, write_project
+from tests.blocks.agents.baseline.memory_api import TOKEN, MemoryApi
+from tests.support.pace import patient
+from wildloop.flows.protocol.plan import has_abort_sentinel
 
 
 def one_line(errors: str) -> bool:
@@ -51,7 +52,7 @@ def test_missing_wildloop_toml_gives_no_plan_and_says_what_to_write(
 def test_broken_wildloop_toml_is_told_by_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], words: str
 ) -> None:
-    from blocks.agents.baseline.config import ConfigError, read_project
+    from wildloop.blocks.agents.baseline.config import ConfigError, read_project
 
     project = write_project(tmp_path, **changes)
     with pytest.raises(ConfigError) as fault:
@@ -153,11 +154,11 @@ def test_missing_script_is_found_before_a_run_is_spent(toy: Caller) -> None:
 
 def run_module(arguments: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-P", "-m", "blocks.agents.baseline", *arguments],
+        [sys.executable, "-P", "-m", "wildloop.blocks.agents.baseline", *arguments],
         cwd=cwd,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         input="",
-        timeout=60,
+        timeout=patient(60),
     )

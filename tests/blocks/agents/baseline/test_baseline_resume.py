@@ -5,9 +5,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from agent_calls import Caller, write_project
-from memory_api import Body, MemoryApi
-from test_baseline_session import curved
+
+from tests.blocks.agents.baseline.agent_calls import Caller, write_project
+from tests.blocks.agents.baseline.memory_api import Body, MemoryApi
+from tests.blocks.agents.baseline.test_baseline_session import curved
+from tests.support.pace import patient
 
 
 def test_killed_while_creating_runs_then_resumed_creates_only_the_missing(
@@ -23,14 +25,14 @@ def test_killed_while_creating_runs_then_resumed_creates_only_the_missing(
     def kill_at_second(run: Body) -> bool:
         if len(api.names("p2-broad")) < 2:
             return True
-        assert started.wait(timeout=30)
+        assert started.wait(timeout=patient(30))
         calls[0].kill()
         return False
 
     api.answering = kill_at_second
     calls.append(caller.start("iteration"))
     started.set()
-    calls[0].communicate(timeout=60)
+    calls[0].communicate(timeout=patient(60))
     assert calls[0].returncode == -9
     assert api.names("p2-broad") == ["p2-broad-00", "p2-broad-01"]
     assert "- [ ] [P2-T1]" in caller.tasks_path.read_text()
@@ -87,6 +89,13 @@ def test_a_busy_server_is_asked_again(toy: Caller, status: int) -> None:
     assert reply.code == 0, reply.errors
     assert toy.api.names() == ["p1-baseline-00", "p1-baseline-01"]
     assert len(toy.api.sweeps) == 1
+
+
+def test_a_server_that_is_away_is_waited_for(toy: Caller) -> None:
+    toy.call("planning")
+    toy.work(curved, until="P1-T2")
+    toy.api.refusals["GET /runs"] = [503] * 6
+    assert toy.call("iteration").code == 0
 
 
 def test_a_refusal_in_the_middle_of_a_stage_is_taken_up_again(toy: Caller) -> None:

@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocks.agents.baseline.config import ProjectFile, runnable
-from blocks.agents.baseline.ledger import Trial
-from blocks.agents.baseline.search import (
-    in_space,
+from wildloop.blocks.agents.baseline.config import ProjectFile, runnable
+from wildloop.blocks.agents.baseline.ledger import Trial
+from wildloop.blocks.agents.baseline.search import (
     key_of,
     narrowed,
     near_configurations,
     random_configurations,
 )
-from blocks.agents.baseline.stages import command_line, search_shares, shares
+from wildloop.blocks.agents.baseline.stages import command_line, search_shares, shares
 
 
 def project_of(**tables: Any) -> ProjectFile:
@@ -34,6 +33,13 @@ def project_of(**tables: Any) -> ProjectFile:
             },
         }
         | tables
+    )
+
+
+def is_inside(configuration: dict[str, Any], project: ProjectFile) -> bool:
+    """Whether every searched parameter has a value of its dimension, and there is no other."""
+    return set(configuration) == set(project.search) and all(
+        dimension.has(configuration[name]) for name, dimension in project.search.items()
     )
 
 
@@ -56,7 +62,7 @@ def test_random_configurations_are_new_and_inside(seed: int, count: int) -> None
     project = project_of()
     found = random_configurations(project, [project.base()], count, seed)
     assert len(found) == count
-    assert all(in_space(one, project) for one in found)
+    assert all(is_inside(one, project) for one in found)
     assert len({key_of(one) for one in found}) == count
     assert found == random_configurations(project, [project.base()], count, seed)
 
@@ -91,7 +97,7 @@ def test_near_configurations_are_new_and_inside(seed: int, count: int, known: in
     ranked = random_configurations(project, [], known, seed) if known else []
     found = near_configurations(project, ranked, ranked, count, seed + 1)
     assert len(found) == count
-    assert all(in_space(one, project) for one in found)
+    assert all(is_inside(one, project) for one in found)
     assert len({key_of(one) for one in [*found, *ranked]}) == count + len(ranked)
 
 

@@ -1,0 +1,1 @@
+"""Prompts of recorded sessions: the examples of `docs/prompts`, and how long their parts are."""

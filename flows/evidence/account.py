@@ -1,0 +1,385 @@
+"""The account of a session: its configurations, the baseline, the best, and what is shown."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wildloop.flows.evidence.compare import compare, is_exact_metric, seeds_to_decide
+from wildloop.flows.evidence.configuration import (
+    Configuration,
+    configurations,
+    is_unknown,
+    name_codes,
+)
+from wildloop.flows.evidence.estimate import are_equal
+from wildloop.flows.evidence.guards import breach
+from wildloop.flows.evidence.levels import doubts, level_of
+from wildloop.flows.evidence.settings import is_program, normal, settings_in
+from wildloop.flows.evidence.target import Target, TargetVerdict, reached
+from wildloop.flows.models.evidence import Comparison, Direction, Estimate, Level, Standing
+from wildloop.flows.models.guard import Guard
+from wildloop.flows.models.run import Run
+from wildloop.flows.project import MetricConfig
+
+RULE = (
+    "The best is, of the configurations shown to be better than the baseline, the one whose gain "
+    "has the best lower bound (95 %); single runs are candidates; of equal ones it is the one "
+    "with the fewest changes from the baseline."
+)
+KEEP_RULE = "The best is what the branch holds: the last change that was shown to be better."
+NEIGHBOURS = 12
+
+
+@dataclass
+class Contract:
+    """What a session compares by.
+
+    Args:
+        metric: name and direction of the primary metric; None: nothing is compared.
+        baseline: settings of the baseline, where wildloop.toml names them.
+        alpha: probability that a session where nothing helps claims anything.
+        target: what the goal asks for.
+        command: the baseline's, as wildloop.toml has it; None: any.
+        code: digest of the files that the session began with; None: not known.
+        is_guarded: whether files are protected, or a command of the project evaluates.
+        evaluated: the values of that command by run id; None where there is none.
+        confirms: whether Wildloop makes runs of its own.
+        guards: bounds on other metrics that whatever is the best must keep.
+    """
+
+    metric: MetricConfig | None
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    alpha: float = 0.05
+    target: Target | None = None
+    command: str | None = None
+    code: str | None = None
+    is_guarded: bool = False
+    evaluated: Mapping[str, float] | None = None
+    confirms: bool = False
+    guards: Sequence[Guard] = ()
+
+
+@dataclass
+class Branch:
+    """What keep or discard has made of a session: the configuration that the branch holds.
+
+    Args:
+        best: its id; None while nothing is measured.
+        comparison: of the decision that kept it; None for the first one.
+        baseline: id of the configuration that the first decision measured.
+        kept: ids of all that a test has shown to be better than the best of its time.
+    """
+
+    best: str | None = None
+    comparison: Comparison | None = None
+    baseline: str | None = None
+    kept: frozenset[str] = frozenset()
+
+
+class Account:
+    """All that can be said of a session's runs. Nothing else computes.
+
+    Args:
+        runs: all its runs, archived ones too.
+        contract: what it compares by.
+        branch: of a session with keep or discard.
+        labels: the agent's call that each run belongs to, by run id.
+        sweep_texts: name and goal of each sweep, by id, which tell ablations.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        contract: Contract,
+        branch: Branch | None = None,
+        labels: Mapping[str, str] | None = None,
+        sweep_texts: Mapping[str, str] | None = None,
+    ) -> None:
+        self.contract, self.branch = contract, branch
+        self.sweep_texts = sweep_texts or {}
+        metric = contract.metric
+        self.direction: Direction = metric.direction if metric else "max"
+        name = metric.name if metric else None
+        self.configurations = configurations(runs, name, labels)
+        name_codes(self.configurations)
+        self.unknown = [run for run in runs if is_unknown(run)]
+        self.by_id = {one.id: one for one in self.configurations}
+        self.by_run = {run.id: one for one in self.configurations for run in one.runs}
+        self.is_exact = is_exact_metric(
+            [group for one in self.configurations for group in [one.estimate.values, *one.repeats]]
+        )
+        self.baseline = self._baseline()
+        if self.baseline is not None:
+            self.baseline.is_reference = True
+        self._set_levels()
+        self.comparisons = self._comparisons()
+        self.ties: list[Configuration] = []
+        self.best = self._best()
+
+    def _set_levels(self) -> None:
+        contract = self.contract
+        for one in self.configurations:
+            reasons = {
+                run.id: doubts(run, contract.command, contract.is_guarded, contract.evaluated)
+                for run in one.runs
+            }
+            is_own = self.is_exact and one.own.n > 0
+            behind = [run for run in one.own_runs if run in one.behind] if is_own else one.behind
+            one.level = level_of(behind, reasons)
+            said = [text for run in behind or one.runs for text in reasons[run.id]]
+            one.doubts = list(dict.fromkeys(said))
+
+    def is_confirmable(self, one: Configuration) -> bool:
+        """Whether Wildloop may run a configuration again: the project's command, known code."""
+        contract, run = self.contract, one.runs[0]
+        if not contract.confirms or one.withdrawn or not one.is_over:
+            return False
+        return not doubts(run, contract.command, contract.is_guarded)
+
+    def level_of_run(self, run: Run) -> Level:
+        """Of one run."""
+        contract = self.contract
+        found = doubts(run, contract.command, contract.is_guarded, contract.evaluated)
+        return level_of([run], {run.id: found})
+
+    @property
+    def level(self) -> Level:
+        """Of the best."""
+        best = self.best or self.baseline
+        return Level.CLAIMED if best is None else best.level
+
+    def compare(
+        self, ours: Configuration, theirs: Configuration, limit: float | None = None, tried: int = 1
+    ) -> Comparison:
+        """Two configurations of this session, by the seeds that did not choose them."""
+        return compare(
+            ours.compared,
+            theirs.compared,
+            self.direction,
+            neighbours=self.neighbours({ours.id, theirs.id}, ours),
+            is_exact=self.is_exact,
+            alpha=self.contract.alpha,
+            limit=limit,
+            tried=tried,
+        )
+
+    def neighbours(self, pair: Collection[str], of: Configuration) -> list[Estimate]:
+        """The estimates whose spread tells of a pair's: of the same program, the nearest first.
+
+        Those of the same code come first, then the latest; the baseline counts where there is
+        no other.
+        """
+        others = [
+            one
+            for one in self.configurations
+            if one.id not in pair and one.n > 1 and one.program == of.program
+        ]
+        line = [one for one in others if one is not self.baseline]
+        line.sort(key=lambda one: (one.code != of.code, -one.runs[0].created_at))
+        # Seeds that an agent has chosen do not belong to one spread with Wildloop's own.
+        return [one.counted for one in (line or others)[:NEIGHBOURS]]
+
+    @property
+    def gain(self) -> Comparison | None:
+        """The best against the baseline; None where the baseline is the best."""
+        if self.best is None or self.best is self.baseline:
+            return None
+        return self.comparisons.get(self.best.id)
+
+    @property
+    def shown(self) -> list[Configuration]:
+        """Those shown to be better than the baseline."""
+        return [self.by_id[id] for id, one in self.comparisons.items() if one.established]
+
+    @property
+    def candidates(self) -> list[Configuration]:
+        """Those that look better than the best and are not shown to be, the most promising first.
+
+        Which of them hold more seeds decide.
+        """
+        reference = self.best or self.baseline
+        sign = 1.0 if self.direction == "max" else -1.0
+        found = [
+            one
+            for one in self.configurations
+            if one.mean is not None
+            and one is not reference
+            and not one.withdrawn
+            and not self.breaches(one)
+            # What keep or discard has decided about is no candidate any more.
+            and (self.branch is None or one.code == (reference.code if reference else one.code))
+        ]
+        if reference is not None and reference.mean is not None:
+            mean = reference.mean
+            found = [one for one in found if sign * ((one.mean or 0.0) - mean) > 0]
+            found = [one for one in found if not are_equal([one.mean or 0.0, mean])]
+        return sorted(found, key=lambda one: -sign * (one.mean or 0.0))
+
+    def has_been_shown(self, one: Configuration) -> bool:
+        """Whether a test has shown it: to be better than the baseline, or than an earlier best."""
+        return one in self.shown or (self.branch is not None and one.id in self.branch.kept)
+
+    def breaches(self, one: Configuration) -> list[str]:
+        """The guards that a configuration breaks, and by how much; the baseline breaks none."""
+        if one is self.baseline:
+            return []
+        found = (breach(guard, one, self.baseline) for guard in self.contract.guards)
+        return [said for said in found if said is not None]
+
+    def seeds_to_decide(self, one: Configuration) -> int | None:
+        """How many more seeds would decide about a configuration."""
+        found = self.comparisons.get(one.id)
+        return None if found is None else seeds_to_decide(found)
+
+    @property
+    def target_verdict(self) -> TargetVerdict | None:
+        """Whether the goal's number is reached; None where it sets none."""
+        target, best = self.contract.target, self.best or self.baseline
+        if target is None:
+            return None
+        return "undecided" if best is None else reached(target, best.compared, self.is_exact)
+
+    def standing(self, one: Configuration) -> Standing:
+        """What a configuration is."""
+        found = self.comparisons.get(one.id)
+        if one is self.baseline:
+            return Standing.BASELINE
+        if one.withdrawn:
+            return Standing.WITHDRAWN
+        if not one.n:
+            return Standing.NO_VALUE
+        if one is self.best:
+            return Standing.BEST
+        if one.missing_seeds:
+            return Standing.INCOMPLETE
+        if self.branch is not None and self.best is not None and one.code != self.best.code:
+            return Standing.OFF_BRANCH
+        if found is not None and found.established:
+            return Standing.BROKEN if self.breaches(one) else Standing.BETTER
+        if not self._is_testable(one):
+            return Standing.CANDIDATE
+        return Standing.UNDECIDED
+
+    def _baseline(self) -> Configuration | None:
+        """The baseline command on the code that the session began with.
+
+        Of several it is the one with the settings that wildloop.toml names, else the first. Where
+        none ran that, the first that was tried stands for it (see `has_true_baseline`). One that
+        has no value is not replaced by another: only by its own settings run again on mended code.
+        A name makes no baseline.
+        """
+        live = [one for one in self.configurations if not one.withdrawn]
+        if self.branch is not None and self.branch.baseline in self.by_id:
+            return self.by_id[self.branch.baseline or ""]
+        own = [one for one in live if self._is_of_the_beginning(one)] or live
+        fixed = settings_in(self.contract.command or "")
+        named = {normal(self.contract.baseline), normal(fixed | dict(self.contract.baseline))}
+        is_named = bool(self.contract.baseline) or self.contract.command is not None
+        same = [one for one in own if is_named and normal(one.settings) in named]
+        first = next(iter(same or own), None)
+        if first is None or first.n or not first.is_over:
+            return first
+        again = (one for one in live if one.n and _same_settings(one, first))
+        return next(again, first)
+
+    @property
+    def has_true_baseline(self) -> bool:
+        """Whether the baseline is the baseline command on the code of the beginning."""
+        return self.baseline is not None and self._is_of_the_beginning(self.baseline)
+
+    def _is_of_the_beginning(self, one: Configuration) -> bool:
+        command, code = self.contract.command, self.contract.code
+        return (command is None or is_program(one.runs[0], command)) and (
+            code is None or one.code in (None, code)
+        )
+
+    def _comparisons(self) -> dict[str, Comparison]:
+        """Each configuration with the baseline, corrected after Holm over those that can be tested.
+
+        A configuration with a single seed, or one of whose seeds has no value, is not tested, so
+        it costs the others nothing; nothing can be claimed of it either. What was withdrawn was
+        looked at, and still counts.
+        """
+        base = self.baseline
+        if base is None or base.mean is None:
+            return {}
+        rivals = [one for one in self.configurations if one is not base and one.n]
+        found = {one.id: self.compare(one, base) for one in rivals}
+        if self.branch is not None:
+            return self._by_branch(found)
+        tested = [one for one in rivals if self._is_testable(one)]
+        # Once Wildloop has run candidates itself, these tests alone decide: they are few.
+        tested = [one for one in tested if one.level is Level.CONFIRMED] or tested
+        tested.sort(key=lambda one: 1.0 if (p := found[one.id].p) is None else p)
+        corrected, is_on = dict[str, Comparison](), True
+        for place, one in enumerate(tested):
+            # No test has more than half of alpha: what is shown has its 95 % interval above zero.
+            limit = self.contract.alpha / max(2, len(tested) - place)
+            again = self.compare(one, base, limit, len(tested))
+            is_on = is_on and again.established
+            corrected[one.id] = again if is_on else _not_shown(again)
+        return {
+            one.id: corrected[one.id]
+            if one.id in corrected and not one.withdrawn
+            else _not_shown(found[one.id])
+            for one in rivals
+        }
+
+    def _by_branch(self, found: Mapping[str, Comparison]) -> dict[str, Comparison]:
+        """With keep, only what was kept is shown: its decision has tested it."""
+        assert self.branch is not None
+        shown = {id: _not_shown(one) for id, one in found.items()}
+        best, test = self.branch.best or "", self.branch.comparison
+        if best in found and test is not None and test.established:
+            base = self.baseline.compared if self.baseline else Estimate()
+            is_same = (
+                test.theirs.values == base.values and test.ours.values == found[best].ours.values
+            )
+            kept = found[best].model_copy(update={"limit": test.limit, "tried": test.tried})
+            shown[best] = test if is_same else kept.model_copy(update={"established": True})
+        return shown
+
+    def _is_testable(self, one: Configuration) -> bool:
+        return one.is_testable or (self.is_exact and not one.missing_seeds)
+
+    def _best(self) -> Configuration | None:
+        base = self.baseline
+        if self.branch is not None:
+            return self.by_id.get(self.branch.best or "") or base
+        held = [one for one in self.shown if not self.breaches(one)]
+        order = sorted(held, key=lambda one: -(self.comparisons[one.id].low or 0.0))
+        if not order:
+            return base if base is not None and base.n else None
+        first = order[0]
+        self.ties = [
+            one
+            for one in order
+            if are_equal([one.compared.mean or 0.0, first.compared.mean or 0.0])
+            and are_equal([self.comparisons[i.id].low or 0.0 for i in (one, first)])
+        ]
+        assert base is not None
+        simplest = min(
+            self.ties, key=lambda one: (one.changes_from(base), _seconds(one), order.index(one))
+        )
+        return simplest
+
+
+def _not_shown(found: Comparison) -> Comparison:
+    from wildloop.flows.evidence.compare import why
+
+    told = found.model_copy(update={"established": False})
+    return told.model_copy(update={"why": why(told)})
+
+
+def _same_settings(one: Configuration, other: Configuration) -> bool:
+    return one.program == other.program and normal(one.settings) == normal(other.settings)
+
+
+def _seconds(one: Configuration) -> float:
+    """Mean run time of what was measured."""
+    times = [
+        run.finished_at - run.started_at
+        for run in one.measured
+        if run.finished_at is not None and run.started_at is not None
+    ]
+    return sum(times) / len(times) if times else 0.0

@@ -1,0 +1,41 @@
+"""Wildloop's own runs beside a session's: confirmations are evidence, evaluations give values."""
+
+from collections.abc import Mapping, Sequence
+
+from wildloop.flows.evidence.values import value_of
+from wildloop.flows.models.own_runs import is_confirmation, is_evaluation
+from wildloop.flows.models.run import Run
+
+
+def with_own(
+    runs: Sequence[Run], own: Sequence[Run], metric: str | None
+) -> tuple[list[Run], dict[str, float]]:
+    """The runs with the confirmations, their values those of [evaluate] where it has given one.
+
+    Args:
+        runs: of the session.
+        own: those that Wildloop has made for it.
+        metric: name of the primary metric.
+
+    Returns:
+        The runs, and the values of [evaluate] by run id.
+    """
+    values = evaluations(own, metric)
+    every = [*runs, *(run for run in own if is_confirmation(run))]
+    return [_valued(run, metric, values) for run in every], values
+
+
+def evaluations(own: Sequence[Run], metric: str | None) -> dict[str, float]:
+    """What [evaluate] has given for each run: the first value counts."""
+    found: dict[str, float] = {}
+    for run in own:
+        value = value_of(run, metric) if metric and is_evaluation(run) else None
+        if value is not None and run.parent_run_id is not None:
+            found.setdefault(run.parent_run_id, value)
+    return found
+
+
+def _valued(run: Run, metric: str | None, values: Mapping[str, float]) -> Run:
+    if metric is None or run.id not in values:
+        return run
+    return run.model_copy(update={"metrics": run.metrics | {metric: values[run.id]}})

@@ -1,0 +1,1 @@
+"""What Wildloop does with git."""

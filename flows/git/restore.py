@@ -1,0 +1,93 @@
+"""Taking changes back by git: as a new commit, with every commit still reachable."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from wildloop.flows.git import repository
+from wildloop.flows.git.process import git_answer, git_line, git_names, run_git, run_git_locking
+
+OWN_FOLDER = ".wild"
+DIFF_LIMIT_BYTES = 2_000_000
+
+
+async def project_changes(path: Path, since: str, until: str = "HEAD") -> list[str]:
+    """The files that differ between two commits, relative to the repository, `.wild` left out.
+
+    `.wild` is left out wherever it lies: a repository may hold several projects.
+    """
+    options = ("--name-only", "--no-renames", "--no-ext-diff", "-z")
+    names = await git_names(path, "diff", *options, since, until, "--")
+    return [name for name in names if OWN_FOLDER not in PurePosixPath(name).parts]
+
+
+async def project_diff(path: Path, since: str, until: str) -> str:
+    """The lines that differ between two commits, `.wild` left out; cut at 2 MB."""
+    options = ("--unified=0", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+    prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
+    scope = (":(top)", f":(top,exclude,glob)**/{OWN_FOLDER}/**")
+    out = await run_git(path, "diff", *options, *prefixes, since, until, "--", *scope)
+    return out[:DIFF_LIMIT_BYTES].decode("utf-8", "replace")
+
+
+async def take_back(
+    path: Path, base: str, upto: str, message: str, spared: Sequence[str] = ()
+) -> str | None:
+    """Bring the files that changed from `base` to `upto` back to `base`, in a new commit.
+
+    What has been changed since `upto`, committed or not, is committed first: it is in the history,
+    and in files that `upto` did not touch it stays. Doing it again changes nothing.
+
+    Args:
+        path: the project.
+        base: the commit to go back to.
+        upto: the last commit of the change.
+        message: of the new commit.
+        spared: files and folders that stay, relative to the project.
+
+    Returns:
+        The new commit; None where no file is to be brought back.
+
+    Raises:
+        GitError: a merge or the like is under way, or git refuses; the change is still there.
+    """
+    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    prefix = await git_line(path, "rev-parse", "--show-prefix")
+    changed = await project_changes(path, base, upto)
+    names = [name for name in changed if not _is_spared(name, prefix, spared)]
+    if not names:
+        return None
+    await repository.commit_all(
+        path, f"{message}\n\nWhat was changed since, first.", allow_empty=False
+    )
+    there = set(await project_changes(path, base))
+    wanted = [name for name in names if name in there]
+    if not wanted:
+        return None
+    listed = b"\0".join(os.fsencode(name) for name in wanted)
+    restore = ("restore", "--staged", "--worktree", f"--source={base}")
+    await run_git_locking(
+        root,
+        "--literal-pathspecs",
+        *restore,
+        "--pathspec-from-file=-",
+        "--pathspec-file-nul",
+        stdin=listed,
+    )
+    return (await repository.commit_all(path, message, allow_empty=False)).commit
+
+
+def _is_spared(name: str, prefix: str, spared: Sequence[str]) -> bool:
+    inside = name.removeprefix(prefix)
+    return any(inside == one or inside.startswith(f"{one.rstrip('/')}/") for one in spared)
+
+
+async def find_commit(path: Path, since: str, text: str) -> str | None:
+    """The latest commit after `since` whose message has `text`; None where there is none."""
+    options = ("--max-count=1", "--fixed-strings", f"--grep={text}", "--format=%H")
+    return await git_line(path, "log", *options, f"{since}..HEAD") or None
+
+
+async def resolve(path: Path, name: str) -> str | None:
+    """The commit behind a name; None where there is none."""
+    return await git_answer(path, "rev-parse", "--verify", "-q", f"{name}^{{commit}}")

@@ -1,0 +1,143 @@
+"""Wildloop's own runs: what looks better is run again, on fresh seeds, and outputs are evaluated.
+
+They run beside the agent. Each is made once, by a key of its own, whatever dies meanwhile.
+"""
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prefect.logging import get_run_logger
+
+from wildloop.flows.evidence.confirm import (
+    candidates_to_confirm,
+    wanted_runs,
+)
+from wildloop.flows.loop.work import Work
+from wildloop.flows.models.contract import SessionContract
+from wildloop.flows.models.own_runs import is_confirmation, own_id
+from wildloop.flows.models.run import Run
+from wildloop.flows.models.session_record import Phase
+from wildloop.flows.session.evidence import account_for
+from wildloop.flows.spending import grace_seconds, hours_end_at
+from wildloop.flows.store.own_runs import evaluate, own_runs, purposes, run_again
+from wildloop.flows.store.sessions import stop_runs
+
+LAST_WAIT_SECONDS = 1800.0
+CHECK_SECONDS = 5.0
+SEEDS_FROM, SEEDS_TO = 1_000, 100_000
+
+
+async def confirm(
+    work: Work, among: Sequence[str] | None = None, is_last: bool = False
+) -> list[str]:
+    """Have what looks better run again, within its share; what waits for evaluation is evaluated.
+
+    Args:
+        work: the session.
+        among: ids of the configurations that are asked about (default: all).
+        is_last: whether the session is at its end, so that nothing is held back for it.
+
+    Returns:
+        Ids of Wildloop's own runs that are not over.
+    """
+    contract, runs = work.position.record.contract, work.stores.runs
+    if contract is None or contract.metric is None or not contract.needs_own_runs:
+        return []
+    every = await runs.all(chat_session_id=work.position.id)
+    own = await own_runs(runs, work.position.id, contract)
+    made = await evaluate(runs, work.position.id, contract, [*every, *own])
+    made += [run.id for run in own if not run.status.is_terminal]
+    # Claimed values choose nobody where the true ones are under way.
+    is_evaluating = bool(made) and contract.evaluate is not None
+    if contract.may_confirm and not is_evaluating and (among is not None or not work.keeps):
+        account = account_for(work.position, work.project, every, own=own)
+        chosen = candidates_to_confirm(
+            account, None if among is None else [account.by_id[id] for id in among]
+        )
+        if among is None:
+            chosen = chosen[:1]
+        left = runs_left(contract, len(every), own, work.position.spec.budget.runs, is_last)
+        for one in wanted_runs(account, chosen, contract.confirm_seeds, left):
+            seeds = await _seeds(work, contract.confirm_seeds)
+            made += await run_again(runs, work.position.id, contract, one, seeds)
+    return made
+
+
+def runs_left(
+    contract: SessionContract, agents: int, own: Sequence[Run], bound: int | None, is_last: bool
+) -> int:
+    """How many runs of its own Wildloop may still make.
+
+    A share of the agent's budget of runs (without one, of its runs so far) on top of these, and
+    always enough for one candidate and what it is compared with. Before the end, what the last
+    candidate needs is held back: what was confirmed early is not to stay the best for want of runs.
+    """
+    seeds = contract.confirm_seeds
+    allowed = max(2 * seeds, int(contract.confirm_share * (bound or agents)))
+    used = sum(map(is_confirmation, own))
+    kept_back = 0 if is_last else seeds
+    return allowed - used - kept_back
+
+
+async def confirm_and_wait(work: Work, among: Sequence[str]) -> None:
+    """Have the candidates of an iteration confirmed before it is decided about them."""
+    if not await confirm(work, among, is_last=True):
+        return
+    await work.position.enter(Phase.WAITING)
+    budget, record = work.position.spec.budget, work.position.record
+    until = hours_end_at(budget, record)
+    if record.closing is not None:
+        until = _now() + min(LAST_WAIT_SECONDS, grace_seconds(budget, record.closing))
+    await _wait(work, among, until)
+
+
+async def confirm_last(work: Work) -> None:
+    """At the end of a session: have its best confirmed, and wait for that, half an hour at most.
+
+    After a budget of hours it is a tenth of that at most.
+    """
+    budget, record = work.position.spec.budget, work.position.record
+    if not await confirm(work, is_last=True):
+        return
+    record.note = "the best is run again by Wildloop, on fresh seeds"
+    await work.position.enter(Phase.WAITING)
+    closing = record.closing
+    is_timed = closing is not None and closing.name == "hours"
+    seconds = grace_seconds(budget, closing) if closing and is_timed else LAST_WAIT_SECONDS
+    await _wait(work, None, _now() + seconds)
+    record.note = ""
+
+
+async def stop_own(work: Work) -> None:
+    """Stop what Wildloop has begun for a session that is over."""
+    id = work.position.id
+    for purpose in purposes(work.position.record.contract):
+        await stop_runs(work.stores.runs, own_id(id, purpose), running=True)
+
+
+async def _wait(work: Work, among: Sequence[str] | None, until: float | None) -> None:
+    """Wait for Wildloop's own runs; what one has ended may call for evaluation."""
+    while True:
+        work.control.activity.clear()
+        if not await confirm(work, among, is_last=True):
+            return
+        if until is not None and _now() > until:
+            get_run_logger().warning("the time for Wildloop's own runs is over")
+            return
+        await work.control.guard(work.control.something_happens(CHECK_SECONDS))
+
+
+async def _seeds(work: Work, count: int) -> list[int]:
+    """Fresh seeds of the session, the same for all that are compared; nobody can foretell them."""
+    record = work.position.record
+    while len(record.confirm_seeds) < max(1, count):
+        seed = random.SystemRandom().randrange(SEEDS_FROM, SEEDS_TO)
+        if seed not in record.confirm_seeds:
+            record.confirm_seeds.append(seed)
+    await work.position.save()
+    return record.confirm_seeds
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()

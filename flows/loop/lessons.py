@@ -1,0 +1,33 @@
+"""What a session leaves to later ones: what its account shows, and its agent's opinions as such."""
+
+from collections.abc import Sequence
+
+from wildloop.flows.evidence.view import lessons
+from wildloop.flows.loop.work import Work
+from wildloop.flows.protocol.tags import Memory
+from wildloop.flows.session.evidence import account_for
+from wildloop.flows.store.own_runs import own_runs
+from wildloop.flows.store.sweeps import sweep_texts
+
+
+async def keep_lessons(work: Work, told: Sequence[Memory]) -> None:
+    """Keep what a reflection has said; only what the account shows as well is more than opinion."""
+    if told:
+        position = work.position
+        shown = await _shown(work)
+        await work.stores.memories.add(told, position.workdir, position.id, shown)
+
+
+async def keep_findings(work: Work) -> None:
+    """Keep what the session has established at its end, in the words of its account."""
+    shown = await _shown(work)
+    found = [Memory(tag="lesson", text=text) for text in shown]
+    await work.stores.memories.add(found, work.position.workdir, work.position.id, shown)
+
+
+async def _shown(work: Work) -> dict[str, str]:
+    position = work.position
+    runs = await work.stores.runs.all(chat_session_id=position.id)
+    texts = await sweep_texts(work.client, runs)
+    own = await own_runs(work.stores.runs, position.id, position.record.contract)
+    return lessons(account_for(position, work.project, runs, texts, own))

@@ -1,0 +1,347 @@
+"""Carrying out keep or discard in a session: wait, decide, note, take back; resumable throughout.
+
+The decision is saved before anything is done about it, and each step can be done again: whoever
+takes the session up after a crash carries out what was decided, once.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+
+from wildloop.flows.evidence.account import Account
+from wildloop.flows.evidence.configuration import Configuration
+from wildloop.flows.files.manifest import busy_reason
+from wildloop.flows.git import repository, restore
+from wildloop.flows.git.code import code_digest, code_of_tree
+from wildloop.flows.git.history import tag_commit, tag_name
+from wildloop.flows.keep.aside import set_aside, tries
+from wildloop.flows.keep.decide import Change, decide
+from wildloop.flows.keep.flags import flagged_edits
+from wildloop.flows.keep.held import held
+from wildloop.flows.keep.ledger import write_ledger
+from wildloop.flows.keep.texts import log_entry, refused
+from wildloop.flows.loop.checks import checked
+from wildloop.flows.loop.confirming import confirm_and_wait
+from wildloop.flows.loop.waiting import wait_for_runs
+from wildloop.flows.loop.work import Work
+from wildloop.flows.models.keep import KeepState, KeepStatus, Verdict
+from wildloop.flows.models.run import Run
+from wildloop.flows.models.session_options import SessionSpec
+from wildloop.flows.models.session_record import IterationRecord, Phase, SessionRecord
+from wildloop.flows.project import ProjectConfig
+from wildloop.flows.session.evidence import account_for
+from wildloop.flows.session.position import Position
+from wildloop.flows.store.own_runs import own_runs
+from wildloop.flows.store.run_filter import RunFilter
+from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.sweeps import sweep_texts
+
+DESCRIPTION_LENGTH = 1000
+NO_METRIC = "not measured: no primary metric is named, so the change stays as it is"
+
+
+def is_measured(spec: SessionSpec) -> bool:
+    """Whether changes of this session are kept or discarded by their runs."""
+    return spec.keep == "better"
+
+
+async def begin_change(position: Position, index: int) -> None:
+    """Note where an iteration begins; what lies about uncommitted is none of its change."""
+    state = position.record.keep
+    if not is_measured(position.spec) or state.base_iteration == index:
+        return
+    try:
+        message = f"wild: before iteration {index}: changes found\n\nSession: {position.id}"
+        found = await repository.commit_all(position.workdir, message, allow_empty=False)
+        state.base = found.commit
+    except repository.GitError as error:
+        get_run_logger().error("nothing was committed before iteration %d: %s", index, error)
+        state.base = await repository.head_commit(position.workdir)
+    state.base_iteration = index
+    await position.save()
+
+
+async def flag_edits(workdir: Path, record: IterationRecord) -> None:
+    """Note in a call's record which edits of seeds, evaluation or data its commit has."""
+    if record.commit is None or record.kind != "iteration":
+        return
+    try:
+        parent = await restore.resolve(workdir, f"{record.commit}^")
+        if parent is None:
+            return
+        diff = await restore.project_diff(workdir, parent, record.commit)
+    except repository.GitError as error:
+        get_run_logger().error("%s: its diff was not read: %s", record.label, error)
+        return
+    record.flags = await asyncio.to_thread(flagged_edits, diff)
+
+
+async def settle(work: Work) -> None:
+    """Keep or discard the change of the last iteration, once it is over and its runs have ended.
+
+    An iteration whose runs still run when a steer or an alert comes is not over: its agent is
+    called again. At the end of a session nothing is waited for: runs that go on leave it undecided.
+    """
+    position, record = work.position, work.position.record
+    if not is_measured(position.spec):
+        return
+    for left in record.keep.verdicts:
+        if not left.applied:
+            await _carry_out(position, left, work.project)
+    calls = _undecided(record)
+    is_closing = record.closing is not None
+    if not calls or (record.awaiting_turn and not is_closing):
+        return
+    ids = list(dict.fromkeys(id for call in calls for id in call.run_ids))
+    if await _active(work.stores.runs, position.id, ids):
+        if is_closing:
+            return
+        await position.enter(Phase.WAITING)
+        reason = await wait_for_runs(work, ids)
+        get_run_logger().info("before keep or discard: %s", reason)
+        if await _active(work.stores.runs, position.id, ids):
+            record.awaiting_turn = True
+            await position.save()
+            return
+    runs = await work.stores.runs.all(chat_session_id=position.id)
+    own = await _confirm(work, calls, runs)
+    verdict = await _decide(position, work.project, calls, runs, own)
+    if verdict is not None:
+        record.keep.verdicts.append(verdict)
+        await position.save()
+        await _carry_out(position, verdict, work.project)
+
+
+async def _confirm(work: Work, calls: Sequence[IterationRecord], runs: Sequence[Run]) -> list[Run]:
+    """Have Wildloop run again what the iteration may be kept for; all its own runs."""
+    position, contract = work.position, work.position.record.contract
+    if contract is None or not contract.needs_own_runs:
+        return []
+    own = await own_runs(work.stores.runs, position.id, contract)
+    account = account_for(position, work.project, runs, own=own)
+    ids = {id for call in calls for id in call.run_ids}
+    mine = [one for one in account.configurations if any(run.id in ids for run in one.runs)]
+    if mine:
+        await confirm_and_wait(work, [one.id for one in mine])
+    return await own_runs(work.stores.runs, position.id, contract)
+
+
+def _undecided(record: SessionRecord) -> list[IterationRecord]:
+    """The calls of the last iteration (planning is number 0) if nothing is decided about it."""
+    index = record.last_index
+    if record.keep.of(index) is not None:
+        return []
+    return [call for call in record.iterations if call.kind != "reflection" and call.index == index]
+
+
+async def _active(runs: RunStore, session_id: str, ids: Sequence[str]) -> bool:
+    active = await runs.active(RunFilter(chat_session_id=session_id))
+    return any(run.id in ids for run in active)
+
+
+async def _decide(
+    position: Position,
+    project: ProjectConfig | None,
+    calls: Sequence[IterationRecord],
+    every: Sequence[Run],
+    own: Sequence[Run],
+) -> Verdict | None:
+    """The decision, its evidence noted in the state; None where there is nothing to decide."""
+    state, last, workdir = position.record.keep, calls[-1], position.workdir
+    base = state.base if state.base_iteration == last.index else position.record.base_commit
+    commit = last.commit or await repository.head_commit(workdir)
+    ids = {id for call in calls for id in call.run_ids}
+    runs = [run for run in every if run.id in ids]
+    if not runs and not await _changed(workdir, base, commit):
+        return None
+    texts = await sweep_texts(position.client, every)
+    account = account_for(position, project, every, texts, own)
+    metric = account.contract.metric
+    is_compared = metric is not None and bool(runs)
+    change = await _change(position, project, account, runs, last.index, commit)
+    decision = set_aside(account, change) or decide(account, tries(account, change))
+    decision = await checked(held(account, decision), project, workdir)
+    if is_compared and metric is not None:
+        state.metric, state.direction = metric.name, metric.direction
+    verdict = Verdict(
+        iteration=last.index,
+        label=last.label,
+        status=decision.status if is_compared or not runs else KeepStatus.KEEP,
+        why=NO_METRIC if runs and metric is None else decision.why,
+        description=(_summary(calls) or last.error or "no summary")[:DESCRIPTION_LENGTH],
+        metric=state.metric,
+        direction=state.direction,
+        commit=commit,
+        base=base,
+        candidate=decision.candidate if is_compared else None,
+        against=decision.against if is_compared else None,
+        comparison=decision.comparison,
+        is_tested=decision.is_tested,
+        refused=decision.refused,
+        warnings=[*decision.warnings, *_doubts(position, account, runs, calls)],
+        tag=tag_name(position.id, last) if commit else None,
+        decided_at=datetime.now(UTC).timestamp(),
+    )
+    if is_compared:
+        if state.best is None and decision.best is not None:
+            state.baseline = (decision.against or decision.best).id
+        state.best = decision.best
+    return verdict
+
+
+async def _change(
+    position: Position,
+    project: ProjectConfig | None,
+    account: Account,
+    runs: Sequence[Run],
+    index: int,
+    commit: str | None,
+) -> Change:
+    """What the runs of an iteration say of the code that it has left."""
+    found = list({one.id: one for run in runs if (one := account.by_run.get(run.id))}.values())
+    reasons = await asyncio.to_thread(
+        lambda: {run.id: busy_reason(Path(run.run_dir)) for run in runs}
+    )
+    left = await _codes(position.workdir, project, found, commit)
+    mine = [one for one in found if one.code is None or one.code == left.get(one.id)]
+    state = position.record.keep
+    return Change(
+        candidates=mine,
+        others=[one for one in found if one not in mine and not _is_best(one, state)],
+        best=state.best,
+        tests=state.tests,
+        iteration=index,
+        commit=commit,
+        busy={id: reason for id, reason in reasons.items() if reason is not None},
+        has_runs=bool(runs),
+    )
+
+
+def _is_best(one: Configuration, state: KeepState) -> bool:
+    return state.best is not None and state.best.id == one.id
+
+
+async def _codes(
+    workdir: Path,
+    project: ProjectConfig | None,
+    found: Sequence[Configuration],
+    commit: str | None,
+) -> dict[str, str]:
+    """What the digest of each configuration's code is in a commit, by configuration."""
+    if commit is None:
+        return {}
+    skipped = project.project.not_code if project is not None else []
+    digests = {}
+    for one in found:
+        own = Path(one.runs[0].workdir)
+        folder = own if own.is_dir() else workdir
+        files = await code_of_tree(folder, commit, one.runs[0].command, skipped)
+        digests[one.id] = code_digest(files)
+    return digests
+
+
+def _doubts(
+    position: Position,
+    account: Account,
+    runs: Sequence[Run],
+    calls: Sequence[IterationRecord],
+) -> list[str]:
+    """What the numbers do not tell."""
+    state, metric = position.record.keep, account.contract.metric
+    doubts = list(dict.fromkeys(flag for call in calls for flag in call.flags))
+    if runs and metric is None:
+        doubts.append(
+            "no primary metric was fixed before the first run, so nothing can be compared: the "
+            "user names one (`wildloop contract set`)"
+        )
+    for run in runs:
+        if run.code_note:
+            doubts.append(f"{run.name} ran unknown code and is not compared: {run.code_note}")
+        if run.diverged and metric is not None and metric.name in run.diverged:
+            doubts.append(f"{run.name} diverged: {metric.name} ended as NaN or infinite")
+    best = state.best
+    unmeasured = [
+        one.label
+        for one in state.current
+        if one.candidate is None and one.status is KeepStatus.KEEP
+        if best is not None and one.iteration > best.iteration
+    ]
+    if runs and metric is not None and unmeasured:
+        doubts.append(
+            f"the changes of {', '.join(unmeasured)} were not measured and lie between the best "
+            "and this one: to see what they do, run the best configuration again"
+        )
+    return doubts
+
+
+def _summary(calls: Sequence[IterationRecord]) -> str:
+    return next((call.summary for call in reversed(calls) if call.summary), "")
+
+
+async def _changed(workdir: Path, since: str | None, until: str | None) -> list[str]:
+    if since is None or until is None:
+        return []
+    return await restore.project_changes(workdir, since, until)
+
+
+async def _carry_out(position: Position, verdict: Verdict, project: ProjectConfig | None) -> None:
+    """Do what was decided; every step may be done again after a crash."""
+    logger = get_run_logger()
+    logger.info("%s: %s: %s", verdict.label, verdict.status.value, verdict.why)
+    for warning in verdict.warnings:
+        logger.warning("%s: %s", verdict.label, warning)
+    try:
+        if verdict.tag is not None and verdict.commit is not None:
+            await tag_commit(position.workdir, verdict.tag, verdict.commit)
+        if verdict.status is not KeepStatus.KEEP and verdict.base and verdict.commit:
+            verdict.reverted_by = await _take_back(position, verdict, project)
+            for call in position.record.iterations:
+                if call.index == verdict.iteration and verdict.reverted_by:
+                    call.taken_back_at = verdict.decided_at
+    except repository.GitError as error:
+        verdict.warnings.append(refused(error))
+        logger.error("%s: %s", verdict.label, refused(error))
+    verdict.applied = True
+    write_ledger(position.paths.results, _applied(position.record.keep))
+    append_verdict(position.paths.log, verdict)
+    await _commit_ledger(position, verdict)
+    await position.save()
+
+
+async def _commit_ledger(position: Position, verdict: Verdict) -> None:
+    try:
+        subject = f"wild: {verdict.label}: {verdict.status.value} in results.tsv"
+        message = f"{subject}\n\n{verdict.why}\n\nSession: {position.id}"
+        await repository.commit_all(position.workdir, message, allow_empty=False)
+    except repository.GitError as error:
+        get_run_logger().error("%s: the ledger was not committed: %s", verdict.label, error)
+
+
+async def _take_back(
+    position: Position, verdict: Verdict, project: ProjectConfig | None
+) -> str | None:
+    assert verdict.base is not None and verdict.commit is not None
+    spared = project.keep.spare if project else []
+    message = (
+        f"wild: {verdict.label}: {verdict.status.value}: its change is taken back\n\n"
+        f"{verdict.why}\n\nThe change: {verdict.tag} ({verdict.commit})\nSession: {position.id}"
+    )
+    made = await restore.take_back(position.workdir, verdict.base, verdict.commit, message, spared)
+    return made or await restore.find_commit(position.workdir, verdict.commit, verdict.tag or "")
+
+
+def _applied(state: KeepState) -> list[Verdict]:
+    return [verdict for verdict in state.verdicts if verdict.applied]
+
+
+def append_verdict(path: Path, verdict: Verdict) -> None:
+    """Append a decision to iteration_log.md, once."""
+    entry = log_entry(verdict)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    if entry.split("\n", 1)[0] + "\n" in text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.rstrip("\n") + "\n\n" + entry, encoding="utf-8")

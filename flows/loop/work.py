@@ -1,0 +1,96 @@
+"""A session at work: what its steps, each a flow of its own, find in their context."""
+
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import State
+
+from wildloop.blocks.agents.base import Agent
+from wildloop.flows.errors import WildloopError
+from wildloop.flows.loop.under_way import Sweeping
+from wildloop.flows.models.session_record import IterationRecord
+from wildloop.flows.project import ProjectConfig
+from wildloop.flows.prompt.context import PromptSources
+from wildloop.flows.run.control import RunControl
+from wildloop.flows.session.position import Position
+from wildloop.flows.settings import Settings
+from wildloop.flows.skills import SkillLibrary
+from wildloop.flows.store.stores import Stores
+from wildloop.flows.turn.caller import Caller
+
+
+class StepFailed(WildloopError):
+    """A step of the session ended by an unexpected error."""
+
+
+@dataclass
+class Work:
+    """What the steps of a session work with; a step hands on only what is used.
+
+    `agent` is there once preflight has started it, `sweeping` while a sweep is under way.
+    """
+
+    client: PrefectClient
+    settings: Settings
+    position: Position
+    stores: Stores
+    control: RunControl
+    library: SkillLibrary
+    project: ProjectConfig | None
+    agent: Agent | None = None
+    resumed: bool = False
+    sweeping: Sweeping | None = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether changes are kept or discarded by their runs."""
+        return self.position.spec.keep == "better"
+
+    def caller(self) -> Caller:
+        """What it takes to call the agent."""
+        assert self.agent is not None, "preflight starts the agent"
+        return Caller(self.position, self.agent, self.control, self.stores, self.settings)
+
+    def prompt_sources(self) -> PromptSources:
+        """What its prompts are made from."""
+        return PromptSources(
+            self.position, self.stores, self.library, self.project, self.settings.server_url
+        )
+
+    async def step(self, label: str, flow_run: Awaitable[State[Any]]) -> IterationRecord:
+        """Await a subflow that makes one agent call; return the record that it has left.
+
+        Raises:
+            StopRequested: the session is to end.
+            StepFailed: the subflow ended by an error of its own and left no record.
+        """
+        iterations = self.position.record.iterations
+        before = len(iterations)
+        state = await flow_run
+        self.control.check()
+        if len(iterations) == before:
+            raise StepFailed(f"{label} ended without a record: {state.message}")
+        return iterations[-1]
+
+
+_current: ContextVar[Work | None] = ContextVar("wildloop-work", default=None)
+
+
+def current_work() -> Work:
+    """The session that this flow is a step of.
+
+    Raises:
+        RuntimeError: outside a session: the subflows run only inside the research loop.
+    """
+    work = _current.get()
+    if work is None:
+        raise RuntimeError("this flow runs only as a step of the research-loop flow")
+    return work
+
+
+def enter_work(work: Work) -> None:
+    """Make `work` the current one for this flow and its subflows."""
+    _current.set(work)

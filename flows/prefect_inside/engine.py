@@ -1,0 +1,50 @@
+"""Prefect's flow engine, for flow runs that are driven inside the worker's event loop."""
+
+from typing import Any
+
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flow_engine import AsyncFlowRunEngine, run_flow_async
+from prefect.flows import Flow
+from prefect.states import Running
+
+
+class _ClosingEngine(AsyncFlowRunEngine[Any, Any]):
+    """Calls the flow of a flow run that is Cancelling.
+
+    Prefect's server lets such a flow run become nothing but Cancelled, so that its engine leaves
+    without calling the flow. But only the flow knows what it has left behind, a command or an
+    agent, and ends it. So it runs as if it were Running, for this process alone.
+    """
+
+    async def begin_run(self) -> "State[Any]":
+        assert self.flow_run is not None
+        self.parameters = self.flow.validate_parameters(self.parameters or {})
+        state: State[Any] = Running()
+        self.flow_run.state = state
+        return state
+
+
+async def run_to_end(flow: Flow[Any, Any], flow_run: FlowRun) -> "State[Any]":
+    """Run a flow in this event loop and return its last state.
+
+    One that is Cancelling when it is taken up is called as well: its control has been told to stop.
+
+    The engine is not told the deployment: with it, it starts a thread, an event loop and a
+    websocket for each flow run, and blocks this loop meanwhile, to see suspensions. Who calls this
+    watches for them.
+    """
+    flow_run = flow_run.model_copy(update={"deployment_id": None})
+    parameters = dict(flow_run.parameters)
+    if flow_run.state is None or not flow_run.state.is_cancelling():
+        state = await run_flow_async(
+            flow, flow_run=flow_run, parameters=parameters, return_type="state"
+        )
+        assert isinstance(state, State)
+        return state
+    engine = _ClosingEngine(flow=flow, parameters=parameters, flow_run=flow_run)
+    async with engine.start():
+        while engine.is_running():
+            async with engine.run_context():
+                # Prefect's annotation names the coroutine that it has awaited already.
+                await engine.call_flow_fn()  # type: ignore[unused-coroutine]
+    return engine.state

@@ -1,0 +1,1 @@
+"""How one run lives: launched, attached to, ended."""

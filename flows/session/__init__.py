@@ -1,0 +1,1 @@
+"""Where a session stands: its position and its log."""

@@ -1,0 +1,169 @@
+"""The position of a session: what it was asked to do, its files, and its durable record."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.exceptions import ObjectNotFound
+
+from wildloop.flows.files.paths import SessionPaths
+from wildloop.flows.models.session_options import SessionSpec
+from wildloop.flows.models.session_record import (
+    LogEntry,
+    Phase,
+    SessionRecord,
+    SessionSummary,
+    Totals,
+)
+from wildloop.flows.protocol.plan import Plan, parse_plan, progress, progress_table
+from wildloop.flows.protocol.tags import storable
+from wildloop.flows.session.log import position_markdown, section_of
+from wildloop.flows.store import artifacts
+from wildloop.flows.store.position import LOG_KEY, POSITION_KEY, read_stored
+from wildloop.flows.store.sessions import PLAN_KEY
+
+DESCRIBED = 200
+
+
+@dataclass
+class Position:
+    """Where a session stands. Change `record`, then `save()`.
+
+    Args:
+        client: the Prefect client.
+        spec: what the session was asked to do.
+        record: its durable record.
+        written: the entries of the log as they are stored already.
+        totals: the sums over the calls among them.
+        version: id of the artifact that holds the position.
+    """
+
+    client: PrefectClient
+    spec: SessionSpec
+    record: SessionRecord
+    written: set[str] = field(default_factory=set, repr=False)
+    totals: Totals = field(default_factory=Totals)
+    version: UUID | None = None
+    _plan: str | None = field(default=None, repr=False)
+    _line: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    @classmethod
+    async def read(cls, client: PrefectClient, spec: SessionSpec, session_id: str) -> "Position":
+        """The position of a session as it is stored."""
+        workdir = Path(spec.workdir).expanduser().resolve()
+        found = await read_stored(client, session_id)
+        entries = found.record.entries() if found.version is not None else []
+        return cls(
+            client=client,
+            spec=spec.model_copy(update={"workdir": str(workdir)}),
+            record=found.record,
+            written={entry.document for entry in entries},
+            totals=found.record.totals,
+            version=found.version,
+        )
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self.record.session_id
+
+    @property
+    def flow_run_id(self) -> UUID:
+        """The session's flow run."""
+        return UUID(self.id)
+
+    @property
+    def workdir(self) -> Path:
+        """The project's folder."""
+        return Path(self.spec.workdir)
+
+    @property
+    def paths(self) -> SessionPaths:
+        """The session's files."""
+        return SessionPaths.of(self.spec.workdir, self.id)
+
+    def plan_text(self) -> str:
+        """tasks.md as it stands; empty if there is none."""
+        try:
+            return storable(self.paths.tasks.read_text(encoding="utf-8", errors="replace"))
+        except FileNotFoundError:
+            return ""
+
+    def plan(self) -> Plan:
+        """tasks.md, parsed."""
+        return parse_plan(self.plan_text())
+
+    async def enter(self, phase: Phase) -> None:
+        """Note what the session is doing now."""
+        if self.record.phase is not phase:
+            self.record.phase = phase
+            await self.save()
+
+    async def save(self) -> None:
+        """Write the position; what is new or other of its calls and decisions goes first.
+
+        Whoever reads it counts what the position counts: a crash in between leaves the step as
+        not done, and its call is written again.
+        """
+        # A sweep saves beside the session's own steps: the older state must not come last.
+        async with self._line:
+            entries = self.record.entries()
+            documents = {entry.document: entry for entry in entries}
+            if documents.keys() != self.written:
+                self.totals = self.record.totals
+            summary = self.record.summary(self.totals)
+            for document, entry in documents.items():
+                if document not in self.written:
+                    await self._append(entry, document)
+            await self._write(summary)
+            self.written = set(documents)
+
+    async def _append(self, entry: LogEntry, document: str) -> None:
+        label, text = section_of(entry)
+        await artifacts.write(
+            self.client,
+            LOG_KEY + self.id,
+            text=text,
+            description=f"{label}: {self.spec.goal[:DESCRIBED]}",
+            record=document,
+            flow_run_id=self.flow_run_id,
+        )
+
+    async def _write(self, summary: SessionSummary) -> None:
+        text = position_markdown(self.spec, summary, self.paths.log)
+        document = summary.model_dump_json(exclude_defaults=True)
+        if self.version is not None:
+            try:
+                await artifacts.rewrite(self.client, self.version, text=text, record=document)
+                return
+            except ObjectNotFound:
+                # Somebody has deleted it.
+                self.version = None
+        self.version = await artifacts.write(
+            self.client,
+            POSITION_KEY + self.id,
+            text=text,
+            description=f"Where the session stands: {self.spec.goal[:DESCRIBED]}",
+            record=document,
+            flow_run_id=self.flow_run_id,
+        )
+
+    async def save_plan(self) -> None:
+        """Write tasks.md, below its progress, as a new version of the plan artifact, if it is new.
+
+        Of one that is taken up again it is not known, and written once more.
+        """
+        if (text := self.plan_text()) == self._plan:
+            return
+        found = progress(parse_plan(text))
+        await artifacts.write(
+            self.client,
+            PLAN_KEY + self.id,
+            text=f"{progress_table(found)}\n\n{text}".lstrip("\n"),
+            description=f"Plan, {found.closed} of {found.total} tasks closed: "
+            f"{self.spec.goal[:DESCRIBED]}",
+            flow_run_id=self.flow_run_id,
+        )
+        self._plan = text

@@ -1,0 +1,1 @@
+"""Whether a session is stuck, and what follows."""

@@ -1,0 +1,170 @@
+"""One account of the evidence: every number of played sessions, recomputed by other means."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.account.checker import Checker
+from tests.account.play import Played, begin, ended
+from tests.account.scenarios import SCENARIOS
+from tests.support.project import git
+from tests.support.server import Server
+from tests.support.waiting import wait_for
+from wildloop.flows.models.session import Session
+from wildloop.shim.cli.view import summary_lines
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def played(
+    server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Played]]:
+    """All scenarios, two at a time: the night, and beside it one of the others after the other."""
+    folder = tmp_path_factory.mktemp("account")
+
+    def play(name: str) -> Played:
+        project, notes, id = begin(server, folder / name.replace(" ", "-"), name)
+        wait_for(lambda: is_over(server, id), f"{name} ends", 300, sign=server.pulse, pauses=(2, 3))
+        session = server.session(id)
+        assert session["status"] == "completed", session["error"]
+        return ended(server, name, project, notes, id, told(session))
+
+    names = sorted(SCENARIOS, key=lambda name: -len(SCENARIOS[name].iterations))
+    with ThreadPoolExecutor(2) as pool:
+        yield dict(zip(names, pool.map(play, names), strict=True))
+
+
+def is_over(server: Server, id: str) -> bool:
+    """Whether a session has ended; a look costs the server, so only few are taken."""
+    return not server.get("/wild/v2/status", session_id=id)["is_active"]
+
+
+def told(session: dict[str, Any]) -> str:
+    """What `wildloop status` prints of a result."""
+    lines = "\n".join(summary_lines(Session.model_validate(session)))
+    return "\n".join(re.findall(r"^ +(?:target|best|candidate) .*", lines, re.M))
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_every_number_is_what_the_runs_files_give(played: Mapping[str, Played], name: str) -> None:
+    checker = Checker(played[name])
+    assert checker.check() == []
+    assert checker.numbers > 80
+    assert played[name].told
+
+
+def test_a_wrong_number_anywhere_is_found(played: Mapping[str, Played]) -> None:
+    session = played["most seeds"]
+    true = session.status["best"]["value"]
+    wrong: dict[str, Any] = {
+        "status": session.status | {"best": session.status["best"] | {"value": true + 0.001}},
+        "report": session.report.replace("0.785 ±", "0.786 ±"),
+        "told": session.told.replace("+0.075", "+0.076"),
+    }
+    for name, value in wrong.items():
+        assert Checker(replace(session, **{name: value})).check(), name
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_the_commands_of_the_report_give_the_value_again(
+    played: Mapping[str, Played], name: str, tmp_path: Path
+) -> None:
+    session = played[name]
+    block = re.search(r"^```bash\n(.*?)^```", session.report, re.M | re.S)
+    assert block
+    env = os.environ | {"WILDLOOP_RUN_DIR": str(tmp_path)}
+    subprocess.run(["bash", "-ec", block[1]], env=env, check=True, capture_output=True)
+    last = (tmp_path / "metrics.jsonl").read_text().splitlines()[-1]
+    value = json.loads(last)[session.scenario.metric]
+    named = re.search(r"Run .*`(\w{8})`, with its seed", session.report)
+    assert named
+    seen = session.evidence
+    (best,) = [one for one in seen["configurations"] if one["id"] == seen["best"]]
+    ran = [run for run in best["runs"] if run["run_id"].startswith(named[1])]
+    assert [run["value"] for run in ran] == [value]
+
+
+def test_what_each_session_comes_to(played: Mapping[str, Played]) -> None:
+    assert "nothing is shown" in played["noise"].status["headline"]
+    levels = [one["level"] for one in played["noise"].evidence["configurations"]]
+    assert levels.count("confirmed") == 2, "the baseline, and what had luck"
+    rows = played["night"].results["rows"]
+    assert [row["iteration"] for row in rows] == [*range(1, 12), *range(13, 31)]
+    kept = [row["iteration"] for row in rows if row["status"] == "keep" and row["p"] is not None]
+    assert kept == [2, 4, 10, 20]
+    statuses = {row["iteration"]: row["status"] for row in rows}
+    assert (statuses[11], statuses[13], statuses[14]) == ("ablation", "crash", "withdrawn")
+    ablated = [row["verdict"] for row in played["night"].evidence["ablation"]["rows"]]
+    assert ablated[:3] == ["needed"] * 3 and ablated[3] != "needed"
+
+
+def test_seeds_of_the_best_are_not_pooled_with_the_code_that_comes_after(
+    played: Mapping[str, Played],
+) -> None:
+    session = played["pooled code"]
+    row = session.results["rows"][1]
+    assert (row["status"], round(row["p"], 4)) == ("keep", 0.0085)
+    told = "1.4 ± 0.32 (n=5)", "2 ± 0.32 (n=5)"
+    last = max(session.notes.glob("prompt-*.md")).read_text()
+    for text in (row["why"], session.told, session.status["headline"], session.report, last):
+        assert all(one in text.replace("\\", "") for one in told)
+    branch = session.status["branch"]
+    assert "C = 1.4" in git(session.project, "show", f"{branch}:train.py")
+
+
+def test_runs_of_faulty_code_are_a_configuration_of_their_own(
+    played: Mapping[str, Played],
+) -> None:
+    session = played["corrected code"]
+    row = session.results["rows"][1]
+    assert row["status"] == "discard"
+    assert "1.7667 ± 0.31 (n=3) against 1.8667 ± 0.31 (n=3)" in row["why"]
+    assert "other code than this iteration has left" in row["warnings"]
+    assert round(session.status["best"]["value"], 4) == 1.8667
+    branch = session.status["branch"]
+    assert "C = 2.0" in git(session.project, "show", f"{branch}:train.py")
+
+
+def test_the_best_is_what_is_shown_not_what_has_most_seeds_or_most_luck(
+    played: Mapping[str, Played],
+) -> None:
+    session = played["most seeds"]
+    best, gain = session.status["best"], session.status["gain"]
+    assert (best["configuration"], round(best["value"], 4), best["n"]) == (
+        "lr=0.3, width=8",
+        0.785,
+        3,
+    )
+    assert round(gain["gain"], 4) == 0.075 and gain["p"] < 0.001
+    (candidate,) = session.status["candidates"]
+    assert candidate.startswith("lr=0.9, width=8: 0.83 (n=1)")
+    standing = {one["label"]: one["standing"] for one in session.evidence["configurations"]}
+    assert standing["lr=0.1, width=32"] == "not shown to be better"
+
+
+def test_of_equal_ones_the_simplest_is_the_best_and_the_tie_is_said(
+    played: Mapping[str, Played],
+) -> None:
+    session = played["tie"]
+    best = session.status["best"]
+    assert (best["configuration"], best["n"]) == ("lr=0.1, width=32", 1)
+    for text in (session.status["headline"], session.told, session.report):
+        assert "+0.1 on the baseline's 0.9 ± 0 (n=3), exact" in text
+        assert "as good, with more changes from the baseline: lr=0.3, width=64 and 1 more" in text
+
+
+def test_what_has_its_verdict_is_not_withdrawn(
+    server: Server, played: Mapping[str, Played]
+) -> None:
+    best = played["most seeds"].status["best"]["run_id"]
+    answer = server.http.post(f"/runs/{best}/withdraw", json={"reason": "a bad seed"})
+    assert answer.status_code == 409 and "has its verdict" in answer.text

@@ -1,0 +1,91 @@
+"""Flow runs in our event loop: one whose end was asked for is called all the same."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect import flow, flow_engine
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flow_engine import run_flow_async
+from prefect.states import Cancelled, Cancelling, Pending, Running
+
+from tests.support.prefect import prefect_client
+from tests.support.server import Server
+from wildloop.flows.prefect_inside.engine import run_to_end
+
+pytestmark = pytest.mark.server
+
+
+@flow(name="closing", persist_result=False)
+async def closing(calls: str) -> State[Any]:
+    """Leaves a mark in the list of that name, and ends as our flows do when they are told to."""
+    MARKS.setdefault(calls, []).append("called")
+    return Cancelled(message="told to end")
+
+
+MARKS: dict[str, list[str]] = {}
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[PrefectClient]:
+    async with prefect_client(server) as connected:
+        yield connected
+
+
+async def a_flow_run(client: PrefectClient, mark: str, *states: State[Any]) -> FlowRun:
+    """A flow run of `closing` that no worker takes, forced through these states."""
+    made = await client.create_flow_run(closing, parameters={"calls": mark}, state=Pending())
+    for state in states:
+        await client.set_flow_run_state(made.id, state, force=True)
+    return await client.read_flow_run(made.id)
+
+
+async def test_flow_run_whose_end_was_asked_for_is_called_and_becomes_cancelled(
+    client: PrefectClient,
+) -> None:
+    flow_run = await a_flow_run(client, "ours", Running(), Cancelling())
+    assert flow_run.state is not None and flow_run.state.is_cancelling()
+    state = await run_to_end(closing, flow_run)
+    assert MARKS.pop("ours") == ["called"]
+    assert state.is_cancelled()
+    left = await client.read_flow_run(flow_run.id)
+    assert left.state is not None
+    assert left.state.is_cancelled()
+
+
+async def test_prefects_own_engine_leaves_such_a_flow_run_without_calling_it(
+    client: PrefectClient,
+) -> None:
+    """Once it calls the flow, `run_to_end` needs no engine of its own."""
+    flow_run = await a_flow_run(client, "theirs", Running(), Cancelling())
+    assert flow_run.state is not None and flow_run.state.is_cancelling()
+    await run_flow_async(
+        closing, flow_run=flow_run, parameters=flow_run.parameters, return_type="state"
+    )
+    assert "theirs" not in MARKS
+
+
+async def test_no_suspension_watcher_is_started(
+    client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect starts one, a thread with a websocket, for each flow run with a deployment."""
+    watched: list[object] = []
+    prefects = flow_engine.observe_flow_run_suspension
+
+    def recorded(flow_run_id: Any, request: Any) -> Any:
+        watched.append(flow_run_id)
+        return prefects(flow_run_id, request)
+
+    monkeypatch.setattr(flow_engine, "observe_flow_run_suspension", recorded)
+    deployed = {"deployment_id": uuid4()}
+    ours = (await a_flow_run(client, "ours")).model_copy(update=deployed)
+    assert (await run_to_end(closing, ours)).is_cancelled()
+    assert watched == []
+    theirs = (await a_flow_run(client, "ours")).model_copy(update=deployed)
+    await run_flow_async(
+        closing, flow_run=theirs, parameters=theirs.parameters, return_type="state"
+    )
+    assert watched == [theirs.id]
+    MARKS.clear()

@@ -1,0 +1,57 @@
+"""Which tests need a server, and in which order files run: a plugin of pytest."""
+
+import os
+
+import pytest
+
+from tests.support.server import MAY_START, NEEDS
+
+NEEDED_BY = {"server": "server", "own_server": "e2e", "rough": "e2e", "slurm_session": "slurm"}
+"""The mark of a test by the fixtures that it uses."""
+HANG_SECONDS = 1800.0
+"""For tests whose waits have deadlines of their own, counted from the last sign of life."""
+LONGEST = (
+    "e2e/test_outages.py",
+    "e2e/test_slurm_runs.py",
+    "e2e/test_chaos.py",
+    "e2e/test_chaos_again.py",
+    "e2e/test_survival.py",
+    "e2e/test_sessions.py",
+    "e2e/test_agent_sessions.py",
+    "e2e/test_demo.py",
+    "e2e/test_evo_sweep.py",
+    "e2e/test_page_alone.py",
+    "e2e/test_account.py",
+)
+"""Files that take longest: begun last, they would have nothing beside them."""
+
+
+def needs_server(item: pytest.Item) -> bool:
+    """Whether the test is marked as one that needs a server or another large part."""
+    return any(item.get_closest_marker(name) for name in NEEDS)
+
+
+def rank(item: pytest.Item) -> int:
+    """The longest files first, in their order; then those that need a server; then the rest."""
+    for place, name in enumerate(LONGEST):
+        if item.path.as_posix().endswith(f"tests/{name}"):
+            return place
+    return len(LONGEST) + (not item.path.match("tests/e2e/*"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their fixtures (before `-m` selects), and put the longest files first."""
+    for item in items:
+        for fixture, mark in NEEDED_BY.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(mark)
+        if needs_server(item) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(HANG_SECONDS))
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tell `start_server` whether the test is marked."""
+    os.environ[MAY_START] = "yes" if needs_server(item) else "no"
