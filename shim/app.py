@@ -45,7 +45,7 @@ from wildloop.shim.routers import (
 from wildloop.shim.security import AccessCheck, AccessRules
 from wildloop.shim.shared_reads import SharedReads
 from wildloop.shim.texts import check_texts
-from wildloop.shim.unknown import check_parameters
+from wildloop.shim.unknown import check_request
 from wildloop.shim.version import VERSION
 from wildloop.shim.watch import RunWatch
 
@@ -113,7 +113,7 @@ def create_app(
         dependencies=[
             Depends(keep_apart),
             Depends(check_texts),
-            Depends(check_parameters),
+            Depends(check_request),
             Depends(limit_creations),
         ],
         redoc_url=None,

@@ -277,6 +277,27 @@ def test_no_key_is_passed_over_in_silence(server: Server, row: Row) -> None:
     assert "'no_such_key'" in answer.text
 
 
+@pytest.mark.parametrize("row", names([row for row in ROWS if row.path not in PAGES]))
+def test_no_body_is_passed_over_in_silence(server: Server, row: Row) -> None:
+    url = re.sub(r"\{\w+\}", "00000000-0000-4000-8000-000000000000", row.path)
+    answer = server.http.request(row.method, url, json={"no_such_key": [1]})
+    if row.name in FREE_KEYS:
+        assert answer.status_code == 404
+        return
+    assert answer.status_code == 422, answer.text
+    assert row.body is not None or "'no_such_key'" in answer.text
+
+
+@pytest.mark.parametrize("content", [b"", b" ", b"{}", b"null"])
+def test_a_body_that_says_nothing_is_taken_where_none_is_needed(
+    server: Server, content: bytes
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert server.http.request("GET", "/runs", content=content, headers=headers).is_success
+    refused = server.http.request("GET", "/runs", content=b"[", headers=headers)
+    assert refused.status_code == 422 and "none is taken" in refused.json()["detail"]
+
+
 def test_the_nearest_name_is_told(server: Server) -> None:
     asked = server.http.get("/runs", params={"chat_sesion_id": "x"})
     assert "did you mean 'chat_session_id'?" in asked.json()["detail"]
