@@ -170,6 +170,7 @@ async def _record_launch(store: RunStore, execution: Execution, status: ProcessS
             run_dir=str(root),
             git_commit=manifest.git_commit,
             code=manifest.code,
+            code_lines=manifest.code_lines,
             attempt=execution.attempt.number or None,
             reason="" if known else None,
             job_id=status.job_id,

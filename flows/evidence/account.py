@@ -15,6 +15,7 @@ from wildloop.flows.evidence.estimate import are_equal
 from wildloop.flows.evidence.guards import breach
 from wildloop.flows.evidence.levels import doubts, level_of
 from wildloop.flows.evidence.settings import is_program, normal, settings_in
+from wildloop.flows.evidence.simplest import in_order
 from wildloop.flows.evidence.target import Target, TargetVerdict, reached
 from wildloop.flows.models.evidence import Comparison, Direction, Estimate, Level, Standing
 from wildloop.flows.models.guard import Guard
@@ -24,7 +25,8 @@ from wildloop.flows.project import MetricConfig
 RULE = (
     "The best is, of the configurations shown to be better than the baseline, the one whose gain "
     "has the best lower bound (95 %); single runs are candidates; of equal ones it is the one "
-    "with the fewest changes from the baseline."
+    "with the fewest changes from the baseline, then with the fewest lines of code, then with the "
+    "shortest runs."
 )
 KEEP_RULE = "The best is what the branch holds: the last change that was shown to be better."
 NEIGHBOURS = 12
@@ -114,6 +116,7 @@ class Account:
         self._set_levels()
         self.comparisons = self._comparisons()
         self.ties: list[Configuration] = []
+        self.why_simplest = ""
         self.best = self._best()
 
     def _set_levels(self) -> None:
@@ -351,17 +354,14 @@ class Account:
         if not order:
             return base if base is not None and base.n else None
         first = order[0]
-        self.ties = [
+        equal = [
             one
             for one in order
             if are_equal([one.compared.mean or 0.0, first.compared.mean or 0.0])
             and are_equal([self.comparisons[i.id].low or 0.0 for i in (one, first)])
         ]
-        assert base is not None
-        simplest = min(
-            self.ties, key=lambda one: (one.changes_from(base), _seconds(one), order.index(one))
-        )
-        return simplest
+        self.ties, self.why_simplest = in_order(equal, base)
+        return self.ties[0]
 
 
 def _not_shown(found: Comparison) -> Comparison:
@@ -373,13 +373,3 @@ def _not_shown(found: Comparison) -> Comparison:
 
 def _same_settings(one: Configuration, other: Configuration) -> bool:
     return one.program == other.program and normal(one.settings) == normal(other.settings)
-
-
-def _seconds(one: Configuration) -> float:
-    """Mean run time of what was measured."""
-    times = [
-        run.finished_at - run.started_at
-        for run in one.measured
-        if run.finished_at is not None and run.started_at is not None
-    ]
-    return sum(times) / len(times) if times else 0.0

@@ -71,6 +71,11 @@ class Configuration:
         """The command without its settings."""
         return program_of(self.runs[0])
 
+    @property
+    def code_lines(self) -> int | None:
+        """Lines of the files that it ran; None where they were not counted."""
+        return next((run.code_lines for run in self.runs if run.code_lines is not None), None)
+
     @cached_property
     def has_label_seeds(self) -> bool:
         """Whether its seeds are labels only: the same command was run under several of them."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
+from wildloop.flows.evidence.simplest import tie_text
 from wildloop.flows.models.evidence import Level, Standing
 
 SHOWN_CANDIDATES = 3
-SHOWN_TIES = 1
 SHOWN_SHARED = 3
 # `python -m bench.claims` shows by how much.
 SELECTED = "by the seeds that decided, so rather too high than too low"
@@ -36,7 +36,7 @@ def headline(account: Account) -> str:
     text = f"{metric.name} {scored(best)} ({best.name})"
     if gain is not None:
         text += f", {gain.gain:+.4g} on the baseline's {gain.theirs.text}{certainty(account)}"
-    return text + standing_behind(best) + ties(account)
+    return text + standing_behind(best) + tie_text(account.ties, account.why_simplest)
 
 
 def standing_behind(one: Configuration) -> str:
@@ -58,15 +58,6 @@ def certainty(account: Account) -> str:
         return ", exact: the metric has no spread"
     bounds = f", 95 % interval {gain.low:+.4g} to {gain.high:+.4g}" if gain.low is not None else ""
     return f"{bounds}, p = {gain.p:.2g} ({SELECTED})"
-
-
-def ties(account: Account) -> str:
-    """What is as good as the best, which is the simplest of them."""
-    others = [one.name for one in account.ties if one is not account.best]
-    if not others:
-        return ""
-    more = f" and {len(others) - SHOWN_TIES} more" if len(others) > SHOWN_TIES else ""
-    return f"; as good, with more changes from the baseline: {'; '.join(others[:SHOWN_TIES])}{more}"
 
 
 def scored(one: Configuration, is_reference: bool = False) -> str:

@@ -46,6 +46,7 @@ class Manifest(BaseModel):
     code: str | None = Field(
         default=None, description="Digest of its files, without notes and outputs."
     )
+    code_lines: int | None = Field(default=None, description="How many lines these have.")
     load_at_start: float | None = Field(
         default=None, description="Runnable processes of the host for each of its cores."
     )

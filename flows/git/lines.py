@@ -1,14 +1,16 @@
 """How many lines two trees differ by."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from wildloop.flows.git.process import git_line, run_git
+from wildloop.flows.git.process import git_line, git_names, run_git
 
-_STAT = re.compile(r"(?P<added>\d+)\t(?P<removed>\d+)\t.*")
+MOST_FILES = 5_000
+"""Of a tree with more the lines are not counted: every file is read for it."""
+_STAT = re.compile(r"(?P<added>\d+)\t(?P<removed>\d+)\t(?P<path>.*)", re.DOTALL)
 
 
 class Lines(BaseModel):
@@ -39,3 +41,25 @@ async def lines_between(path: Path, before: str, after: str, names: Sequence[str
         added=sum(int(one["added"]) for one in found),
         removed=sum(int(one["removed"]) for one in found),
     )
+
+
+async def lines_of_tree(path: Path, tree: str, names: Collection[str]) -> int | None:
+    """How many lines these files of a tree have, binary ones left out; None for too many files.
+
+    Args:
+        path: a folder of the repository.
+        tree: a commit or tree.
+        names: of the files, from the top of the repository.
+
+    Raises:
+        GitError: the tree is not there.
+    """
+    if len(names) > MOST_FILES:
+        return None
+    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    nothing = (await run_git(root, "hash-object", "-t", "tree", "--stdin", stdin=b"")).decode()
+    options = ("-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--numstat")
+    said = await git_names(root, "diff-tree", *options, nothing.strip(), f"{tree}^{{tree}}")
+    wanted = set(names)
+    found = [one for one in map(_STAT.fullmatch, said) if one and one["path"] in wanted]
+    return sum(int(one["added"]) for one in found)

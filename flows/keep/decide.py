@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.evidence.confirm import is_promising
-from wildloop.flows.evidence.estimate import estimate_of
+from wildloop.flows.evidence.estimate import are_equal, estimate_of
+from wildloop.flows.evidence.simplest import in_order, tie_text
 from wildloop.flows.keep.measured import evidence_of
 from wildloop.flows.models.evidence import Comparison, Estimate, Level
 from wildloop.flows.models.keep import Evidence, KeepStatus
@@ -151,9 +152,12 @@ def _against(
     limit = limit_of(change.tests, account.contract.alpha) / count
     tried = change.tests + count
     found = [(account.compare(one, best, limit, tried), one) for one in tested or rivals]
+    order, why_simplest = list[Configuration](), ""
     better = [pair for pair in found if pair[0].established and pair[1].is_unchosen and tested]
     if better:
-        comparison, winner = _simplest_of_best(better, best)
+        order, why_simplest = _simplest_of_best(better, account.baseline)
+        winner = order[0]
+        comparison = next(test for test, one in better if one is winner)
     else:
         comparison, winner = min(
             found, key=lambda pair: (1.0 if pair[0].p is None else pair[0].p, -pair[0].gain)
@@ -167,7 +171,7 @@ def _against(
         busy = "; ".join((ours.busy or theirs.busy)[:NAMES_SHOWN])
         more.append(f"runs that shared their machine are compared with runs that did not ({busy})")
     status = KeepStatus.KEEP if better else KeepStatus.DISCARD
-    why = comparison.why
+    why = comparison.why + tie_text(order, why_simplest)
     if not tested:
         comparison = comparison.model_copy(update={"established": False})
         looks = is_promising(comparison)
@@ -192,12 +196,12 @@ def is_eligible(account: Account, one: Configuration) -> bool:
 
 
 def _simplest_of_best(
-    better: Sequence[tuple[Comparison, Configuration]], best: Configuration
-) -> tuple[Comparison, Configuration]:
-    """The one with the best lower bound; of equal ones that with the fewest changes."""
+    better: Sequence[tuple[Comparison, Configuration]], base: Configuration | None
+) -> tuple[list[Configuration], str]:
+    """Those with the best lower bound, the simplest first, and why the second is not that."""
     top = max(pair[0].low or 0.0 for pair in better)
-    equal = [pair for pair in better if abs((pair[0].low or 0.0) - top) <= 1e-9 * abs(top)]
-    return min(equal, key=lambda pair: pair[1].changes_from(best))
+    equal = [one for test, one in better if are_equal([test.low or 0.0, top])]
+    return in_order(equal, base)
 
 
 def _still(change: Change, best: Configuration) -> Evidence:

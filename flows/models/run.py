@@ -239,6 +239,9 @@ class Run(BaseModel):
         default=None,
         description="Digest of the files that it executed, notes and outputs left out.",
     )
+    code_lines: int | None = Field(
+        default=None, description="Lines of these files; none where they were not counted."
+    )
     code_note: str = Field(default="", description="Why its code is unknown, if it is.")
     environment: str = Field(
         default="", description="Digest of the environment that was asked for; empty for none."
@@ -300,6 +303,7 @@ class RunFacts(BaseModel):
     run_dir: str | None = None
     git_commit: str | None = None
     code: str | None = None
+    code_lines: int | None = None
     code_note: str | None = None
     violations: str | None = Field(default=None, description="JSON list of texts.")
     shared_files: str | None = Field(default=None, description="JSON list of paths.")

@@ -20,12 +20,18 @@ class SealedValue(BaseModel):
     note: str = ""
 
     @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The 95 % interval of its mean."""
+        if self.value is None or self.half_width is None:
+            return None, None
+        return self.value - self.half_width, self.value + self.half_width
+
+    @property
     def text(self) -> str:
-        """`0.81 ± 0.02`, or why there is none."""
+        """`0.81, 95 % interval 0.79 to 0.83`, or why there is none."""
         if self.value is None:
             return self.note or "not released"
-        width = f" ± {self.half_width:.2g}" if self.half_width is not None else ""
-        return f"{self.value:.6g}{width}"
+        return f"{self.value:.6g}{interval(*self.bounds)}"
 
 
 class SealedReport(BaseModel):
@@ -47,7 +53,8 @@ class SealedReport(BaseModel):
         word = "sealed" if self.is_sealed else "hold-out, not sealed"
         found = [
             f"{word} {metric} of the {one.role} ({one.label}): {one.text}"
-            f"; validation {one.validation.text}{difference(one)}"
+            f"; validation {one.validation.text}"
+            f"{interval(one.validation.low, one.validation.high)}{difference(one)}"
             for one in self.values
         ]
         if self.fault:
@@ -65,3 +72,8 @@ def difference(one: SealedValue) -> str:
     if one.value is None or one.validation.mean is None:
         return ""
     return f", difference {one.value - one.validation.mean:+.4g}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """The interval of a mean, to stand behind it; empty where there is none."""
+    return "" if low is None or high is None else f", 95 % interval {low:.4g} to {high:.4g}"

@@ -1,25 +1,18 @@
-"""The report's sections about what was done: plan, calls, runs, failures, lessons, the way back."""
+"""The report's sections about what was done: plan, calls, runs, failures, lessons."""
 
-import shlex
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
-
-from pydantic import ValidationError
 
 from wildloop.blocks.agents.prices import Usage
 from wildloop.flows.evidence.settings import seed_of, settings_of, shown
 from wildloop.flows.evidence.values import value_of
-from wildloop.flows.files.manifest import Manifest, read_manifest
-from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.models.own_runs import is_confirmation, is_evaluation
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.protocol.plan import MARKS, Plan
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.findings import run_link
-from wildloop.flows.report.text import code, fenced, link, moment, number, plain, quote, span, table
-from wildloop.flows.text.redaction import redact
+from wildloop.flows.report.text import code, link, moment, number, plain, quote, span, table
 
 SHOWN_RUNS = 200
 SHOWN_FAILURES = 20
@@ -266,65 +259,3 @@ def lessons(facts: ReportFacts) -> str:
     ]
     text = "\n".join(kept) or "No lesson was kept."
     return text + (f"\n\nReflections: {', '.join(reflections)}." if reflections else "")
-
-
-def reproduce(facts: ReportFacts) -> str:
-    """The exact commands that run the best again."""
-    best = facts.account.best
-    run = best.measured[0] if best is not None and best.measured else None
-    if run is None:
-        return "There is no best run."
-    paths = RunPaths(Path(run.run_dir))
-    try:
-        manifest: Manifest | None = read_manifest(paths)
-    except (OSError, ValidationError):
-        manifest = None
-    head = facts.session.branch if facts.is_at_head else None
-    lines = _checkout(run, paths, facts.session.workdir, head) + _environment(manifest, facts)
-    lines.append(redact(run.command))
-    text = [f"Run {run_link(run)}, with its seed:", fenced(lines)]
-    if facts.is_at_head is not None:
-        word = "are the very files" if facts.is_at_head else "are other files than those"
-        text.append(f"By their git blobs, the files at the branch's head {word} that the best ran.")
-    text.append(f"Or, by Wildloop, in a worktree of its own: {code(_rerun(run))}.")
-    if manifest is not None:
-        devices = ", ".join(manifest.devices) or "no GPU"
-        text.append(f"It ran on {code(manifest.host)} ({code(manifest.platform)}, {devices}).")
-    return "\n\n".join(text)
-
-
-def _rerun(run: Run) -> str:
-    return f"wildloop rerun {run.id} --exact"
-
-
-def _checkout(run: Run, paths: RunPaths, workdir: str, head: str | None) -> list[str]:
-    """The code: the branch's head, where it has what ran, else the commit with what was changed."""
-    if not run.git_commit:
-        return [f"cd {shlex.quote(run.workdir)}  # no git repository: the code as it is now"]
-    # A run's own folder may have been a snapshot's that is gone by now.
-    inside = Path(run.workdir).is_relative_to(workdir) and ".wild" not in Path(run.workdir).parts
-    lines = [
-        "# the code, in a folder of its own",
-        f"cd {shlex.quote(run.workdir if inside else workdir)}",
-        'copy="$(mktemp -d)/code"',
-        f'git worktree add --detach "$copy" {head or run.git_commit}',
-        'cd "$copy/$(git rev-parse --show-prefix)"',
-    ]
-    if head is None and paths.patch.exists():
-        lines.append(f'git -C "$copy" apply {shlex.quote(str(paths.patch))}')
-    return lines
-
-
-def _environment(manifest: Manifest | None, facts: ReportFacts) -> list[str]:
-    lines = []
-    note = manifest.environment if manifest is not None else None
-    if note is not None and note.python:
-        lines += [
-            "# the run's own Python",
-            f'export PATH={shlex.quote(str(Path(note.python).parent))}:"$PATH"',
-        ]
-    if note is not None and note.file:
-        lines.append(f"# on another machine: pip install -r {shlex.quote(note.file)}")
-    if facts.session.setup:
-        lines += ["# the project's own set-up", *[redact(one) for one in facts.session.setup]]
-    return lines

@@ -1,8 +1,7 @@
 """What the best costs beside the metric: time, memory, lines of code."""
 
-import statistics
-
 from wildloop.flows.evidence.configuration import Configuration
+from wildloop.flows.evidence.simplest import seconds_of
 from wildloop.flows.git.lines import Lines
 from wildloop.flows.keep.measured import memory_of
 from wildloop.flows.report.facts import ReportFacts
@@ -48,13 +47,3 @@ def _lines(lines: Lines | None) -> list[str]:
 def _word(ours: float, theirs: float) -> str:
     share = ours / theirs - 1
     return f", worse by {share:.0%}" if share > NOTABLE else ""
-
-
-def seconds_of(one: Configuration) -> float | None:
-    """Mean time of its measured runs."""
-    times = [
-        run.finished_at - run.started_at
-        for run in one.measured
-        if run.finished_at is not None and run.started_at is not None
-    ]
-    return statistics.fmean(times) if times else None

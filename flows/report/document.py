@@ -8,6 +8,7 @@ from wildloop.flows.report import account, findings
 from wildloop.flows.report.decides import decides
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.kept import kept
+from wildloop.flows.report.reproduce import reproduce
 from wildloop.flows.report.text import code, plain, quote
 
 NOTHING_MEASURED = "**No run of this session has finished: nothing was measured.**"
@@ -37,7 +38,7 @@ def document(
         "Failures": account.failures(facts),
         "Comparability": account.comparability(facts),
         "Lessons": account.lessons(facts),
-        "Reproduce the best": f"{account.reproduce(facts)}\n\n{_branch(facts)}".strip(),
+        "Reproduce the best": f"{reproduce(facts)}\n\n{_branch(facts)}".strip(),
         "Calls of the agent": account.calls(facts),
     }
     parts = ["# Research report", quote(facts.session.goal), account.summary(facts)]

@@ -38,6 +38,7 @@ class SessionFacts:
     base_commit: str | None = None
     ui_url: str | None = None
     setup: Sequence[str] = ()
+    linked: Sequence[str] = ()
     keeps: bool = False
     keep_alpha: float = 0.05
     kept: KeepState = field(default_factory=KeepState)

@@ -15,6 +15,7 @@ from wildloop.flows.models.evo_sweep import EvoSweepRecord
 from wildloop.flows.models.run import Run
 from wildloop.flows.report.beside import beside
 from wildloop.flows.report.facts import ReportFacts
+from wildloop.flows.report.sealed import sealed_values
 from wildloop.flows.report.text import code, link, number, plain, signed, table
 from wildloop.flows.search.summary import CANDIDATE
 
@@ -25,7 +26,8 @@ NO_METRIC = (
 LEVELS = (
     "A value is *claimed* where a run wrote it, *measured* where the project's own command did "
     "with protected files untouched, *confirmed* where Wildloop ran that again on seeds of its "
-    "own; then these runs alone count."
+    "own; then these runs alone count. *Sealed* is what of that was measured on data that neither "
+    "agent nor runs could read."
 )
 CHOSE = ", chose it"
 NOT_COUNTED = ", not counted"
@@ -48,7 +50,8 @@ def result(facts: ReportFacts) -> str:
     rows += [_group_row("candidate", one, facts) for one in account.candidates[:SHOWN_CANDIDATES]]
     header = ["", "settings", "runs (seed: value)", "level"]
     header += ["seeds", "mean", "SD", "gain on the baseline"]
-    parts = [verdict(facts), table(header, rows, right=4), account_rule(facts)]
+    parts = [verdict(facts), table(header, rows, right=4)]
+    parts += [*filter(None, [sealed_values(facts)]), account_rule(facts)]
     if not account.contract.guards and (costs := beside(facts)):
         parts.insert(2, costs)
     notes = [f"- {plain(note)}" for note in texts.notes(account)]

@@ -13,7 +13,7 @@ from wildloop.flows.keep.standing import account_of
 from wildloop.flows.metrics.contract import first_contract
 from wildloop.flows.models.evo_sweep import EvoSweepRecord
 from wildloop.flows.models.run import Run
-from wildloop.flows.project import ProjectConfig
+from wildloop.flows.project import LINKED, ProjectConfig
 from wildloop.flows.protocol.plan import parse_plan
 from wildloop.flows.report.facts import ReportFacts, SessionFacts
 from wildloop.flows.report.trees import is_at_head, lines_of_the_best
@@ -54,7 +54,11 @@ async def gather(
     )
     skipped = project.project.not_code if project is not None else []
     return ReportFacts(
-        session=replace(session, setup=project.project.setup if project else ()),
+        session=replace(
+            session,
+            setup=project.project.setup if project else (),
+            linked=project.isolation.link if project else LINKED,
+        ),
         runs=sorted(runs, key=lambda run: run.created_at),
         plan=parse_plan(text),
         account=account,

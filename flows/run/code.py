@@ -9,6 +9,7 @@ from wildloop.flows.errors import WildloopError
 from wildloop.flows.files.manifest import Manifest, read_manifest
 from wildloop.flows.git import repository
 from wildloop.flows.git.code import changed_files, code_digest, code_of_tree
+from wildloop.flows.git.lines import lines_of_tree
 from wildloop.flows.git.process import GitError
 from wildloop.flows.git.snapshot import working_tree
 from wildloop.flows.models.run import Checkout
@@ -21,10 +22,11 @@ logger = get_logger(__name__)
 
 
 class Code(NamedTuple):
-    """A tree of git, and the digest of those of its files that matter; None where not known."""
+    """A tree of git, digest and lines of those of its files that matter; None where not known."""
 
     tree: str | None = None
     digest: str | None = None
+    lines: int | None = None
 
 
 async def code_at_start(execution: Execution) -> Code:
@@ -35,10 +37,11 @@ async def code_at_start(execution: Execution) -> Code:
             return Code()
         tree = await _tree(workdir, spec.checkout, execution.run_id)
         files = await code_of_tree(workdir, tree, spec.command, _not_code(workdir))
+        lines = await lines_of_tree(workdir, tree, files)
     except (GitError, OSError) as error:
         logger.warning("the code of run %s was not noted: %s", execution.run_id, error)
         return Code()
-    return Code(tree, code_digest(files))
+    return Code(tree, code_digest(files), lines)
 
 
 async def why_unknown(execution: Execution) -> str:

@@ -55,6 +55,7 @@ async def write_manifest(execution: Execution, status: ProcessStatus) -> Manifes
         snapshot=spec.checkout.snapshot if spec.checkout else None,
         tree=code.tree,
         code=code.digest,
+        code_lines=code.lines,
         load_at_start=None if status.job_id else host_load(),
         shared_devices=await _shared_devices(execution),
         python=sys.version.split()[0],

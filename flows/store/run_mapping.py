@@ -139,6 +139,7 @@ def to_run(flow_run: FlowRun) -> Run:
         run_dir=run_dir,
         git_commit=facts.git_commit,
         code=facts.code,
+        code_lines=facts.code_lines,
         code_note=facts.code_note or "",
         environment=_environment(spec),
         variables=sorted(spec.env or {}),

@@ -14,6 +14,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Scheduled
 
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition
+from wildloop.flows.models.own_runs import is_confirmation, is_evaluation
 from wildloop.flows.models.run import (
     Checkout,
     Run,
@@ -86,6 +87,9 @@ class RunStore(Store):
 
     async def create(self, body: RunCreate, idempotency_key: str | None = None) -> Run:
         """Create a run, `queued` if `auto_start`, else `ready`.
+
+        One of those that Wildloop has made for a session is repeated outside of it: what a session
+        is confirmed by is its own affair.
 
         With an `idempotency_key` that was used before, the run created then is returned.
 
@@ -355,6 +359,8 @@ class RunStore(Store):
         flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
         spec, run = readable_spec(flow_run), to_run(flow_run)
         changed: dict[str, Any] = {"parent_run_id": run_id, "origin_alert_id": body.origin_alert_id}
+        if is_confirmation(run) or is_evaluation(run):
+            changed["chat_session_id"] = None
         if body.command is not None:
             changed["command"] = body.command
         if body.gpuwrap_config is not None:

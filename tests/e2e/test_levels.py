@@ -1,6 +1,7 @@
 """What stands behind values in a session: a cheat stays claimed, a true gain is confirmed."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -153,6 +154,7 @@ def test_sealed_values_are_told_at_the_end_beside_those_of_validation(
     for role, value in (("baseline", "0.65"), ("best", "0.74")):
         (line,) = (line for line in report.splitlines() if f"{word} score of the {role}" in line)
         assert value in line and "; validation 0.7" in line and "difference -0.0" in line
+        assert line.count("95 % interval") == 2
     assert ("'sealed' is not claimed" in report) is not is_hidden
     logs = [server.get(f"/runs/{run['id']}/logs")["content"] for run in _runs(server, ended.id)]
     said = [*logs, *(path.read_text() for path in ended.script.folder.glob("prompt-*.md"))]
@@ -167,6 +169,14 @@ def test_verify_runs_the_best_again_on_fresh_seeds(server: Server, ended: Ended)
     assert len(found["estimate"]["values"]) == 5
     assert found["comparison"]["established"]
     assert len(found["comparison"]["theirs"]["values"]) == 5
+    assert server.session(ended.id)["own_runs"] == 10
+    # What a person runs again to see it is none of the session's evidence.
+    report = server.get(f"/wild/v2/report/{ended.id}")["report"]
+    again = re.search(r"wildloop rerun (\S+) --exact", report)
+    assert again
+    repeated = server.post(f"/runs/{again[1]}/rerun", {"exact": True})
+    assert repeated["chat_session_id"] is None
+    assert server.ended(repeated["id"])["metrics"] == server.get(f"/runs/{again[1]}")["metrics"]
     assert server.session(ended.id)["own_runs"] == 10
 
 

@@ -78,6 +78,35 @@ def test_ties_go_to_the_simplest_and_are_told() -> None:
     assert single.gain is not None and single.gain.established
 
 
+@pytest.mark.parametrize(
+    ("lines", "seconds", "best", "why"),
+    [
+        ((40, 55), (2.0, 1.0), "lr=0.3", "with 15 more lines of code"),
+        ((40, 40), (2.0, 1.0), "lr=0.5", "by slower runs (2 s against 1 s)"),
+        ((40, None), (2.0, 1.0), "lr=0.5", "by slower runs"),
+        ((40, 40), (1.0, 1.0), "lr=0.3", "tried later"),
+    ],
+)
+def test_of_as_many_changes_lines_of_code_decide_then_time(
+    lines: tuple[int, int | None], seconds: tuple[float, float], best: str, why: str
+) -> None:
+    groups = [
+        [
+            run.model_copy(
+                update={"code_lines": count, "code": str(count), "finished_at": run.started_at + s}
+            )
+            for run in seeded("one", 10 * place, [1.0] * 3, lr=lr)
+            if run.started_at is not None
+        ]
+        for place, (lr, count, s) in enumerate(zip((0.3, 0.5), lines, seconds, strict=True), 1)
+    ]
+    # Each differs from the baseline by a setting, and by code.
+    base = seeded("base", 0, [0.9] * 3, lr=0.1)
+    found = account([run.model_copy(update={"code": "old"}) for run in base], *groups)
+    assert found.best is not None and found.best.label == best
+    assert f"as good, {why}" in headline(found)
+
+
 def test_a_run_that_is_named_baseline_is_none_and_a_failed_baseline_is_not_replaced() -> None:
     late = seeded("baseline-again", 40, [0.1, 0.1, 0.2], lr=9)
     found = account(BASE, late)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import git
+from tests.support.project import git, make_project
 from wildloop.flows.git.code import changed_files, code_digest, code_of_tree, counted
+from wildloop.flows.git.lines import lines_of_tree
 from wildloop.flows.git.snapshot import take_snapshot, working_tree
 
 
@@ -70,3 +71,17 @@ def test_what_came_meanwhile_is_no_change() -> None:
     before = {"a.py": "1", "b.py": "2"}
     assert changed_files(before, before | {"c.py": "3"}) == []
     assert changed_files(before, {"a.py": "9"}) == ["a.py", "b.py"]
+
+
+async def test_lines_are_those_of_text_files_that_count(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "my projekt ü")
+    (project / "trän.py").write_text("a\nb\nno end of line")
+    (project / "weights.bin").write_bytes(bytes(range(256)) * 4)
+    (project / "notes.md").write_text("one\n" * 9)
+    (project / "empty.py").touch()
+    tree = await working_tree(project)
+    files = await code_of_tree(project, tree)
+    before = await lines_of_tree(project, tree, set(files) - {"trän.py"})
+    assert before is not None
+    assert await lines_of_tree(project, tree, files) == before + 3
+    assert await lines_of_tree(project, tree, {"weights.bin", "empty.py"}) == 0

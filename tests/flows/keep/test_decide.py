@@ -162,6 +162,7 @@ def test_equal_configurations_give_way_to_the_simplest() -> None:
     near = [run.model_copy(update={"parameters": {"lr": 5}}) for run in group(1.0, 1.0, lr=2)]
     found = decided(far, near, best=best)
     assert found.best is not None and "x=1" not in found.best.configuration
+    assert "; as good, with more changes from the baseline: lr=5, x=1" in found.why
 
 
 def test_busy_runs_are_not_compared_without_a_warning() -> None:

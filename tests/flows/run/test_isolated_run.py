@@ -118,6 +118,9 @@ async def test_it_executes_the_code_of_its_creation(project: Path) -> None:
     assert manifest.snapshot is not None and spec.checkout is not None
     assert manifest.snapshot == spec.checkout.snapshot
     assert manifest.dirty and "+echo score=2" in execution.paths.patch.read_text()
+    files = [name for name in git(project, "ls-files").split() if not name.endswith(".md")]
+    texts = [(project / name).read_text() for name in files if not name.startswith(".git")]
+    assert manifest.code_lines == sum(len(text.splitlines()) for text in texts)
     worktree = Path(manifest.worktree or "")
     assert worktree.parent == project / ".wild/worktrees"
     await checkout.release(project, run_id)

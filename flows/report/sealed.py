@@ -1,0 +1,50 @@
+"""What the hold-out has said, beside what was validated."""
+
+from wildloop.flows.models.sealed import SealedValue
+from wildloop.flows.report.facts import ReportFacts
+from wildloop.flows.report.text import number, plain, signed, table
+
+
+def sealed_values(facts: ReportFacts) -> str:
+    """Baseline and best on the hold-out and in validation; empty where nothing was asked."""
+    found = facts.session.sealed
+    if found is None or facts.metric is None:
+        return ""
+    if not found.values:
+        return f"Nothing is sealed: {plain(found.fault)}."
+    word = "sealed" if found.is_sealed else "hold-out"
+    head = "**Sealed**, measured on data that neither agent nor runs could read"
+    if not found.is_sealed:
+        head = f"**Hold-out, not sealed**, as {plain(found.fault)}"
+    header = ["", f"{word} {plain(facts.metric.name, 40)}", "95 % interval", "runs"]
+    header += ["validation", "95 % interval", "seeds", f"{word} - validation"]
+    rows = [_row(one) for one in found.values]
+    gains = {one.role: one.value for one in found.values if one.value is not None}
+    parts = [f"{head}:", table(header, rows, right=7)]
+    if {"baseline", "best"} <= gains.keys():
+        sign = 1.0 if facts.account.direction == "max" else -1.0
+        gain = sign * (gains["best"] - gains["baseline"])
+        parts.append(f"Gain of the best on the baseline there: {signed(gain)}.")
+    return "\n\n".join(parts)
+
+
+def _row(one: SealedValue) -> list[str]:
+    low, high = one.bounds
+    seen = one.validation
+    difference = None
+    if one.value is not None and seen.mean is not None:
+        difference = one.value - seen.mean
+    return [
+        one.role,
+        number(one.value) if one.value is not None else plain(one.text),
+        _interval(low, high),
+        str(one.runs) if one.runs else "-",
+        number(seen.mean),
+        _interval(seen.low, seen.high),
+        str(seen.n),
+        signed(difference) if difference is not None else "-",
+    ]
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.4g} to {high:.4g}"
