@@ -1,8 +1,10 @@
 """The metrics of a single file, whatever wrote it: to see what a run that writes it would have."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from wildloop.blocks.launchers.record import open_to_read
 from wildloop.flows.metrics.assembly import Assembly, Source
 from wildloop.flows.metrics.jsonl import JsonlReader
 from wildloop.flows.metrics.lines import LineReader
@@ -10,6 +12,7 @@ from wildloop.flows.metrics.log import LogReader
 from wildloop.flows.metrics.names import plain_name
 from wildloop.flows.metrics.reader import MetricReader
 from wildloop.flows.metrics.readers import reader_of
+from wildloop.flows.metrics.trackio import TrackioReader, is_database
 from wildloop.flows.metrics.walk import Located, kind_of, walk
 from wildloop.flows.models.metrics import RunMetrics, SourceKind
 from wildloop.flows.project import MetricConfig
@@ -55,7 +58,15 @@ def _reader(located: Located, metric: MetricConfig | None) -> MetricReader:
 
 
 def _by_content(path: Path, metric: MetricConfig | None) -> MetricReader:
-    return JsonlReader(path) if path.suffix == ".jsonl" else _log(path, metric)
+    if path.suffix == ".jsonl":
+        return JsonlReader(path)
+    return TrackioReader(path) if _is_database(path) else _log(path, metric)
+
+
+def _is_database(path: Path) -> bool:
+    with suppress(OSError), open_to_read(path) as file:
+        return is_database(file)
+    return False
 
 
 def _log(path: Path, metric: MetricConfig | None) -> LogReader:

@@ -73,6 +73,9 @@ class Owners:
 
     def owns(self, located: Located) -> bool | None:
         """Whether the run has written it; None if that cannot be told."""
+        if located.kind is SourceKind.TRACKIO:
+            # One file holds the runs of a whole project, and tells none of ours.
+            return self._run.run_id in located.path.parts
         created = created_at(located)
         if created is None or not self._run.covers(created):
             return False

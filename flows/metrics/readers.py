@@ -9,6 +9,7 @@ from wildloop.flows.metrics.mlflow import MlflowReader
 from wildloop.flows.metrics.reader import MetricReader
 from wildloop.flows.metrics.tabular import TableReader
 from wildloop.flows.metrics.tensorboard import TensorboardReader
+from wildloop.flows.metrics.trackio import TrackioReader
 from wildloop.flows.metrics.walk import Located
 from wildloop.flows.metrics.wandb import WandbReader
 from wildloop.flows.models.metrics import SourceKind
@@ -17,6 +18,7 @@ _READERS: dict[SourceKind, Callable[[Path, int | None], MetricReader]] = {
     SourceKind.WANDB: WandbReader,
     SourceKind.TENSORBOARD: TensorboardReader,
     SourceKind.MLFLOW: MlflowReader,
+    SourceKind.TRACKIO: TrackioReader,
     SourceKind.CSV: TableReader,
     SourceKind.TRAINER: TrainerStateReader,
     SourceKind.JSON: ResultsReader,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from wildloop.flows.metrics.json_files import TRAINER_STATE, is_json_file
 from wildloop.flows.metrics.tabular import is_table_file
+from wildloop.flows.metrics.trackio import is_trackio_file
 from wildloop.flows.models.metrics import SourceKind
 
 DEPTH = 8
@@ -59,7 +60,9 @@ def walk(top: Path, entries: int = ENTRIES) -> Walk:
             path = folder / entry.name
             if entry.is_file(follow_symlinks=False):
                 kind = kind_of(entry.name)
-                if kind is not None:
+                if is_trackio_file(path):
+                    found.located.append(Located(SourceKind.TRACKIO, path))
+                elif kind is not None:
                     found.located.append(Located(kind, path))
                 elif entry.name.endswith(".log"):
                     logs.append(path)

@@ -14,6 +14,7 @@ class SourceKind(StrEnum):
     WANDB = "wandb"
     TENSORBOARD = "tensorboard"
     MLFLOW = "mlflow"
+    TRACKIO = "trackio"
     CSV = "csv"
     TRAINER = "trainer_state.json"
     JSON = "json"

@@ -30,6 +30,7 @@ from wildloop.flows.files.sealed import sealed_home
 from wildloop.flows.guards.runs import RunGuard
 from wildloop.flows.metrics import claim_sources
 from wildloop.flows.metrics.owner import RUN_TAG
+from wildloop.flows.metrics.trackio import FOLDER as TRACKIO_FOLDER
 from wildloop.flows.models.run import RunSpec
 from wildloop.flows.run import checkout
 from wildloop.flows.run.attempts import Attempt, Retry, current_attempt, log_tail, retry_after
@@ -261,12 +262,13 @@ def run_environment(
 
 
 def tracker_defaults(env: Mapping[str, str], run_id: str, paths: RunPaths) -> dict[str, str]:
-    """Where W&B and MLflow keep a run's metrics if `env` does not say: in the run's folder.
+    """Where trackers keep a run's metrics if `env` does not say: in the run's folder.
 
     W&B works offline unless `env` has a key of its server; every MLflow run bears the run's id.
     """
     defaults = {
         "WANDB_DIR": str(paths.root),
+        "TRACKIO_DIR": str(paths.root / TRACKIO_FOLDER),
         "MLFLOW_TRACKING_URI": (paths.root.absolute() / "mlruns").as_uri(),
         "MLFLOW_ALLOW_FILE_STORE": "true",
         "MLFLOW_RUN_CONTEXT": json.dumps({RUN_TAG: run_id}),

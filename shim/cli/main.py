@@ -24,7 +24,7 @@ from wildloop.shim.cli.agents import agents
 from wildloop.shim.cli.demo import demo
 from wildloop.shim.cli.doctor import doctor
 from wildloop.shim.cli.down import down
-from wildloop.shim.cli.export import export
+from wildloop.shim.cli.export.command import export
 from wildloop.shim.cli.faults import guarded_command
 from wildloop.shim.cli.init.command import init
 from wildloop.shim.cli.output import fail

@@ -22,6 +22,7 @@ def test_trackers_write_into_the_runs_folder_and_bear_its_id() -> None:
     assert (env["WANDB_DIR"], env["WANDB_MODE"]) == (str(ROOT), "offline")
     uri = urlparse(env["MLFLOW_TRACKING_URI"])
     assert (uri.scheme, unquote(uri.path)) == ("file", str(ROOT / "mlruns"))
+    assert env["TRACKIO_DIR"] == str(ROOT / "trackio")
     assert env["MLFLOW_ALLOW_FILE_STORE"] == "true"
     assert json.loads(env["MLFLOW_RUN_CONTEXT"]) == {"wildloop.run": "abc"}
 

@@ -1,0 +1,1 @@
+"""`wildloop export`: a session's runs in the formats of other tools."""
