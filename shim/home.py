@@ -43,13 +43,18 @@ def open_home(home: Path) -> None:
         for folder in (home, home / "run", home / "logs"):
             if folder.exists():
                 _try_to_write(folder)
-        _check_token(home / "token")
+        check_token(home / "token")
     except OSError as error:
         raise HomeFault(f"WILDLOOP_HOME {explained(error, home)}") from error
 
 
-def _check_token(path: Path) -> None:
-    """An empty token would open the server to all who can reach it."""
+def check_token(path: Path) -> None:
+    """See that a token file holds one: an empty token would open the server to all.
+
+    Raises:
+        HomeFault: it holds none.
+        OSError: it cannot be read.
+    """
     if TOKEN_VARIABLE in os.environ:
         return
     try:

@@ -8,14 +8,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from wildloop.blocks.proxies import NO_PROXY, around_proxies, proxy_fault, proxy_variables
+from wildloop.flows.project import FILE
 from wildloop.flows.settings import Settings, wildloop_home
 from wildloop.shim.cli.findings import Finding
+from wildloop.shim.cli.init.command import init
+from wildloop.shim.cli.mending import can_offer_init, mends
 from wildloop.shim.cli.output import print_json
 from wildloop.shim.cli.prefect_target import aim_prefect
 from wildloop.shim.cli.project_checks import check_project
@@ -44,18 +48,25 @@ def doctor(
         bool, typer.Option("--ask", help="Ask each agent for one word (this costs a little).")
     ] = False,
     ask_seconds: Annotated[float, typer.Option(min=1, help="The longest that may take.")] = 120.0,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what can be mended without loss, and say so.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Check the installation, the agents, the project and the server.
 
-    The exit code is 1 if something is found that prevents work.
+    The exit code is 1 if something is found that prevents work, and was not mended.
     """
 
-    findings = []
-    for finding in found(workdir.expanduser().resolve(), agent, ask_seconds if ask else None):
+    folder, findings = workdir.expanduser().resolve(), []
+    if fix and not as_json and can_offer_init(folder):
+        typer.echo(f"no {FILE} in {folder}; a draft of one, by `wildloop init`:")
+        with suppress(typer.Exit):
+            init(folder)
+    for finding in found(folder, agent, ask_seconds if ask else None, fix):
         findings.append(finding)
         if not as_json:
-            typer.echo(f"{'ok   ' if finding.ok else 'FAULT'} {finding.check}: {finding.text}")
+            typer.echo(f"{_mark(finding)} {finding.check}: {finding.text}")
             sys.stdout.flush()
     if as_json:
         print_json(findings)
@@ -63,10 +74,22 @@ def doctor(
         raise typer.Exit(1)
 
 
-def found(folder: Path, agent: str | None, ask_seconds: float | None) -> Iterator[Finding]:
-    """Every finding, as soon as it is there."""
+def _mark(finding: Finding) -> str:
+    return "mended" if finding.mended else "ok    " if finding.ok else "FAULT "
+
+
+def found(
+    folder: Path, agent: str | None, ask_seconds: float | None, fix: bool = False
+) -> Iterator[Finding]:
+    """Every finding, as soon as it is there; with `fix`, what can be mended is, at the front."""
     from wildloop.shim.cli.agent_checks import check_agent, check_tools
 
+    # First of all: the checks below are to find things as they are then.
+    for mend in list(mends(wildloop_home(), folder)):
+        if fix:
+            yield mend.done()
+        elif mend.is_fault:
+            yield mend.told()
     checks: tuple[Callable[[], Finding | None], ...]
     checks = (_python, _git, _home, _database, _disk, _files, _temporary, _proxy)
     checks += (_bubblewrap, _local_compute, _slurm)

@@ -17,8 +17,11 @@ from tests.support.pace import patient
 from tests.support.project import make_project
 from tests.support.server import command_environment
 from wildloop.shim.cli.agent_checks import ACCESS
+from wildloop.shim.cli.mending import mends
 from wildloop.shim.cli.project_checks import check_project
+from wildloop.shim.home import open_home
 from wildloop.shim.net import free_ports
+from wildloop.shim.up_note import UpNote
 
 KEY = "key-of-the-user-123456"
 
@@ -144,3 +147,50 @@ def test_real_tools_tell_their_versions(tmp_path: Path) -> None:
         assert found[f"agent {name}"]["ok"], found[f"agent {name}"]["text"]
         assert re.search(r"\d+\.\d+\.\d+", found[f"agent {name}"]["text"])
         assert not found[f"agent {name} access"]["ok"]
+
+
+def test_what_can_be_mended_is_and_each_thing_is_said(tmp_path: Path) -> None:
+    home, project = tmp_path / "home", make_project(tmp_path / "project", "")
+    (home / "run").mkdir(parents=True)
+    (home / "token").write_text("secret-of-the-home\n")
+    (home / "token").chmod(0o644)
+    note = UpNote(pid=os.getpid(), server_url="http://a", prefect_api_url="http://b",
+                  prefect_ui_url="http://c")  # fmt: skip
+    note.write(home)
+    (project / ".wild" / "runs").mkdir(parents=True)
+    _, before, _ = doctor(tmp_path, "--workdir", str(project))
+    told = {"token file", "note of `up`", ".wild/runs"}
+    assert {name for name in told if before[name]["ok"]} == set()
+    assert all("doctor --fix" in before[name]["text"] for name in told)
+    assert (home / "token").stat().st_mode & 0o777 == 0o644
+
+    code, mended, printed = doctor(tmp_path, "--fix", "--workdir", str(project))
+    assert {name for name in told if mended[name]["mended"]} == told
+    assert (home / "token").stat().st_mode & 0o777 == 0o600
+    assert "0644" in mended["token file"]["text"]
+    assert not (home / "run" / "up.json").exists()
+    assert (project / ".wild" / "runs" / ".gitignore").read_text() == "*\n"
+    assert "secret-of-the-home" not in printed
+    # What cannot be mended keeps its mend, and its exit code.
+    assert code == 1 and "wildloop up" in mended["server"]["text"]
+
+
+def test_nothing_is_mended_where_nothing_is_wrong(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", "")
+    assert [one.check for one in mends(tmp_path / "home", project)] == ["home"]
+    (next(iter(mends(tmp_path / "home", project)))).done()
+    assert list(mends(tmp_path / "home", project)) == []
+    assert (tmp_path / "home").stat().st_mode & 0o077 == 0
+
+
+def test_a_token_file_without_a_token_is_laid_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WILDLOOP_AUTH_TOKEN", raising=False)
+    open_home(tmp_path / "home")
+    (tmp_path / "home" / "token").touch(mode=0o600)
+    (mend,) = mends(tmp_path / "home", tmp_path)
+    assert (mend.told().ok, mend.told().fatal) == (False, True)
+    assert mend.done().mended
+    assert list(mends(tmp_path / "home", tmp_path)) == []
+    assert (tmp_path / "home" / "token.aside").exists()
