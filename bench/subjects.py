@@ -13,7 +13,7 @@ import psutil
 from bench.processes import BenchError, PartUsage, clean_environment, end, spawn, until, usage
 from wildloop.shim.net import free_ports
 
-START_SECONDS = 180.0
+START_SECONDS = 600.0
 REQUEST_SECONDS = 60.0
 LOOPBACK = "127.0.0.1"
 

@@ -58,6 +58,8 @@ from wildloop.flows.struggle.escalation import STRUGGLE, Rung, escalation
 from wildloop.flows.turn.calls import end_call_left
 
 FAILURES_IN_A_ROW = 3
+# The runs as the call that has just ended has read them.
+SEEN_SECONDS = 10.0
 
 
 class SessionFailed(Exception):
@@ -148,7 +150,7 @@ async def iterate(work: Work) -> str:
         if not record.done and not due_gates(position) and struggle is None:
             last = await next_iteration(work)
             check_failures(record)
-            runs = await work.stores.runs.all(chat_session_id=position.id)
+            runs = await work.stores.runs.all(chat_session_id=position.id, max_age_s=SEEN_SECONDS)
             if blind := searches_blindly(runs, record.iterations):
                 raise SessionFailed(f"the search is blind: {blind}")
             if record.done or due_gates(position):

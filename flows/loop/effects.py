@@ -1,5 +1,6 @@
 """What an agent's reply brings about: the plan, runs, the commit, the record."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from wildloop.flows.loop.settle import flag_edits
 from wildloop.flows.loop.work import Work
 from wildloop.flows.models.run import Run, RunCreate
 from wildloop.flows.models.session_options import Budget
-from wildloop.flows.models.session_record import IterationRecord, SessionRecord
+from wildloop.flows.models.session_record import IterationRecord, Phase, SessionRecord
 from wildloop.flows.models.sweep import WildSweepCreate
 from wildloop.flows.protocol.edits import review_edit
 from wildloop.flows.protocol.experiments import parse_experiments
@@ -181,10 +182,15 @@ async def close_turn(
     note_shown(position, account, runs, own)
     position.record.in_progress = None
     position.record.attempt = 1
-    await position.save()
-    await position.save_plan()
-    # What has ended since the call before this one began may not be told yet.
-    await refresh_sweeps(work.stores.sweeps, runs, since)
+    if position.record.pending_runs or position.record.awaiting_turn:
+        # What follows at once, so that it need not be saved once more.
+        position.record.phase = Phase.WAITING
+    await asyncio.gather(
+        position.save(),
+        position.save_plan(),
+        # What has ended since the call before this one began may not be told yet.
+        refresh_sweeps(work.stores.sweeps, runs, since),
+    )
     await work.stores.sessions.forget_steers(position.id, turn.steer_keys)
 
 
@@ -212,8 +218,12 @@ async def refresh_sweeps(sweeps: SweepStore, runs: Sequence[Run], since: float) 
         for run in runs
         if run.sweep_id and (run.finished_at is None or run.finished_at >= since)
     }
-    for sweep_id in sorted(moved):
-        await sweeps.refresh(sweep_id, [run for run in runs if run.sweep_id == sweep_id])
+    await asyncio.gather(
+        *(
+            sweeps.refresh(sweep_id, [run for run in runs if run.sweep_id == sweep_id])
+            for sweep_id in sorted(moved)
+        )
+    )
 
 
 def append_log(position: Position, record: IterationRecord) -> None:

@@ -1,5 +1,6 @@
 """Sleeping until something happens in a session, at next to no cost."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,9 +38,9 @@ async def wait_for_news(work: Work, wake: Wake | None) -> str:
     longest = spec.wait_at_most_seconds * 2.0**record.long_waits
 
     async def changed() -> str | None:
-        if await work.stores.sessions.steers(work.position.id):
+        steers, active = await _steers_and_active(work)
+        if steers:
             return STEERED
-        active = {run.id for run in await _active(work)}
         sweeping = work.sweeping
         if sweeping is not None and sweeping.is_over:
             return SWEPT
@@ -113,9 +114,9 @@ async def wait_for_runs(work: Work, run_ids: list[str]) -> str:
     sweeping = work.sweeping
 
     async def changed() -> str | None:
-        if await work.stores.sessions.steers(work.position.id):
+        steers, active = await _steers_and_active(work)
+        if steers:
             return STEERED
-        active = {run.id for run in await _active(work)}
         if not active & set(run_ids) and (sweeping is None or sweeping.is_over):
             return SWEPT if sweeping else ALL_ENDED
         return ALERTED if await _alerted(work, active) else None
@@ -126,6 +127,14 @@ async def wait_for_runs(work: Work, run_ids: list[str]) -> str:
 async def _active(work: Work) -> list[Run]:
     """The runs that wait or run; `ready` ones wait for the agent, not we."""
     return await work.stores.runs.active(RunFilter(chat_session_id=work.position.id))
+
+
+async def _steers_and_active(work: Work) -> tuple[bool, set[str]]:
+    """Whether the user has steered, and the ids of the runs that wait or run."""
+    steers, active = await asyncio.gather(
+        work.stores.sessions.steers(work.position.id), _active(work)
+    )
+    return bool(steers), {run.id for run in active}
 
 
 async def _alerted(work: Work, run_ids: set[str]) -> bool:

@@ -10,6 +10,7 @@ import httpx
 from wildloop.blocks.proxies import async_transport_to
 from wildloop.flows.errors import Unavailable
 from wildloop.flows.models.alert import AlertStatus
+from wildloop.flows.models.evo_sweep import EvoSweepRecord
 from wildloop.flows.models.spending import Spending
 from wildloop.flows.project import ProjectConfig
 from wildloop.flows.prompt.catalog import api_catalog
@@ -82,18 +83,20 @@ async def prompt_context(
     position, stores = sources.position, sources.stores
     spec, record, paths = position.spec, position.record, position.paths
     recall = stores.memories.for_prompt if is_sent else stores.memories.recent
-    runs, capacity, cluster, recalled = await asyncio.gather(
-        stores.runs.all(chat_session_id=position.id),
-        stores.cluster.capacity(),
-        stores.cluster.cluster(),
-        recall(position.workdir),
+    (capacity, cluster, recalled), (runs, own, sweep, alerts) = await asyncio.gather(
+        asyncio.gather(
+            stores.cluster.capacity(), stores.cluster.cluster(), recall(position.workdir)
+        ),
+        asyncio.gather(
+            stores.runs.all(chat_session_id=position.id),
+            own_runs(stores.runs, position.id, record.contract),
+            _sweep(sources),
+            stores.alerts.select(AlertStatus.OPEN, position.id),
+        ),
     )
     memories = [memory.line for memory in recalled]
-    sweep = await stores.evo.find(position.id) if spec.evo_sweep_enabled else None
-    alerts = await stores.alerts.select(AlertStatus.OPEN, position.id) if runs else []
     used = spending(record, runs)
     texts = await sweep_texts(position.client, runs) if kind == "reflection" else {}
-    own = await own_runs(stores.runs, position.id, record.contract)
     account = account_for(position, sources.project, runs, texts, own)
     state = PromptState(
         kind=kind,
@@ -161,6 +164,12 @@ async def prompt_context(
         budget_section=budget_text(position, used),
     )
     return context, [run.id for run in untold(record.iterations, runs)]
+
+
+async def _sweep(sources: PromptSources) -> EvoSweepRecord | None:
+    """The session's sweep; None where it has had none, or may have none."""
+    position = sources.position
+    return await sources.stores.evo.find(position.id) if position.spec.evo_sweep_enabled else None
 
 
 def budget_text(position: Position, used: Spending) -> str:

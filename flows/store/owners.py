@@ -46,6 +46,23 @@ async def find_session(client: PrefectClient, name: str) -> FlowRun | None:
     return named[0] if named else None
 
 
+class KnownSessions:
+    """Sessions by their own ids: what runs take from one never changes, so it is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, FlowRun] = {}
+
+    async def find(self, client: PrefectClient, name: str) -> FlowRun | None:
+        """As `find_session`; the state of what is known is as it was when it was read."""
+        if name not in self._known:
+            found = await find_session(client, name)
+            if found is None or str(found.id) != name:
+                # What another name stands for may change.
+                return found
+            self._known[name] = found
+        return self._known[name]
+
+
 async def session_id_of(client: PrefectClient, name: str) -> str:
     """The id of the session that is meant, as it is kept; the name itself where there is none."""
     session = await find_session(client, name)

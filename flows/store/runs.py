@@ -30,7 +30,7 @@ from wildloop.flows.settings import CPU_QUEUE, RUNS_QUEUE, Settings
 from wildloop.flows.store.base import EXPERIMENT, PAGE, Store, every_flow_run
 from wildloop.flows.store.budget import BudgetGate
 from wildloop.flows.store.hosts import live_hosts
-from wildloop.flows.store.owners import find_session, folder_of, front_end_id, snapshot_for
+from wildloop.flows.store.owners import KnownSessions, folder_of, front_end_id, snapshot_for
 from wildloop.flows.store.run_filter import ARCHIVED_TAG, RunFilter
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.run_mapping import (
@@ -70,6 +70,7 @@ class RunStore(Store):
         client, settings, deployment_ids, session_id: as of `Store`.
         gate: what keeps the budgets of sessions, shared by the stores of one process.
         index: a copy of one session's runs, of which `all` then asks only for what has changed.
+        known: the sessions that were looked up, shared likewise.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class RunStore(Store):
         gate: BudgetGate | None = None,
         session_id: str | None = None,
         index: RunIndex | None = None,
+        known: KnownSessions | None = None,
     ) -> None:
         super().__init__(client, settings, deployment_ids, session_id)
+        self.known = known or KnownSessions()
         self.gate = gate or BudgetGate()
         self.index = index
 
@@ -144,7 +147,7 @@ class RunStore(Store):
         for body in bodies:
             id = body.chat_session_id
             if id is not None and id not in sessions:
-                sessions[id] = await find_session(self.client, id)
+                sessions[id] = await self.known.find(self.client, id)
             session = sessions.get(id) if id is not None else None
             workdir = body.workdir or folder_of(session, self.settings.workdir)
             if body.checkout is None and (id, workdir) not in taken:

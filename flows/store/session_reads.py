@@ -1,7 +1,7 @@
 """Sessions as the API shows them, from what is small: nothing of it grows with the iterations."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prefect.client.orchestration import PrefectClient
@@ -74,15 +74,18 @@ class SessionReader:
     async def parts(self, session_id: str, history: History) -> Parts:
         """What is stored of one session: its last calls in short, or all of them."""
         if history == "all":
-            record = await read_record(self.client, session_id)
-            return await self._parts(record, record.iterations)
-        summary, calls = await asyncio.gather(
+            record, runs = await asyncio.gather(
+                read_record(self.client, session_id), self._runs(session_id)
+            )
+            return await self._parts(record, runs, record.iterations)
+        summary, calls, runs = await asyncio.gather(
             read_summary(self.client, session_id),
             read_last_calls(self.client, session_id, SHOWN_CALLS),
+            self._runs(session_id),
         )
         if isinstance(summary, SessionRecord):
             calls = summary.iterations[-SHOWN_CALLS:]
-        return await self._parts(summary, [in_short(call) for call in calls])
+        return await self._parts(summary, runs, [in_short(call) for call in calls])
 
     async def many(self, flow_runs: Sequence[FlowRun]) -> list[Session]:
         """The sessions of these flow runs, without the calls of their agents."""
@@ -134,16 +137,22 @@ class SessionReader:
         self.shown[id] = shown_of(account, digest)
         return self.shown[id]
 
+    async def _runs(self, session_id: str) -> dict[str, list[Run]]:
+        """Its runs; with a copy at hand those of the others too, its own ones among them."""
+        if self.index is not None:
+            return await self.index.by_session(self.client)
+        store = RunStore(self.client, self.settings)
+        return {session_id: await store.all(chat_session_id=session_id)}
+
     async def _parts(
-        self, record: SessionRecord | SessionSummary, calls: Sequence[IterationRecord]
+        self,
+        record: SessionRecord | SessionSummary,
+        runs: Mapping[str, list[Run]],
+        calls: Sequence[IterationRecord],
     ) -> Parts:
         id, contract = record.session_id, record.contract
         if self.index is None:
-            store = RunStore(self.client, self.settings)
-            runs, own = await asyncio.gather(
-                store.all(chat_session_id=id), own_runs(store, id, contract)
-            )
+            own = await own_runs(RunStore(self.client, self.settings), id, contract)
         else:
-            by_session = await self.index.by_session(self.client)
-            runs, own = by_session.get(id, []), own_of(by_session, id, contract)
-        return Parts(record, runs, own, calls)
+            own = own_of(runs, id, contract)
+        return Parts(record, runs.get(id, []), own, calls)

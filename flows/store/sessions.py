@@ -150,10 +150,17 @@ class SessionStore(Store):
         Raises:
             NotFound: there is none.
         """
-        found = await find_session(self.client, name)
-        if found is None:
+        return str((await self._named(name)).id)
+
+    async def _named(self, name: str) -> FlowRun:
+        if (found := await find_session(self.client, name)) is None:
             raise NotFound("session", name)
-        return str(found.id)
+        return found
+
+    async def _of(self, flow_run: FlowRun, history: History) -> Session:
+        """The session of a flow run that has just been read."""
+        parts = await self.reader.parts(str(flow_run.id), history)
+        return await self.reader.session(flow_run, parts)
 
     async def find(
         self,
@@ -170,7 +177,7 @@ class SessionStore(Store):
         """
         name = session_id if session_id is not None else chat_session_id
         if name is not None:
-            return await self.get(await self.id_of(name), history)
+            return await self._of(await self._named(name), history)
         alive = await self._flow_runs(ALIVE)
         if len(alive) > 1:
             ids = ", ".join(str(flow_run.id) for flow_run in alive)
@@ -178,7 +185,7 @@ class SessionStore(Store):
         latest = alive or await self._flow_runs(None, 1)
         if not latest:
             raise NoneYet("there is no session yet: start one (`wildloop start`)")
-        return await self.get(str(latest[0].id), history)
+        return await self._of(latest[0], history)
 
     async def record(self, session_id: str) -> SessionRecord:
         """The whole record of a session; a fresh one if it has not begun."""

@@ -11,6 +11,7 @@ from wildloop.flows.store.budget import BudgetGate
 from wildloop.flows.store.cluster import ClusterStore
 from wildloop.flows.store.evo import EvoSweepStore
 from wildloop.flows.store.memories import MemoryStore
+from wildloop.flows.store.owners import KnownSessions
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import SessionStore
@@ -33,11 +34,12 @@ class Stores:
     def of(cls, client: PrefectClient, settings: Settings, session_id: str) -> "Stores":
         """The stores of a session, which share what they have looked up."""
         known: dict[str, UUID] = {}
+        sessions = KnownSessions()
         index = RunIndex(session_id)
         gate = BudgetGate(index)
         return cls(
-            runs=RunStore(client, settings, known, gate, index=index),
-            sweeps=SweepStore(client, settings, gate=gate),
+            runs=RunStore(client, settings, known, gate, index=index, known=sessions),
+            sweeps=SweepStore(client, settings, gate=gate, known=sessions),
             sessions=SessionStore(client, settings, known),
             cluster=ClusterStore(client, settings),
             memories=MemoryStore(client, settings),

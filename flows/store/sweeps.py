@@ -32,7 +32,7 @@ from wildloop.flows.settings import Settings
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.base import Store, parse_id
 from wildloop.flows.store.budget import BudgetGate
-from wildloop.flows.store.owners import find_session, folder_of, session_id_of
+from wildloop.flows.store.owners import KnownSessions, find_session, folder_of
 from wildloop.flows.store.run_filter import RunFilter
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore, Step
@@ -49,7 +49,7 @@ class SweepStore(Store):
     Args:
         client, settings, session_id: as of `Store`.
         index: a copy of the runs: with it, lists of sweeps read only those that have changed.
-        gate: as of `RunStore`.
+        gate, known: as of `RunStore`.
     """
 
     def __init__(
@@ -59,10 +59,14 @@ class SweepStore(Store):
         index: RunIndex | None = None,
         gate: BudgetGate | None = None,
         session_id: str | None = None,
+        known: KnownSessions | None = None,
     ) -> None:
         super().__init__(client, settings, session_id=session_id)
         self.index = index if index is not None else RunIndex()
-        self.runs = RunStore(client, settings, self.deployment_ids, gate, session_id)
+        self.known = known or KnownSessions()
+        self.runs = RunStore(
+            client, settings, self.deployment_ids, gate, session_id, known=self.known
+        )
 
     async def create(self, body: SweepCreate, idempotency_key: str | None = None) -> Sweep:
         """Create a sweep and, unless it is a draft, the runs of its grid.
@@ -224,8 +228,10 @@ class SweepStore(Store):
         placed = self.in_session(body)
         if placed.chat_session_id is None:
             return placed
-        own = await session_id_of(self.client, placed.chat_session_id)
-        return placed.model_copy(update={"chat_session_id": own})
+        session = await self.known.find(self.client, placed.chat_session_id)
+        if session is None:
+            return placed
+        return placed.model_copy(update={"chat_session_id": str(session.id)})
 
     async def _is_ending(self, record: SweepRecord) -> bool:
         """Whether the sweep's session has ended, or was told to."""
@@ -331,7 +337,7 @@ class SweepStore(Store):
 
     async def _folder(self, session_id: str | None) -> str:
         """Where runs of a sweep are executed that names no folder: as single runs are."""
-        session = await find_session(self.client, session_id) if session_id is not None else None
+        session = await self.known.find(self.client, session_id) if session_id else None
         return folder_of(session, self.settings.workdir)
 
     def _primary_metric(self, workdir: Path) -> tuple[str | None, str]:
