@@ -15,6 +15,9 @@ _PREFIX = re.compile(
     "|".join(
         [
             rf"\[{_WHEN}\]",
+            rf"\[(?:{_WHEN}|\d\d/\d\d {_CLOCK}) {_WHO}\]:?",
+            rf"\[{_WHO}\] {_WHEN} \({_WHO}:\d+\)",
+            r"copypaste:",
             rf"{_WHEN}(?=[\s|,\]\)-]|$)",
             rf"\[{_LEVEL}[^\]]*\]",
             rf"{_LEVEL}:{_WHO}:",
@@ -44,6 +47,12 @@ _ASIDE = re.compile(r"\((?:best|previous|prev|was|old)\b[^()]*\d[^()]*\)", re.I)
 _BAR = re.compile(r"\[[=>.#\-\s]{4,}\]|[━╸╺─]{4,}|[█▉▊▋▌▍▎▏░▒▓]+[ █▉▊▋▌▍▎▏░▒▓]*")
 _QUOTED = re.compile(r"""(?<=: )(["'])([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf))\1""")
 _BEFORE_BAR = re.compile(r"(\.\d+): +(?=\d+%\|)")
+_PRINTED_BY_R = re.compile(r'\s*\[\d+\] "([^"]*)"\s*')
+_VALUE_OF_R = re.compile(r"\s*\[1\]\s+([-+]?\d[\d.]*(?:e[-+]?\d+)?)\s*")
+_COUNTED = re.compile(r"(?<![\w.])(\d+)(epoch|iter|step)s?\b")
+_REVERSED = re.compile(
+    r"\s*([-+]?\d[\d.]*(?:e[-+]?\d+)?)\s+=\s+([A-Z][a-z]+(?: \w+)*)(\s+\(\w+\))?\s*"
+)
 PREFIXES = 6
 
 
@@ -53,7 +62,12 @@ def without_colours(line: str) -> str:
 
 
 def unquoted(line: str) -> str:
-    """The line of a dict whose numbers are texts, as newer Hugging Face trainers print them."""
+    """The line of a dict whose numbers are texts, as newer Hugging Face trainers print them.
+
+    And a text as R prints it, without its count: `[1] "RMSE: 3.2"`.
+    """
+    if line.endswith('"') and (printed := _PRINTED_BY_R.fullmatch(line)) is not None:
+        return printed[1]
     return _QUOTED.sub(r"\2", line) if "': '" in line or '": "' in line else line
 
 
@@ -67,6 +81,21 @@ def without_prefix(line: str) -> str:
         glue = _GLUE.match(line, match.end())
         start = glue.end() if glue is not None else match.end()
     return line[start:]
+
+
+def printed_value(line: str) -> str | None:
+    """The number of `[1] 0.312`, as R prints a value; None for any other line."""
+    found = _VALUE_OF_R.fullmatch(line)
+    return found[1] if found is not None else None
+
+
+def turned(line: str) -> str:
+    """`3epoch results` as `epoch 3 results`, `0.87 = Validation score (f1)` as name and value."""
+    if "epoch" in line or "iter" in line or "step" in line:
+        line = _COUNTED.sub(r"\2 \1", line)
+    if " = " in line and (found := _REVERSED.fullmatch(line)) is not None:
+        return f"{found[2]}{found[3] or ''}: {found[1]}"
+    return line
 
 
 def plain(line: str) -> str:

@@ -71,6 +71,11 @@ class _Reading(Places):
             spaced = False
         else:
             named = self._name_before(before) if self._is_spaced_name(before) else None
+            if named is None and self._text(before) == ")" and not self._is_number(before - 1):
+                # 'f1-score (micro avg)  0.91'
+                bracketed = self._bracketed(before)
+                is_told = bracketed is not None and words.is_metric_word(bracketed[0])
+                named = bracketed if is_told else None
             spaced = True
         over, unit, is_value = self._after(place)
         if named is None:
@@ -139,7 +144,7 @@ class _Reading(Places):
         if not words.is_phrase_word(self._text(place)) and "_" not in self._text(place):
             # 'learning rate' is one name, too.
             before = self._text(place - 1).lower()
-            is_compound = before in ("learning", "batch", "weight", "hidden") or (
+            is_compound = before in ("learning", "batch", "weight", "hidden", "best") or (
                 self._text(place).lower() in ("rate", "ratio")
                 and self._kind(place - 1) is Kind.WORD
                 and before not in PROSE
@@ -323,7 +328,12 @@ class _Reading(Places):
         self.found.is_setting = (
             self.found.is_entry and not has_metric and (is_config or bool(self.texts))
         )
-        self.found.pairs = [pair for pair in pairs if pair.sort not in (Sort.SETTING, Sort.AXIS)]
+        self.found.pairs = [
+            pair
+            for pair in pairs
+            if pair.sort not in (Sort.SETTING, Sort.AXIS)
+            and not (pair.sort is Sort.RESOURCE and words.is_clock(pair.name))
+        ]
 
     def _odd_places(self) -> list[int]:
         """The words that nothing explains."""

@@ -104,6 +104,7 @@ class Places:
             self.used |= {place + 3, place + 4, place + 5, place + 6}
 
     def _axes(self) -> None:
+        self._epoch_of_split()
         for place, token in enumerate(self.tokens):
             if token.kind not in (Kind.WORD, Kind.QUOTED):
                 continue
@@ -115,6 +116,17 @@ class Places:
                 setattr(self.found, axis, self.tokens[number].place)
             self.used |= set(range(place, number + 1))
             self._rest_of_axis(axis, number)
+
+    def _epoch_of_split(self) -> None:
+        """`Train: 3 [ 100/1251 (8%)]`."""
+        signs = [self._text(place) for place in (1, 3, 5)]
+        if self._text(0).lower() not in SPLITS or signs != [":", "[", "/"]:
+            return
+        if all(self._is_number(place) for place in (2, 4, 6)):
+            self.split = self._text(0).lower()
+            self.found.epoch = self.tokens[2].place
+            self.used |= {0, 1, 2, 3}
+            self._take_position(4)
 
     def _number_after(self, place: int) -> int | None:
         """`Epoch 3`, `epoch=3`, `Epoch: [3`, `Epoch #3`, `epoch (3`."""

@@ -70,6 +70,7 @@ class LineReader:
         self._header: tables.Header | None = None
         self._header_age = 0
         self._section = ""
+        self._entry = ""
         self._block = _Block()
         self._interim: list[Sample] = []
         self._document: list[str] = []
@@ -100,6 +101,8 @@ class LineReader:
         if len(line) > LINE_LENGTH and not line.startswith("{"):
             return []
         line = clean.unquoted(clean.without_colours(line).rstrip())
+        if (of_list := self._of_list(line)) is not None:
+            return of_list
         found = self._matched(line) if self._pattern is not None else []
         if not line.strip():
             return found + self._end_block()
@@ -110,6 +113,7 @@ class LineReader:
                 return found + self._end_block() + self._object(told)
         if "@[" in line and (coco := tables.coco_value(line)) is not None:
             return [*found, Sample(coco[0], number(value_of(coco[1])), self._epoch)]
+        line = clean.turned(line)
         if "(" in line or "|" in line or "━" in line or "[=" in line or "█" in line:
             line = clean.plain(line)
         shape, numbers = shape_of(line)
@@ -117,6 +121,17 @@ class LineReader:
         if known is None:
             known = self._learn(line, shape, numbers)
         return found + self._read(known, line, numbers[known.skipped :])
+
+    def _of_list(self, line: str) -> list[Sample] | None:
+        """A value of a list as R prints it: `$loss`, and below it `[1] 0.312`."""
+        name, self._entry = self._entry, ""
+        if line.startswith("$") and is_name(line[1:]) and " " not in line:
+            self._entry = line[1:]
+            return self._end_block()
+        if not name or (value := clean.printed_value(line)) is None:
+            return None
+        is_told = sort_of(name) is Sort.METRIC or words_plain(name) in self._wanted
+        return [Sample(name, number(value_of(value)), self._epoch)] if is_told else []
 
     def flush(self) -> list[Sample]:
         """What was held back: the last entries, and a bar that stopped midway."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wildloop.flows.metrics.lines.tokens import NUMBER, is_whole
-from wildloop.flows.metrics.lines.words import AXES, Sort, is_metric_word, sort_of
+from wildloop.flows.metrics.lines.words import AXES, SPLITS, Sort, is_metric_word, sort_of
 
 BORDERS = "│┃|║┆"
 LEAST_COLUMNS = 2
@@ -15,7 +15,7 @@ _BORDER = re.compile(f"[{BORDERS}]")
 _RULE = re.compile(r"[-=+|:─━┄┅═┌┐└┘├┤┬┴┼╇╈┏┓┗┛┡┩┢┪╞╡╪╭╮╰╯┠┨│┃┆\s]*")
 _CELL = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?|[-+]?(?:nan|inf)", re.I)
 _OF = re.compile(r"(\d+)/\d+")
-_NAME = re.compile(r"[^\W\d][\w./@()%:+-]*(?: [\w./@()%-]+){0,3}")
+_NAME = re.compile(r"#|[^\W\d][\w./@()%:+-]*(?: [\w./@()%-]+){0,3}")
 _OVERALL = frozenset({"all", "total", "overall", "mean", "average", "avg"})
 _AVERAGES = {(one, "avg"): f"{one}_avg" for one in ("macro", "weighted", "micro")}
 _BAR = re.compile(r":?\s+\d+%\|.*")
@@ -24,6 +24,7 @@ _COCO = re.compile(
     r" maxDets= *(\d+) *\] = ([-\d.]+)"
 )
 _LONG = {"p": "precision", "r": "recall"}
+_SPACYS = {"e": "epoch", "#": "step"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def header_of(line: str) -> Header | None:
         if sign and line.count(sign) < LEAST_COLUMNS - 1:
             continue
         columns = _cells(line, sign)
+        if (splits := _splits(columns)) and (sign or line[0].isspace()):
+            return Header(splits, sign)
         # Two words of a table without lines may be a sentence.
         least = LEAST_COLUMNS if sign or _is_axis_and_metric(columns) else 3
         if not least <= len(columns) <= MOST_COLUMNS:
@@ -66,6 +69,13 @@ def header_of(line: str) -> Header | None:
         if all(_NAME.fullmatch(one) for one in columns) and _is_told(columns):
             return Header(tuple(_column(one, columns) for one in columns), sign)
     return None
+
+
+def _splits(columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a table with one for each part of the data: `Training | Validation`."""
+    named = tuple(one.lower() for one in columns)
+    found = named if named and named[0] in SPLITS else named[1:]
+    return found if len(found) >= 2 and all(one in SPLITS for one in found) else ()
 
 
 def without_bar(line: str) -> str:
@@ -101,6 +111,8 @@ def _is_told(columns: Sequence[str]) -> bool:
 
 def _column(name: str, columns: Sequence[str]) -> str:
     plain = name.rpartition("(")[2].rstrip(")") if name.count("(") != name.count(")") else name
+    if "#" in columns and plain.lower() in _SPACYS:
+        return _SPACYS[plain.lower()]
     if plain.lower() in _LONG and any("map" in one.lower() for one in columns):
         return _LONG[plain.lower()]
     return plain
@@ -118,6 +130,8 @@ def row_of(line: str, header: Header) -> list[tuple[str, str]] | None:
     line = line.translate(_ONE_BORDER)
     cells = _cells(line, header.sign) if header.sign else line.split()
     columns = header.columns
+    if all(one in SPLITS for one in columns):
+        return _row_of_splits(_cells(line, header.sign), columns)
     if header.sign:
         return _plain_row(cells, columns) if len(cells) == len(columns) else None
     label = 0
@@ -143,6 +157,14 @@ def row_of(line: str, header: Header) -> list[tuple[str, str]] | None:
         cells = values
     found = _plain_row(_before_bar(cells, len(columns)), columns)
     return [(f"{prefix}{name}", value) for name, value in found] if found is not None else None
+
+
+def _row_of_splits(cells: Sequence[str], columns: Sequence[str]) -> list[tuple[str, str]] | None:
+    """`accuracy | 0.91 | 0.87`: a metric, and its value on each part of the data."""
+    if len(cells) != len(columns) + 1 or not _NAME.fullmatch(cells[0]):
+        return None
+    values = [(f"{one}_{cells[0]}", cell) for one, cell in zip(columns, cells[1:], strict=True)]
+    return [(name, cell) for name, cell in values if _CELL.fullmatch(cell)] or None
 
 
 def _before_bar(cells: Sequence[str], count: int) -> list[str]:

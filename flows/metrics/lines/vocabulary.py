@@ -18,6 +18,7 @@ HEADINGS = word_set("""
     progress new record current avg mean std fold run seed learn valid learning rate got epoch
     saved saving checkpoint model evaluating computed after for at in per all * batch dataloader
     end of batches rank worker loader subset remaining mem memory gpu lap dur cuda took
+    trained tokens peak it/sec tokens/sec
 """)
 PROSE = word_set("""
     the a an we our i you they is was were are be been has have had will would should could can

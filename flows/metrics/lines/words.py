@@ -64,6 +64,7 @@ AXES = {
     "frame": "step",
     "_step": "step",
     "trainer/global_step": "step",
+    "training_iteration": "step",
     "epoch": "epoch",
     "epochs": "epoch",
     "ep": "epoch",
@@ -73,6 +74,7 @@ AXES = {
 
 _METRICS = word_set("""
     loss losses acc accuracy accuracies f1 fbeta auc auroc roc auprc prauc ap map map50 map75 ar
+    ap50 ap75
     precision recall specificity sensitivity bleu sacrebleu rouge rouge1 rouge2 rougel rougelsum
     meteor chrf ter cer wer ppl perplexity bpb bpc bpd nll mse rmse mae mape smape rmsle r2 error
     errors err iou miou dice psnr ssim lpips fid kid inception reward rewards rew return returns
@@ -95,24 +97,25 @@ _SETTING_NAMES = word_set("""
     parameters precision_bits bits num_samples n_samples max_iter n_iter n_estimators max_depth
     min_lr max_lr base_lr lr_decay decay optimizer scheduler accum ratio p q k n m fold folds
     n_splits split count total mean std data support classes num_classes instances images samples
-    size shape
+    size shape ci
 """)
 _SETTING_TAILS = word_set("""
     lr seed port size sizes dim dims steps step epochs iters iterations interval every workers
     layers heads channels units decay momentum dropout patience length len width height depth
     warmup beta beta1 beta2 eps epsilon freq frequency limit max_len seq_len count samples
     examples classes fraction split ratio threshold version tokens params parameters batches batch
-    batchsize size0 threads gpus devices id idx rank norm_clip clip temperature estimators
+    batchsize size0 support threads gpus devices id idx rank norm_clip clip temperature estimators
 """)
+_SETTING_HEADS = word_set("num n max use early no config cfg args target goal")
 _RESOURCE_TOKENS = word_set("""
     time seconds secs sec ms minutes hours runtime duration elapsed eta mb gb gib mib kb bytes
-    memory mem vram ram gpu_mem it/s throughput fps mfu latency speed second flos flops took dt
+    memory mem vram ram gpu_mem it/s throughput fps mfu latency speed second flos flops took dt dur
     timestamp wall created started
 """)
 MODIFIERS = word_set("""
     final best last average avg mean median min max total overall current epoch set mini top
     running smoothed global weighted cross binary squared absolute root log negative
-    lm mlm aux d g gen disc generator discriminator policy actor critic cls reg adv
+    lm mlm aux d g gen disc generator discriminator policy actor critic cls reg adv value vf
 """)
 """Words that may stand in a name of several words beside those for metrics and splits."""
 _DATA = frozenset(["set", "sets", "data", "dataset", "size", "on", "of"])
@@ -154,9 +157,11 @@ def _is_setting(words: tuple[str, ...], plain: str) -> bool:
     tail = words[-1]
     if tail == "rate" and len(words) > 1:
         return words[-2] in _RATES
-    if words[0] in ("num", "n", "max", "use", "early", "no", "config", "cfg", "args") and not (
-        words[0] == "max" and any(one in _METRICS for one in words[1:])
-    ):
+    is_measured = any(one in _METRICS for one in words)
+    if words[0] in _SETTING_HEADS and not (words[0] == "max" and is_measured):
+        return True
+    if tail in ("epoch", "iteration", "iter", "step") and len(words) > 1 and not is_measured:
+        # `bestIteration`: where the best was, not how good it was.
         return True
     if words[0] == "lr" or tail == "lr" or "learning_rate" in plain:
         return True
@@ -164,6 +169,11 @@ def _is_setting(words: tuple[str, ...], plain: str) -> bool:
         # A loss's weight is set, not measured.
         return True
     return tail in _SETTING_TAILS and not (tail in ("len", "length") and "mean" in words)
+
+
+def is_clock(name: str) -> bool:
+    """Whether a name is one of the times that stand beside metrics: 'Time', 'data_time'."""
+    return tokens(name)[-1:] == ("time",)
 
 
 @lru_cache(maxsize=8192)

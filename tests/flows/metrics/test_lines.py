@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.library_lines import BY_LIBRARY
 from tests.support.printed_lines import BLOCKS, NO_METRICS, WRITTEN
 from wildloop.flows.metrics.lines import LineReader
 from wildloop.flows.metrics.series import Sample
@@ -35,9 +36,9 @@ def test_settings_prose_dates_versions_sizes_and_paths_are_no_metrics(line: str)
     assert told(read(line)) == []
 
 
-@pytest.mark.parametrize("name", list(BLOCKS))
+@pytest.mark.parametrize("name", [*BLOCKS, *BY_LIBRARY])
 def test_lines_that_belong_together(name: str) -> None:
-    lines, found = BLOCKS[name]
+    lines, found = (BLOCKS | BY_LIBRARY)[name]
     assert told(read("\n".join(lines))) == found
 
 
