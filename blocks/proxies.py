@@ -8,7 +8,7 @@ reached directly; all else goes the way that the user's variables say.
 import os
 import re
 from collections.abc import Mapping, MutableMapping
-from ipaddress import ip_address
+from ipaddress import IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -23,11 +23,15 @@ PREFECT_VARIABLE = "PREFECT_API_URL"
 
 
 def around_proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """What to add to an environment, so that whoever has it asks no proxy for hosts of ours."""
+    """What to add to an environment, so that whoever has it asks no proxy for hosts of ours.
+
+    IPv6 networks are left out: httpx, which Prefect's client and many an agent are made of, makes
+    no client where one stands.
+    """
     known = [entry for name in NO_PROXY for entry in environment.get(name, "").split(",")]
     # Brackets are of URLs: httpx, which Prefect's client is made of, refuses them here.
     bare = [BRACKETS.sub(r"\1", entry.strip()).strip() for entry in known]
-    entries = [entry for entry in bare if entry]
+    entries = [entry for entry in bare if entry and not _is_ipv6_network(entry)]
     # A star is understood only when it stands alone.
     found = "*" if "*" in entries else ",".join(dict.fromkeys([*entries, *_hosts(environment)]))
     return dict.fromkeys(NO_PROXY, found)
@@ -84,6 +88,13 @@ def proxy_fault() -> str | None:
         names = ", ".join(proxy_variables()) or NO_PROXY[0]
         return f"{names}: no proxy can be used as it stands there ({error}): correct or unset it"
     return None
+
+
+def _is_ipv6_network(entry: str) -> bool:
+    try:
+        return "/" in entry and isinstance(ip_network(entry, strict=False), IPv6Network)
+    except ValueError:
+        return False
 
 
 def _hosts(environment: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from wildloop.blocks.agents.masking import SHORTEST, secret_values
 
@@ -35,10 +35,14 @@ class Redactor:
 
     @classmethod
     def of(cls, variables: Mapping[str, str], *values: str | None) -> "Redactor":
-        """Of the variables whose names tell of a secret (*_KEY, *_TOKEN...), and more values."""
+        """Of the variables whose names tell of a secret (*_KEY, *_TOKEN...), and more values.
+
+        What stands before the host of a proxy is one as well, with or without a scheme.
+        """
         found = [*secret_values(variables), *(value for value in values if value)]
         # PREFECT_API_AUTH_STRING is `user:password`.
         found += [value.partition(":")[2] for value in found]
+        found += _proxy_secrets(variables)
         return cls(value for value in found if not _is_file(value))
 
     def __call__(self, text: str) -> str:
@@ -94,6 +98,17 @@ def _shown(value: Any, redactor: Redactor) -> Any:
 def _forms(value: str) -> tuple[str, ...]:
     """As it is, inside JSON, inside a URL."""
     return value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], quote(value)
+
+
+def _proxy_secrets(variables: Mapping[str, str]) -> list[str]:
+    """Users and passwords of the proxies that these variables name, as written and as meant."""
+    found = []
+    for name, value in variables.items():
+        user, at, _ = value.rpartition("://")[2].rpartition("@")
+        if at and name.lower().endswith("_proxy") and not name.lower().startswith("no_"):
+            password = user.partition(":")[2] or user
+            found += [user, password, unquote(password)]
+    return found
 
 
 def _is_file(value: str) -> bool:

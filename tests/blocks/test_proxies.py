@@ -131,6 +131,18 @@ def test_brackets_that_break_httpx_are_taken_off(
     httpx.Client().close()
 
 
+def test_ipv6_networks_that_break_httpx_are_left_out(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8,fd00::/8, ::1/128")
+    monkeypatch.delenv("no_proxy")
+    with pytest.raises(httpx.InvalidURL):
+        httpx.Client()
+    keep_off_proxies(os.environ)
+    assert proxy_fault() is None
+    assert os.environ["NO_PROXY"] == "10.0.0.0/8,127.0.0.1,localhost,::1"
+
+
 def test_a_client_of_the_api_asks_no_proxy(proxy: Proxy, url: str) -> None:
     assert ApiClient(url, "secret").runs() == []
     with pytest.raises(ClientError):

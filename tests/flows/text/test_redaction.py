@@ -67,6 +67,23 @@ def test_other_text_stays(text: str) -> None:
     assert Redactor.of(ENVIRONMENT)(text) == text
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_PROXY", "user:pass-word@proxy:3128"),
+        ("https_proxy", "http://token-alone@proxy:3128"),
+        ("ALL_PROXY", "socks5h://user:p@ss/word9@proxy:1080"),
+        ("http_proxy", "http://user:pass%2Dword@proxy"),
+    ],
+)
+def test_who_asks_a_proxy_is_a_secret(name: str, value: str) -> None:
+    clean = Redactor.of({name: value, "NO_PROXY": "a@b-no-secret"})
+    shown = clean(f"ProxyError('{value}') by {value}")
+    assert not any(word in shown for word in ("pass", "word", "token-alone", "p@ss"))
+    assert shown.count("[redacted]") == 2 == shown.count("@proxy")
+    assert clean("a@b-no-secret") == "a@b-no-secret"
+
+
 def test_paths_are_no_secrets(tmp_path: Path) -> None:
     assert Redactor.of({"SSH_AUTH_SOCK": str(tmp_path)})(f"in {tmp_path}") == f"in {tmp_path}"
 
