@@ -45,7 +45,7 @@ async def is_off(path: Path, branch: str, tip: str | None) -> bool:
     if await repository.current_branch(path) != branch:
         return True
     head = await repository.head_commit(path)
-    return tip is not None and head is not None and not await _holds(path, head, tip)
+    return None not in (tip, head) and head != tip and not await _holds(path, str(head), str(tip))
 
 
 async def bring_back(path: Path, branch: str, tip: str | None) -> BroughtBack | None:

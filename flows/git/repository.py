@@ -28,6 +28,7 @@ UNDER_WAY = {
     "CHERRY_PICK_HEAD": "cherry-pick",
     "REVERT_HEAD": "revert",
 }
+_IDENTITY_KEYS = "|".join(f"^{re.escape(key)}$" for key in IDENTITY)
 _FROM_STDIN = ("--pathspec-from-file=-", "--pathspec-file-nul")
 HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg")
 
@@ -145,6 +146,8 @@ async def diff_patch(path: Path) -> str:
         return ""
     root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
     changed = await git_names(root, "diff", "--name-only", "--no-renames", "-z", "HEAD")
+    if not changed:
+        return ""
     large = [name for name in changed if _size(root / name) > PATCH_LIMIT_BYTES]
     left_out = [f":(exclude,glob)**/{name}" for name in (".wild/**", ".env", ".env.*")]
     left_out += [f":(exclude,literal){name}" for name in large]
@@ -274,11 +277,14 @@ async def _hooks(root: Path) -> list[str]:
 
 async def _identity(root: Path) -> list[str]:
     """The options that stand in for the parts of an identity that nobody has set."""
-    options = []
-    for key, value in IDENTITY.items():
-        if await git_answer(root, "config", key) is None:
-            options += ["-c", f"{key}={value}"]
-    return options
+    listed = await git_answer(root, "config", "--name-only", "--get-regexp", _IDENTITY_KEYS)
+    known = {name.lower() for name in (listed or "").splitlines()}
+    return [
+        word
+        for key, value in IDENTITY.items()
+        if key not in known
+        for word in ("-c", f"{key}={value}")
+    ]
 
 
 async def _sync_index(root: Path, names: set[str]) -> None:
