@@ -3,7 +3,10 @@
 400 iterations of an agent that answers at once, each with a file changed and a run that ends at
 once: what an iteration costs the control plane at the 50th, the 200th and the 400th, in seconds,
 CPU-seconds and bytes, and what of it a run alone costs; and what `status` and the list of sessions
-take then. Prints Markdown.
+take then. Prints Markdown, a row as soon as its mark is reached.
+
+With `--home PATH --fill-disk 3` the file system of the home, which must be one of its own, is
+filled and freed three times on the way: nothing may be lost or done twice.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from pathlib import Path
 import httpx
 
 from bench.engine import interrupt
+from bench.full_disk import full_for_a_while
 from bench.measures import await_end, settle
 from bench.processes import BenchError, MachineWatch, until
 from bench.report import table_head, table_row
@@ -148,8 +152,14 @@ class Night:
         self.looks: dict[int, Look] = {}
         self.readings: dict[int, dict[str, Reading]] = {}
 
-    def go(self, marks: Sequence[int], window: int) -> None:
-        """Carry the session out.
+    def go(self, marks: Sequence[int], window: int, fills: int, head: Sequence[str]) -> None:
+        """Carry the session out; print what it takes at each mark.
+
+        Args:
+            marks: iterations.
+            window: how many iterations before each are looked at.
+            fills: how often the disk of the home is filled and freed.
+            head: names of the columns.
 
         Raises:
             BenchError: it stands still, or has ended before its time.
@@ -163,13 +173,34 @@ class Night:
             "max_iterations": self.iterations + 1,
         }
         answer(self.subject.started_api.post("/wild/v2/start", json=body))
-        wanted = sorted({at for mark in marks for at in (mark - window, mark)})
+        filled = {self.iterations * (n + 1) // (fills + 1) for n in range(fills)}
+        wanted = sorted({at for mark in marks for at in (mark - window, mark)} | filled)
+        say(table_head(head))
         for number in wanted:
             if number > 0:
                 self._await_call(number)
+            if number in filled:
+                full_for_a_while(self.subject.home)
             self.looks[number] = self._look()
             if number in marks:
                 self.readings[number] = {path: self._read(path) for path in PATHS}
+                say([table_row(self.row(number, window))])
+
+    def outcome(self) -> str:
+        """What has come of the iterations before the last one.
+
+        Raises:
+            BenchError: a run of them is missing, was done twice, or has not finished.
+        """
+        path = self.scratch / "runs.log"
+        numbers = [int(line.split()[0]) for line in path.read_text().splitlines()]
+        carried_out = sorted(number for number in numbers if 0 < number < self.iterations)
+        runs = answer(self.subject.started_api.get(PATHS[0]))["runs"]
+        told = f"{len(carried_out)} runs carried out, {runs['completed']} of them finished"
+        is_each_once = carried_out == list(range(1, self.iterations))
+        if not is_each_once or runs["failed"] or runs["completed"] < len(carried_out):
+            raise BenchError(f"of {self.iterations - 1} iterations: {told}: {runs}")
+        return told
 
     def _runs_alone(self) -> Cost:
         """What a run costs that belongs to no session, once the server has come to rest."""
@@ -196,7 +227,7 @@ class Night:
 
     def _look(self) -> Look:
         cpu = {part.name: part.cpu_seconds for part in self.subject.parts()}
-        return Look(cpu, bytes_of(self.subject.folder / "home"), bytes_of(self.project))
+        return Look(cpu, bytes_of(self.subject.home), bytes_of(self.project))
 
     def _read(self, path: str) -> Reading:
         times, size = [], 0
@@ -253,21 +284,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, interrupt)
     marks = [mark for mark in options.marks if mark <= options.iterations]
     window, watch = options.window, MachineWatch()
-    with WildloopSubject(options.database) as subject:
+    head = ["iteration", "seconds", "CPU-seconds", "kB in the home"]
+    head += ["CPU-seconds with the run", "kB in the home with it", "kB in the project with it"]
+    head += [f"{path} (ms / kB)" for path in PATHS]
+    with WildloopSubject(options.database, options.home) as subject:
         subject.start(SLOTS)
         night = Night(subject, options.iterations)
-        night.go(marks, window)
-        rows = [night.row(mark, window) for mark in marks]
+        night.go(marks, window, options.fill_disk, head)
+        outcome = night.outcome()
     alone = f"{night.run_alone.seconds:.2f} CPU-seconds and {night.run_alone.home:.0f} kB"
     print(
         f"Each of the {window} iterations up to it, beyond its agent and its run (which alone "
-        f"takes {alone}); others kept {watch.cores_of_others():.2f} cores"
+        f"takes {alone}); others kept {watch.cores_of_others():.2f} cores; {outcome}"
     )
-    head = ["iteration", "seconds", "CPU-seconds", "kB in the home"]
-    head += ["CPU-seconds with the run", "kB in the home with it", "kB in the project with it"]
-    print("\n".join(table_head([*head, *(f"{path} (ms / kB)" for path in PATHS)])))
-    print("\n".join(table_row(row) for row in rows))
     return 0
+
+
+def say(lines: Sequence[str]) -> None:
+    """Print at once, also into a file: who ends the night early has what was measured."""
+    print("\n".join(lines), flush=True)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -278,7 +313,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--window", type=int, default=WINDOW, help="iterations to a figure (default: %(default)s)")
     add("--marks", type=lambda text: [int(one) for one in text.split(",")], default=MARKS)
     add("--database", choices=("postgres", "sqlite"), help="(default: as `up`)")
-    return parser.parse_args(arguments)
+    add("--home", type=Path, help="an empty folder (default: a new one)")
+    add("--fill-disk", type=int, default=0, help="how often the home's disk is filled and freed")
+    options = parser.parse_args(arguments)
+    if options.fill_disk and (options.home is None or not options.home.is_mount()):
+        parser.error("--fill-disk: give by --home where a file system of its own is mounted")
+    return options
 
 
 if __name__ == "__main__":

@@ -103,8 +103,9 @@ class WildloopSubject(RunsApi):
 
     name = "wildloop"
 
-    def __init__(self, database: str | None = None) -> None:
+    def __init__(self, database: str | None = None, home: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="wildloop-bench-"))
+        self.home = home or self.folder / "home"
         self.database = database
         self.port, self.prefect_port = free_ports(2)
         self.process: Any = None
@@ -119,9 +120,7 @@ class WildloopSubject(RunsApi):
             command += ["--database", self.database]
         log = self.folder / "up.log"
         log.unlink(missing_ok=True)
-        env = clean_environment(
-            WILDLOOP_HOME=str(self.folder / "home"), WILDLOOP_RUNS_PER_MINUTE="0"
-        )
+        env = clean_environment(WILDLOOP_HOME=str(self.home), WILDLOOP_RUNS_PER_MINUTE="0")
         self.process, self.slots = spawn(command, env, log), slots
         process = self.process
 
