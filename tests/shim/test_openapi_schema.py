@@ -1,24 +1,16 @@
 """The OpenAPI schema: complete for every operation."""
 
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from wildloop.flows.settings import Settings
-from wildloop.shim.app import create_app
+from tests.support.openapi import openapi
 from wildloop.shim.auth import is_open
 from wildloop.shim.limits import CREATING
 from wildloop.shim.openapi import TAGS, operations
 
-
-def make_schema() -> dict[str, Any]:
-    settings = Settings(home=Path("/"), server_url="http://s", token=None, workdir=Path("/"))
-    return create_app(settings).openapi()
-
-
-SCHEMA = make_schema()
+SCHEMA = openapi()
 OPERATIONS = {f"{method} {path}": (method, path, op) for method, path, op in operations(SCHEMA)}
 
 

@@ -5,7 +5,7 @@ By hand: `SCHEMATHESIS_EXAMPLES=200 pytest -m api_fuzz`.
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from copy import deepcopy
 from typing import Any
 
 import httpx
@@ -15,12 +15,13 @@ import schemathesis
 from hypothesis import HealthCheck, Phase
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.transport import Response
+from schemathesis.pytest.lazy import get_all_tests
 
+from tests.support.openapi import openapi
 from tests.support.pace import patient
 from tests.support.project import make_project
 from tests.support.server import Server, start_server
-from wildloop.flows.settings import Settings
-from wildloop.shim.app import create_app
+from wildloop.shim.openapi import operations
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "3"))
 # Random ones name nothing that is there.
@@ -62,22 +63,38 @@ def ids(fuzzed: Server) -> dict[str, str]:
     }
 
 
-def load_schema() -> Any:
+# Streams end with their run, and no run ends here.
+OPERATIONS = [
+    f"{method.upper()} {path}"
+    for method, path, _ in operations(openapi())
+    if not path.endswith("/stream")
+]
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
     load_all_checks()
-    settings = Settings(home=Path("/"), server_url="http://s", token=None, workdir=Path("/"))
     config = schemathesis.Config.from_dict({"checks": CHECK_SETTINGS})
-    loaded = schemathesis.openapi.from_dict(create_app(settings).openapi(), config=config)
-    # Streams end with their run, and no run ends here.
-    return loaded.exclude(path_regex="/stream$")
+    return schemathesis.openapi.from_dict(deepcopy(openapi()), config=config)
 
 
-schema = load_schema()
+@pytest.fixture(params=OPERATIONS)
+def operation(request: pytest.FixtureRequest, schema: Any) -> Any:
+    """The schema of one operation: its cases are made when it is its turn, not by each worker."""
+    return schema.include(name=request.param)
 
 
 @pytest.mark.api_fuzz
 @pytest.mark.e2e
 @pytest.mark.timeout(3600)
-@schema.parametrize()
+def test_no_request_breaks_the_api(operation: Any, fuzzed: Server, ids: dict[str, str]) -> None:
+    # `schema.parametrize()` makes all cases while pytest collects, in each worker.
+    made = get_all_tests(schema=operation, test_func=breaks_nothing, settings=None, given_kwargs={})
+    (one,) = made
+    _, requests = one.ok()
+    requests(fuzzed=fuzzed, ids=ids)
+
+
 @hypothesis.settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -85,9 +102,7 @@ schema = load_schema()
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
-def test_no_request_breaks_the_api(
-    case: schemathesis.Case, fuzzed: Server, ids: dict[str, str]
-) -> None:
+def breaks_nothing(case: schemathesis.Case, fuzzed: Server, ids: dict[str, str]) -> None:
     if case.meta.generation.mode.is_positive:
         aim(case, ids)
     headers = {"X-Auth-Token": fuzzed.token}

@@ -1,6 +1,9 @@
-"""Which tests need a server, and in which order files run: a plugin of pytest."""
+"""Which tests need a server, in which order files run, a cheap collection: a plugin of pytest."""
 
+import gc
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -37,6 +40,22 @@ def rank(item: pytest.Item) -> int:
         if item.path.as_posix().endswith(f"tests/{name}"):
             return place
     return len(LONGEST) + (not item.path.match("tests/e2e/*"))
+
+
+# Each worker collects all files: keep what pytest and Python compile also where the environment
+# says not to (the processes under test go by the environment).
+sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Nothing of what imports and collection make is garbage: do not look for it, then or later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
