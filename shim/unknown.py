@@ -12,7 +12,7 @@ from wildloop.flows.text.nearest import unknown
 
 
 async def check_request(request: Request) -> None:
-    """Dependency of every path: refuses query parameters that it does not know, and a body for none.
+    """Dependency of every path: refuses unknown query parameters, and a body where none is taken.
 
     Keys of bodies that are taken are refused by their models (`flows/models/body.py`).
 
