@@ -22,6 +22,10 @@ from wildloop.flows.git.process import (
 from wildloop.flows.git.rules import UNTOLD, refusal_reason, refused_part
 
 NESTED = "a git repository of its own, too large to take in"
+UNCOMMITTED = (
+    "changes in this submodule that are not committed there: commit them in it, or no other "
+    "checkout has them"
+)
 NESTED_FILES = 2000
 NESTED_BYTES = 50 * 1024 * 1024
 
@@ -84,6 +88,7 @@ async def read_changes(root: Path, path: Path, env: dict[str, str]) -> Changes:
     gone = [name for name, code in entries.items() if "D" in code]
     reasons = {name: _refusal(root, name) for name, code in entries.items() if "D" not in code}
     counts = Counter(reason for reason in reasons.values() if reason is not None)
+    submodules = [name for name in reasons if await _has_uncommitted(root, name)]
     wanted = [name for name, reason in reasons.items() if reason is None]
     return Changes(
         wanted=wanted,
@@ -96,7 +101,8 @@ async def read_changes(root: Path, path: Path, env: dict[str, str]) -> Changes:
             f"{shown(what)}: {why}" + (f" ({count} files)" if count > 1 else "")
             for (what, why), count in counts.items()
             if why not in UNTOLD
-        ],
+        ]
+        + [f"{shown(name)}: {UNCOMMITTED}" for name in submodules],
     )
 
 
@@ -122,6 +128,13 @@ async def nested_files(root: Path, name: str) -> list[str] | None:
         except (FileNotFoundError, NotADirectoryError):
             continue
     return inside if size <= NESTED_BYTES else None
+
+
+async def _has_uncommitted(root: Path, name: str) -> bool:
+    """Whether a changed path is a submodule with more than other commits in it."""
+    if name.endswith("/") or not (root / name / ".git").exists():
+        return False
+    return bool(await git_names(root / name, "status", "--porcelain=v1", "-z"))
 
 
 def _refusal(root: Path, name: str) -> tuple[str, str] | None:

@@ -46,3 +46,13 @@ async def check_out_tree(root: Path, current: str, wanted: str) -> None:
     await run_git_locking(root, "read-tree", current)
     await run_git(root, "update-index", "-q", "--refresh", "--really-refresh")
     await run_git_locking(root, "read-tree", "-m", "-u", current, wanted)
+    await leave_out_again(root)
+
+
+async def leave_out_again(root: Path) -> None:
+    """Mark in a new index what the user has left out of the working tree (`sparse-checkout`).
+
+    Without the mark git takes those files for deleted.
+    """
+    if await git_answer(root, "config", "--bool", "core.sparseCheckout") == "true":
+        await run_git_locking(root, "sparse-checkout", "reapply")

@@ -5,7 +5,7 @@ from pathlib import Path
 from wildloop.flows.git import repository
 from wildloop.flows.git.index import index_copy
 from wildloop.flows.git.process import git_answer, git_line, run_git, run_git_locking
-from wildloop.flows.git.records import SESSIONS, check_out_tree, with_records
+from wildloop.flows.git.records import SESSIONS, check_out_tree, leave_out_again, with_records
 from wildloop.flows.git.restore import resolve
 from wildloop.flows.git.snapshot import commit_tree, tree_of_files
 from wildloop.flows.models.session_record import UserCheckout
@@ -64,6 +64,7 @@ async def give_back(path: Path, before: UserCheckout, session_branch: str) -> st
     else:
         await run_git(root, "update-ref", "--no-deref", "HEAD", before.commit)
     await run_git_locking(root, "read-tree", target if is_moved else before.index)
+    await leave_out_again(root)
     await run_git(root, "update-index", "-q", "--refresh")
     if is_moved and await _differs(root, before):
         return (

@@ -9,6 +9,11 @@ from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.session.position import Position
 from wildloop.flows.turn.transcripts import NOT_COMMITTED
 
+NO_BRANCH = (
+    "{} stays checked out: there was no commit before the session, so no branch to go back to; "
+    "`git switch -c main` begins one here"
+)
+
 
 async def prepare_branch(position: Position) -> None:
     """Commit on `wild/<session>` (or the current branch); keep run folders out of git."""
@@ -60,7 +65,12 @@ async def keep_on_branch(position: Position, call: IterationRecord | None = None
 async def give_branch_back(position: Position) -> None:
     """Check out what the user had before the session; a fault of git is told, and ends nothing."""
     record = position.record
-    if record.before is None or record.branch is None:
+    if record.branch is None:
+        return
+    if record.before is None:
+        if record.base_commit is None and record.branch == f"wild/{position.id}":
+            record.note = NO_BRANCH.format(record.branch)
+            get_run_logger().info("%s", record.note)
         return
     try:
         told = await give_back(position.workdir, record.before, record.branch)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.repository import first_commit, sh, write
 from wildloop.flows.git import repository
+from wildloop.flows.git.off_branch import bring_back
 from wildloop.flows.git.user_checkout import give_back, remember
 
 BRANCH = "wild/s1"
@@ -87,6 +88,27 @@ async def test_a_branch_that_has_moved_on_is_checked_out_where_it_is(
     assert sh(repo, "status", "--porcelain") == ""
     assert f"git checkout {before.files[:12]} -- ." in told
     assert sh(repo, "show", f"{before.files}:train.py") == "dirty"
+
+
+async def test_what_was_left_out_by_sparse_checkout_is_not_deleted(repo: Path) -> None:
+    for name in ("in/a", "out/b"):
+        write(repo / name, "1\n")
+    sh(repo, "add", "-A")
+    sh(repo, "commit", "-qm", "two folders")
+    sh(repo, "sparse-checkout", "set", "in")
+    assert not (repo / "out").exists()
+    before = await remember(repo, "s1")
+    assert before is not None
+    await repository.start_branch(repo, "wild/s1")
+    tip = (await repository.commit_all(repo, "one")).commit
+    sh(repo, "checkout", "-q", "--detach", "HEAD~1")
+    write(repo / "in" / "off", "2\n")
+    assert await bring_back(repo, "wild/s1", tip) is not None
+    await repository.commit_all(repo, "two")
+    assert "out/b" in sh(repo, "ls-tree", "-r", "--name-only", "HEAD").splitlines()
+    await give_back(repo, before, "wild/s1")
+    assert (sh(repo, "status", "--porcelain"), (repo / "out").exists()) == ("", False)
+    assert sh(repo, "rev-parse", "--abbrev-ref", "HEAD") == before.branch
 
 
 async def test_a_checkout_of_somebody_s_own_stays(repo: Path) -> None:
