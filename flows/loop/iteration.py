@@ -38,8 +38,6 @@ from wildloop.flows.run.control import StopRequested
 from wildloop.flows.session.position import Position
 from wildloop.flows.turn.turn import Turn
 
-# Runs of others that are as young are taken for the call's own.
-KNOWN_SECONDS = 2.0
 NOTHING_TO_WAIT_FOR = "WAITING was answered, but no run of this session is queued or running."
 
 
@@ -80,7 +78,7 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     """
     work = current_work()
     position, runs = work.position, work.stores.runs
-    known = {run.id for run in await runs.all(chat_session_id=position.id, max_age_s=KNOWN_SECONDS)}
+    known = {run.id for run in await runs.all(chat_session_id=position.id)}
     await keep_on_branch(position)
     before = await plan_before(position, label)
     await begin_change(position, index)

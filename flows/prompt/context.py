@@ -47,6 +47,8 @@ from wildloop.flows.struggle.failures import failure_logs
 from wildloop.flows.struggle.struggle import History, struggle_signs
 
 API_PATIENCE_S = 300.0
+# An iteration begins by reading its runs; its prompt tells of these, if it follows at once.
+JUST_READ_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,14 @@ async def prompt_context(
     """
     position, stores = sources.position, sources.stores
     spec, record, paths = position.spec, position.record, position.paths
+    just_read = JUST_READ_SECONDS if kind == "iteration" else 0.0
     recall = stores.memories.for_prompt if is_sent else stores.memories.recent
     (capacity, cluster, recalled), (runs, own, sweep, alerts) = await asyncio.gather(
         asyncio.gather(
             stores.cluster.capacity(), stores.cluster.cluster(), recall(position.workdir)
         ),
         asyncio.gather(
-            stores.runs.all(chat_session_id=position.id),
+            stores.runs.all(chat_session_id=position.id, max_age_s=just_read),
             own_runs(stores.runs, position.id, record.contract),
             _sweep(sources),
             stores.alerts.select(AlertStatus.OPEN, position.id),
