@@ -90,8 +90,8 @@ async def start_branch(path: Path, name: str, base: str | None = None) -> None:
         await run_git(path, "check-ref-format", "--branch", name)
     except GitError as error:
         raise InvalidRequest(f"branch '{name}' is no name that git takes: {error}") from error
-    if doing := await under_way(path):
-        raise Conflict(f"a {doing} is under way in '{path}': finish or abort it first")
+    if fault := await in_the_way(path):
+        raise Conflict(fault)
     if await current_branch(path) == name:
         return
     try:
@@ -121,6 +121,17 @@ async def under_way(path: Path) -> str | None:
     """What has begun and not ended: merge, rebase, cherry-pick, revert; else None."""
     folder = Path(await git_line(path, "rev-parse", "--absolute-git-dir"))
     return next((doing for marker, doing in UNDER_WAY.items() if (folder / marker).exists()), None)
+
+
+async def in_the_way(path: Path) -> str | None:
+    """Why no session can begin here, and what the user does about it; None if one can."""
+    if doing := await under_way(path):
+        return f"a {doing} is under way in '{path}': finish or abort it first"
+    unmerged = await git_names(path, "diff", "--name-only", "--diff-filter=U", "-z")
+    if unmerged:
+        names = ", ".join(shown(name) for name in dict.fromkeys(unmerged[:10]))
+        return f"unmerged files in '{path}' ({names}): resolve and `git add` them first"
+    return None
 
 
 async def ensure_ignored(path: Path, pattern: str) -> None:
@@ -307,6 +318,7 @@ __all__ = [
     "diff_patch",
     "ensure_ignored",
     "head_commit",
+    "in_the_way",
     "is_repository",
     "log_for_branch",
     "refusal_reason",

@@ -78,6 +78,8 @@ async def _repository(work: Work) -> str:
         raise CheckFailed(
             f"workdir '{workdir}' is not a git repository: run `git init` there and commit once"
         )
+    if fault := await repository.in_the_way(workdir):
+        raise CheckFailed(fault)
     if (other := await work.stores.sessions.holder_of(work.position.id)) is not None:
         raise CheckFailed(
             f"session '{other}' works in '{workdir}' already: stop it first, or use another clone"

@@ -1,5 +1,6 @@
 """The user's branch and hooks are the user's, whatever an agent checks out."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_an_agent_that_leaves_the_branch_is_brought_back_and_main_stays(
 def test_hooks_that_are_wanted_and_refuse_are_told_before_anything_is_spent(
     server: Server, project: Path, script: Script
 ) -> None:
+    (project / "unmerged").write_text("the user's\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "one")
+    (project / "unmerged").write_text("stashed\n")
+    git(project, "stash", "-q")
+    (project / "unmerged").write_text("other\n")
+    git(project, "commit", "-qam", "two")
+    subprocess.run(["git", "-C", str(project), "stash", "pop", "-q"], capture_output=True)
+    session = server.session_ended(server.start(project, script.agent))
+    assert "(unmerged): resolve and `git add`" in session["error"]
+    git(project, "reset", "-q", "--hard")
     (project / "wildloop.toml").write_text("[git]\nhooks = true\n")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "toml")
