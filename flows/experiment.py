@@ -23,7 +23,7 @@ from wildloop.flows.alerts.unmeasured import is_trained, unmeasured_finding
 from wildloop.flows.alerts.watch import watch_run
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.files.disk import when_there_is_room
-from wildloop.flows.files.manifest import Manifest, finish_manifest
+from wildloop.flows.files.manifest import Manifest, finish_manifest, startup_note
 from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.git import repository
 from wildloop.flows.guards.leaks import mask_token
@@ -171,6 +171,7 @@ async def _record_launch(store: RunStore, execution: Execution, status: ProcessS
             git_commit=manifest.git_commit,
             code=manifest.code,
             code_lines=manifest.code_lines,
+            startup=startup_note(manifest),
             attempt=execution.attempt.number or None,
             reason="" if known else None,
             job_id=status.job_id,

@@ -47,6 +47,7 @@ class Contract:
         evaluated: the values of that command by run id; None where there is none.
         confirms: whether Wildloop makes runs of its own.
         guards: bounds on other metrics that whatever is the best must keep.
+        begun: when this was fixed, in Unix seconds; None: not known.
     """
 
     metric: MetricConfig | None
@@ -59,6 +60,7 @@ class Contract:
     evaluated: Mapping[str, float] | None = None
     confirms: bool = False
     guards: Sequence[Guard] = ()
+    begun: float | None = None
 
 
 @dataclass
@@ -122,10 +124,7 @@ class Account:
     def _set_levels(self) -> None:
         contract = self.contract
         for one in self.configurations:
-            reasons = {
-                run.id: doubts(run, contract.command, contract.is_guarded, contract.evaluated)
-                for run in one.runs
-            }
+            reasons = {run.id: self.doubts_of(run, contract.evaluated) for run in one.runs}
             is_own = self.is_exact and one.own.n > 0
             behind = [run for run in one.own_runs if run in one.behind] if is_own else one.behind
             one.level = level_of(behind, reasons)
@@ -137,12 +136,16 @@ class Account:
         contract, run = self.contract, one.runs[0]
         if not contract.confirms or one.withdrawn or not one.is_over:
             return False
-        return not doubts(run, contract.command, contract.is_guarded)
+        return not self.doubts_of(run)
+
+    def doubts_of(self, run: Run, evaluated: Mapping[str, float] | None = None) -> list[str]:
+        """Why its value is no more than claimed, by the contract."""
+        fixed = self.contract
+        return doubts(run, fixed.command, fixed.is_guarded, evaluated, fixed.begun)
 
     def level_of_run(self, run: Run) -> Level:
         """Of one run."""
-        contract = self.contract
-        found = doubts(run, contract.command, contract.is_guarded, contract.evaluated)
+        found = self.doubts_of(run, self.contract.evaluated)
         return level_of([run], {run.id: found})
 
     @property

@@ -34,7 +34,11 @@ def bends(name: str) -> bool:
 
 
 def doubts(
-    run: Run, command: str | None, is_guarded: bool, evaluated: Mapping[str, float] | None = None
+    run: Run,
+    command: str | None,
+    is_guarded: bool,
+    evaluated: Mapping[str, float] | None = None,
+    begun: float | None = None,
 ) -> list[str]:
     """Why the value of a run is no more than claimed; empty where it is measured.
 
@@ -43,6 +47,7 @@ def doubts(
         command: the project's.
         is_guarded: whether files are protected, or a command of the project evaluates.
         evaluated: the values of [evaluate] by run id; None where there is no such command.
+        begun: when what is compared was fixed, in Unix seconds; None: not known.
     """
     found = []
     if command is None:
@@ -58,6 +63,11 @@ def doubts(
     bent = [name for name in (*run.variables, *variables_of(run.command)) if bends(name)]
     if bent:
         found.append(f"its request sets {', '.join(sorted(set(bent)))}")
+    since = [name for name, at in run.startup.items() if begun is not None and at > begun]
+    if since:
+        found.append(
+            f"its Python carries out by itself what came since the session began: {since[0]}"
+        )
     found += run.violations
     if evaluated is not None and run.id not in evaluated:
         found.append(NOT_EVALUATED)

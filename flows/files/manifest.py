@@ -1,5 +1,6 @@
 """The manifest of a run: what was run, where, on which commit, and how it ended."""
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,11 @@ class EnvironmentNote(BaseModel):
     hash: str | None = None
     file: str | None = None
     driver: str | None = None
+    startup: dict[str, float] = Field(
+        default_factory=dict,
+        description="What this Python carries out by itself and no package brings, and when each "
+        "was last changed.",
+    )
 
 
 class Manifest(BaseModel):
@@ -46,6 +52,7 @@ class Manifest(BaseModel):
     code: str | None = Field(
         default=None, description="Digest of its files, without notes and outputs."
     )
+    code_note: str = Field(default="", description="Why it is not the code that ran, if so.")
     code_lines: int | None = Field(default=None, description="How many lines these have.")
     load_at_start: float | None = Field(
         default=None, description="Runnable processes of the host for each of its cores."
@@ -123,3 +130,9 @@ def save_manifest(paths: RunPaths, manifest: Manifest) -> None:
     temporary = paths.manifest.with_suffix(".tmp")
     temporary.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     temporary.replace(paths.manifest)
+
+
+def startup_note(manifest: Manifest) -> str | None:
+    """What its Python carries out by itself, as a label has it; None for nothing."""
+    startup = manifest.environment.startup if manifest.environment else {}
+    return json.dumps(startup) if startup else None

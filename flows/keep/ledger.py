@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,6 +80,33 @@ def write_ledger(path: Path, verdicts: Sequence[Verdict]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def put_back(path: Path, verdicts: Sequence[Verdict], since: float) -> bool:
+    """Make the file what the decisions say again, where somebody else has written to it.
+
+    Args:
+        path: of the ledger; where nothing is decided, none belongs there.
+        verdicts: those that were carried out.
+        since: Unix seconds. What was written before is left: another version may have done it.
+
+    Returns:
+        Whether there was anything to put back.
+    """
+    wanted = ledger_text(verdicts) if verdicts else None
+    try:
+        is_there, changed = True, path.lstat().st_ctime
+        found = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    except FileNotFoundError:
+        is_there, changed, found = False, since, ""
+    if (found if is_there else None) == wanted or changed < since:
+        return False
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if wanted is not None:
+        write_ledger(path, verdicts)
+    return True
 
 
 def read_ledger(text: str) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from wildloop.flows.guards.leaks import (
     files_below,
     mask_token,
 )
+from wildloop.flows.keep.ledger import put_back
 from wildloop.flows.loop.direct_runs import direct_starts
 from wildloop.flows.loop.work import Work
 from wildloop.flows.models.session_record import SessionRecord
@@ -57,6 +58,7 @@ async def inspect_call(work: Work, turn: Turn, commands: Sequence[str]) -> None:
         *await _protected(work, turn),
         *[told for token in tokens for told in await _leaks(work.position, token)],
         *direct[:MANY],
+        *await _ledger(work, turn),
     ]
     turn.record.faults += [*breaches, *await _skills(work, turn)]
     turn.record.breaches += breaches
@@ -86,6 +88,18 @@ async def _protected(work: Work, turn: Turn) -> list[str]:
     if len(found) > MANY:
         told.append(f"{len(found) - MANY} more protected files were not as they have to be")
     return told
+
+
+async def _ledger(work: Work, turn: Turn) -> list[str]:
+    """Put results.tsv back, where the call has written to it."""
+    paths, verdicts = work.position.paths, work.position.record.keep.verdicts
+    applied = [one for one in verdicts if one.applied]
+    if not await asyncio.to_thread(put_back, paths.results, applied, turn.record.started_at):
+        return []
+    return [
+        f"{paths.results.name} beside the plan is written by Wildloop alone, a row for each of its "
+        "decisions: what was written there was taken out; keep notes in a file of your own"
+    ]
 
 
 async def _skills(work: Work, turn: Turn) -> list[str]:

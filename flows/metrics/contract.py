@@ -94,6 +94,7 @@ def contract_of(
         evaluated=(evaluated or {}) if fixed.evaluate else None,
         confirms=fixed.may_confirm,
         guards=[parse_guard(text) for text in fixed.guards],
+        begun=fixed.fixed_at,
     )
 
 

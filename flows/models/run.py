@@ -243,6 +243,11 @@ class Run(BaseModel):
         default=None, description="Lines of these files; none where they were not counted."
     )
     code_note: str = Field(default="", description="Why its code is unknown, if it is.")
+    startup: dict[str, float] = Field(
+        default_factory=dict,
+        description="What its Python carried out by itself and no package brings, and when each "
+        "was last changed (Unix seconds).",
+    )
     environment: str = Field(
         default="", description="Digest of the environment that was asked for; empty for none."
     )
@@ -304,6 +309,7 @@ class RunFacts(BaseModel):
     git_commit: str | None = None
     code: str | None = None
     code_lines: int | None = None
+    startup: str | None = Field(default=None, description="JSON object: path to Unix seconds.")
     code_note: str | None = None
     violations: str | None = Field(default=None, description="JSON list of texts.")
     shared_files: str | None = Field(default=None, description="JSON list of paths.")

@@ -12,6 +12,7 @@ from wildloop.flows.evidence.settings import shown
 from wildloop.flows.models.evidence import AblationRow
 from wildloop.flows.models.evo import Trial, TrialStatus
 from wildloop.flows.models.evo_sweep import EvoSweepRecord
+from wildloop.flows.models.own_runs import is_confirmation
 from wildloop.flows.models.run import Run
 from wildloop.flows.report.beside import beside
 from wildloop.flows.report.facts import ReportFacts
@@ -30,6 +31,7 @@ LEVELS = (
     "agent nor runs could read."
 )
 CHOSE = ", chose it"
+OWN = "confirm"
 NOT_COUNTED = ", not counted"
 SHOWN_TRIALS = 20
 SHOWN_RUNS = 8
@@ -102,13 +104,17 @@ def _seed(seed: str, pairs: Sequence[tuple[Run, float]], mark: str = "") -> str:
     told = plain("?" if seed.startswith("run ") else seed, 20)
     again = f", mean of {len(pairs)} runs" if len(pairs) > 1 else ""
     value = sum(value for _, value in pairs) / len(pairs)
-    return f"{run_link(pairs[-1][0])} (seed {told}: {number(value)}{mark}{again})"
+    last = pairs[-1][0]
+    # The names of Wildloop's own tell the settings, which stand beside.
+    name = OWN if is_confirmation(last) else None
+    return f"{run_link(last, name)} (seed {told}: {number(value)}{mark}{again})"
 
 
-def run_link(run: Run) -> str:
-    """The run's name, linked to its page, and the beginning of its id."""
-    name = link(run.name, run.ui_url) if run.ui_url else plain(run.name, 80)
-    return f"{name} {code(run.id[:8])}"
+def run_link(run: Run, name: str | None = None) -> str:
+    """The run's name, or another, linked to its page, and the beginning of its id."""
+    name = name or run.name
+    told = link(name, run.ui_url) if run.ui_url else plain(name, 80)
+    return f"{told} {code(run.id[:8])}"
 
 
 def verdict(facts: ReportFacts) -> str:

@@ -13,7 +13,7 @@ from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.models.own_runs import is_confirmation
 from wildloop.flows.models.run import Run
 from wildloop.flows.report.facts import ReportFacts
-from wildloop.flows.report.findings import run_link
+from wildloop.flows.report.findings import OWN, run_link
 from wildloop.flows.report.text import code, fenced, number, plain
 from wildloop.flows.text.redaction import redact
 
@@ -67,9 +67,11 @@ def _told(run: Run, best: Configuration, facts: ReportFacts) -> str:
     metric, found = facts.metric, best.compared
     value = value_of(run, metric.name) if metric is not None else None
     assert metric is not None and value is not None
-    of = " of Wildloop's own" * is_confirmation(run)
+    is_own = is_confirmation(run)
+    of = " of Wildloop's own" * is_own
     with_seed = f", with its seed {plain(seed, 20)}" if (seed := seed_of(run)) else ""
-    text = f"Run {run_link(run)}{of}{with_seed}, gave {code(metric.name)} {number(value)}"
+    text = f"Run {run_link(run, OWN if is_own else None)}{of}{with_seed}, gave "
+    text += f"{code(metric.name)} {number(value)}"
     if found.n > 1:
         text += f"; of the {found.n} that count it is nearest to their mean, {plain(found.text)}"
     if found.low is not None and found.high is not None and found.sd:

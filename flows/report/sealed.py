@@ -16,7 +16,7 @@ def sealed_values(facts: ReportFacts) -> str:
     head = "**Sealed**, measured on data that neither agent nor runs could read"
     if not found.is_sealed:
         head = f"**Hold-out, not sealed**, as {plain(found.fault)}"
-    header = ["", f"{word} {plain(facts.metric.name, 40)}", "95 % interval", "runs"]
+    header = ["", "settings", f"{word} {plain(facts.metric.name, 40)}", "95 % interval", "runs"]
     header += ["validation", "95 % interval", "seeds", f"{word} - validation"]
     rows = [_row(one) for one in found.values]
     gains = {one.role: one.value for one in found.values if one.value is not None}
@@ -25,6 +25,13 @@ def sealed_values(facts: ReportFacts) -> str:
         sign = 1.0 if facts.account.direction == "max" else -1.0
         gain = sign * (gains["best"] - gains["baseline"])
         parts.append(f"Gain of the best on the baseline there: {signed(gain)}.")
+    asked = next((one for one in found.values if one.role == "best"), None)
+    best = facts.account.best
+    if asked is not None and best is not None and best.id != asked.configuration:
+        parts.append(
+            "What was the best when the hold-out was asked, at the session's end, is not what is "
+            "the best by now."
+        )
     return "\n\n".join(parts)
 
 
@@ -36,6 +43,7 @@ def _row(one: SealedValue) -> list[str]:
         difference = one.value - seen.mean
     return [
         one.role,
+        plain(one.label, 100),
         number(one.value) if one.value is not None else plain(one.text),
         _interval(low, high),
         str(one.runs) if one.runs else "-",

@@ -1,5 +1,6 @@
 """Which code a run executed: noted when it begins, and looked at again when it has ended."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from wildloop.flows.errors import WildloopError
 from wildloop.flows.files.manifest import Manifest, read_manifest
 from wildloop.flows.git import repository
 from wildloop.flows.git.code import changed_files, code_digest, code_of_tree
+from wildloop.flows.git.filters import filtered_files
 from wildloop.flows.git.lines import lines_of_tree
 from wildloop.flows.git.process import GitError
 from wildloop.flows.git.snapshot import working_tree
@@ -27,6 +29,7 @@ class Code(NamedTuple):
     tree: str | None = None
     digest: str | None = None
     lines: int | None = None
+    note: str = ""
 
 
 async def code_at_start(execution: Execution) -> Code:
@@ -38,10 +41,12 @@ async def code_at_start(execution: Execution) -> Code:
         tree = await _tree(workdir, spec.checkout, execution.run_id)
         files = await code_of_tree(workdir, tree, spec.command, _not_code(workdir))
         lines = await lines_of_tree(workdir, tree, files)
+        worktree = worktree_of(workdir, execution.run_id) if spec.checkout else None
+        other = await filtered_files(worktree, files) if worktree is not None else []
     except (GitError, OSError) as error:
         logger.warning("the code of run %s was not noted: %s", execution.run_id, error)
         return Code()
-    return Code(tree, code_digest(files), lines)
+    return Code(tree, code_digest(files), lines, _filtered(other))
 
 
 async def why_unknown(execution: Execution) -> str:
@@ -53,7 +58,7 @@ async def why_unknown(execution: Execution) -> str:
     spec, workdir = execution.spec, execution.workdir
     manifest: Manifest = read_manifest(execution.paths)
     if spec.checkout is not None or manifest.tree is None:
-        return ""
+        return manifest.code_note
     try:
         skipped = _not_code(workdir)
         before = await code_of_tree(workdir, manifest.tree, spec.command, skipped)
@@ -64,8 +69,18 @@ async def why_unknown(execution: Execution) -> str:
     changed = changed_files(before, after)
     if not changed:
         return ""
-    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-    return f"{', '.join(changed[:SHOWN])}{more} changed while it ran"
+    return f"{_some(changed)} changed while it ran"
+
+
+def _filtered(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return f"{_some(names)} in its worktree is not what its commit has: a git filter changed it"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 async def _tree(workdir: Path, checkout: Checkout | None, run_id: str) -> str:

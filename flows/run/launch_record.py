@@ -34,7 +34,7 @@ async def write_manifest(execution: Execution, status: ProcessStatus) -> Manifes
             paths.root,
         )
     control = execution.control
-    environment = await control.environments.record(workdir, execution.environment())
+    environment = await control.environments.record(workdir, execution.environment(), spec.command)
     worktree = worktree_of(workdir, execution.run_id) if spec.checkout else None
     manifest = Manifest(
         run_id=execution.run_id,
@@ -56,6 +56,7 @@ async def write_manifest(execution: Execution, status: ProcessStatus) -> Manifes
         tree=code.tree,
         code=code.digest,
         code_lines=code.lines,
+        code_note=code.note,
         load_at_start=None if status.job_id else host_load(),
         shared_devices=await _shared_devices(execution),
         python=sys.version.split()[0],

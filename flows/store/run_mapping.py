@@ -140,6 +140,7 @@ def to_run(flow_run: FlowRun) -> Run:
         git_commit=facts.git_commit,
         code=facts.code,
         code_lines=facts.code_lines,
+        startup=json.loads(facts.startup or "{}"),
         code_note=facts.code_note or "",
         environment=_environment(spec),
         variables=sorted(spec.env or {}),

@@ -6,7 +6,6 @@ from wildloop.flows.errors import Conflict, NotFound
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.evidence.confirm import SEEDS, Wanted
-from wildloop.flows.evidence.levels import doubts
 from wildloop.flows.models.own_runs import is_evaluation
 from wildloop.flows.models.verify import Verification, VerifiedSide
 from wildloop.flows.store.account import session_account
@@ -36,7 +35,7 @@ async def verify(
     session = await sessions.get(session_id)
     account, _ = await session_account(sessions, runs, session)
     one = _meant(account, run_id)
-    reasons = doubts(one.runs[0], account.contract.command, account.contract.is_guarded)
+    reasons = account.doubts_of(one.runs[0])
     if reasons:
         raise Conflict(f"{one.name} cannot be confirmed: {'; '.join(reasons)}")
     count = seeds or session.contract.confirm_seeds or SEEDS

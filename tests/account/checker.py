@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,15 @@ class Checker:
         self._prompts()
         self._log()
         self._table()
+        self._digest()
         self._same_best()
         return self.faults
 
     def _same_best(self) -> None:
-        """One best in evidence, status, ledger and report."""
+        """One best in evidence, status, digest and ledger; the report's headline is theirs."""
         played = self.played
         named = {played.evidence["best"], (played.status["best"] or {}).get("id")}
+        named |= {(one["best"] or {}).get("id") for one in self._in_digest()}
         if self.decisions:
             named.add((played.results["best"] or {}).get("id"))
         if len(named) > 1:
@@ -470,6 +473,85 @@ class Checker:
         rows = list(csv.DictReader((self.played.folder / "runs.csv").read_text().splitlines()))
         if len(rows) != len(self.runs):
             self.note(f"runs.csv: {len(rows)} runs of {len(self.runs)}")
+
+    # The digest
+
+    def _in_digest(self) -> list[dict[str, Any]]:
+        sessions = self.played.digest.get("sessions", [])
+        return [one for one in sessions if one["session_id"] == self.played.session_id]
+
+    def _digest(self) -> None:
+        """The digest's document, and its lines about this session."""
+        found = self._in_digest()
+        if len(found) != 1:
+            self.note(f"digest: the session is there {len(found)} times")
+            return
+        said, account = found[0], self.account
+        sides = {"best": account.best, "baseline": account.baseline}
+        for role, group in sides.items():
+            told = said[role]
+            if told is None or group is None:
+                if told is not None or group is not None:
+                    self.note(f"digest: {role} {told}, recomputed {group}")
+                continue
+            self.same(f"digest: {role}", told["value"], mean(group.compared))
+            self.same(f"digest: sd of the {role}", told["sd"], deviation(group.compared))
+            self.same(f"digest: n of the {role}", told["n"], len(group.compared))
+            if told["run_id"] not in [run.id for run in group.runs]:
+                self.note(f"digest: {role} {told['configuration']}, recomputed {group.label}")
+        self._digest_counts(said)
+        is_better = account.best is not account.baseline
+        level = (
+            account.level(account.best, self.played.scenario.confirmed > 0)
+            if account.best
+            else None
+        )
+        if said["level"] != (level if is_better else None):
+            self.note(f"digest: level {said['level']}, recomputed {level}")
+        if said["headline"] != self.played.evidence["headline"]:
+            self.note("digest: its headline is not that of evidence and status")
+        self._digest_text(said)
+
+    def _digest_counts(self, said: dict[str, Any]) -> None:
+        """Runs, iterations and cost."""
+        agents = [run for run in self.runs if not run.is_own]
+        counts = Counter(run.status for run in agents)
+        words = {"completed": "finished", "failed": "failed", "canceled": "stopped"}
+        self.same("digest: runs", said["runs"]["total"], len(agents))
+        for word, status in words.items():
+            self.same(f"digest: runs {word}", said["runs"][word], counts[status])
+        self.same("digest: own runs", said["own_runs"], len(self.runs) - len(agents))
+        self.same("digest: iterations", said["iteration"], len(self.played.scenario.iterations))
+        took = said["finished_at"] - said["started_at"]
+        if not 0 < said["spent"]["hours"] * 3600 <= took + JUST_S:
+            self.note(f"digest: {said['spent']['hours']} hours of {took / 3600}")
+        seconds = sum(run.finished - run.started for run in agents)
+        if not 0 <= said["spent"]["core_hours"] * 3600 <= 2 * seconds + JUST_S:
+            self.note(f"digest: {said['spent']['core_hours']} core-hours of {seconds / 3600}")
+
+    def _digest_text(self, said: dict[str, Any]) -> None:
+        text = self.played.digest_text
+        if self.played.digest["text"] not in text:
+            self.note("digest: the command prints another text than its document has")
+        (lines,) = [
+            part
+            for part in re.split(r"^(?=## )", text, flags=re.M)
+            if self.played.session_id in part
+        ]
+        reader = Reader(self.account, "digest", self._target)
+        reader.read(re.sub(r"^- (?:report|branch|Prefect|cost): .*$", "", lines, flags=re.M))
+        self._take(reader)
+        runs = said["runs"]
+        own = f"; {said['own_runs']} more by Wildloop itself" * bool(said["own_runs"])
+        counts = (
+            f"- runs: {runs['total']}: {runs['completed']} finished, {runs['failed']} failed, "
+            f"{runs['canceled']} stopped{own}\n"
+        )
+        spent = said["spent"]
+        for line in (counts, f"- result: {said['headline']}\n", f"- cost: {spent['hours']:.2f} h"):
+            self.numbers += 1
+            if line not in lines:
+                self.note(f"digest: {line!r} is not in its text")
 
 
 NOT_OF_RESULTS = ("# ", "Goal", "Lessons", "What to do", "Answer", "The API", "The plan", "Phase")

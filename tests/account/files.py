@@ -17,6 +17,7 @@ class Run:
         digest: what its manifest calls that code.
         call: of the agent, which has created it.
         is_own: whether Wildloop has made it itself.
+        lines: of that code.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Run:
     call: str
     iteration: int
     is_own: bool = False
+    lines: int = 0
 
     @property
     def program(self) -> str:
@@ -77,12 +79,14 @@ def _run(project: Path, metric: str, line: dict[str, object]) -> Run:
     values = [point[metric] for point in points if metric in point]
     good = code == "0" and bool(values) and math.isfinite(values[-1])
     index, turn = int(str(line["iteration"])), int(str(line["turn"]))
+    files = files_of(project, manifest["tree"])
     return Run(
         id=str(line["id"]),
         name=str(line["name"]),
         command=manifest["command"],
         seed=str(manifest["seed"]),
-        code=files_of(project, manifest["tree"]),
+        code=files,
+        lines=lines_of(project, files),
         digest=manifest["code"],
         value=float(values[-1]) if good else None,
         status=manifest["status"],
@@ -111,3 +115,17 @@ def files_of(project: Path, tree: str) -> tuple[tuple[str, str], ...]:
             if not name.startswith(".wild/") and not name.endswith((".md", ".gitignore"))
         )
     )
+
+
+def lines_of(project: Path, files: tuple[tuple[str, str], ...]) -> int:
+    """How many lines these files have: in git's objects, not in the tree."""
+    asked = "".join(f"{blob}\n" for _, blob in files)
+    said = subprocess.run(
+        ["git", "-C", str(project), "cat-file", "--batch=%(objectname)"],
+        check=True,
+        capture_output=True,
+        text=True,
+        input=asked,
+    ).stdout
+    # One line for the name of each, and one for its end.
+    return said.count("\n") - 2 * len(files)

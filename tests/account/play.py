@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ class Played:
     results: dict[str, Any]
     report: str
     told: str
+    digest: dict[str, Any] = field(default_factory=dict)
+    """The whole digest that `wildloop digest --json` prints once all sessions have ended."""
+    digest_text: str = ""
+    """What `wildloop digest` prints of it."""
 
     @property
     def folder(self) -> Path:

@@ -87,6 +87,12 @@ class Group:
         return not ended <= set(self.by_seed)
 
     @property
+    def seconds(self) -> float:
+        """Mean time of a run, the last of each seed."""
+        last = [runs[-1] for runs in self.by_seed.values()]
+        return float(np.mean([run.finished - run.started for run in last]))
+
+    @property
     def label(self) -> str:
         """Its settings in the order in which they were given."""
         settings = self.runs[0].settings
@@ -249,7 +255,7 @@ class Account:
             if equal([test.low or 0.0, top[1].low or 0.0])
             and equal([mean(one.compared), mean(top[0].compared)])
         ]
-        return min(alike, key=lambda one: one.changes_from(base))
+        return min(alike, key=lambda one: (one.changes_from(base), one.runs[0].lines, one.seconds))
 
     def line(self) -> list[Group]:
         """Each configuration that had the best mean of its time; single seeds count only first."""

@@ -219,6 +219,10 @@ TIE = Scenario(
                 runs("a", "--lr=0.9 --width=64", range(1)),
                 runs("b", "--lr=0.3 --width=64", range(1)),
                 runs("c", "--lr=0.1 --width=32", range(1)),
+                WAIT,
+                edit("value = VALUES", "# This is longer.\nvalue = 0.1\nvalue = VALUES"),
+                edit("[0.9]", "[1.0]"),
+                runs("d", "--lr=0.1 --width=8", range(1)),
                 waits=True,
             )
         ]

@@ -1,5 +1,6 @@
 """One account of the evidence: every number of played sessions, recomputed by other means."""
 
+import copy
 import json
 import os
 import re
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 
 from tests.account.checker import Checker
+from tests.account.files import files_of
 from tests.account.play import Played, begin, ended
 from tests.account.scenarios import SCENARIOS
+from tests.account.statistics import interval
 from tests.support.project import git
 from tests.support.server import Server
 from tests.support.waiting import wait_for
@@ -40,7 +43,16 @@ def played(
 
     names = sorted(SCENARIOS, key=lambda name: -len(SCENARIOS[name].iterations))
     with ThreadPoolExecutor(2) as pool:
-        yield dict(zip(names, pool.map(play, names), strict=True))
+        found = dict(zip(names, pool.map(play, names), strict=True))
+    digest, text = json.loads(printed(server, "digest", "--json")), printed(server, "digest")
+    yield {name: replace(one, digest=digest, digest_text=text) for name, one in found.items()}
+
+
+def printed(server: Server, *words: str) -> str:
+    """What a `wildloop` command prints."""
+    env = server.env | {"WILDLOOP_SERVER_URL": server.url}
+    done = subprocess.run(["wildloop", *words], env=env, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 def is_over(server: Server, id: str) -> bool:
@@ -69,9 +81,19 @@ def test_a_wrong_number_anywhere_is_found(played: Mapping[str, Played]) -> None:
         "status": session.status | {"best": session.status["best"] | {"value": true + 0.001}},
         "report": session.report.replace("0.785 ±", "0.786 ±"),
         "told": session.told.replace("+0.075", "+0.076"),
+        "digest_text": session.digest_text.replace("+0.075", "+0.076"),
+        "digest": changed(session),
     }
     for name, value in wrong.items():
         assert Checker(replace(session, **{name: value})).check(), name
+
+
+def changed(session: Played) -> dict[str, Any]:
+    """Its digest with another run failed."""
+    digest: dict[str, Any] = copy.deepcopy(session.digest)
+    (one,) = [one for one in digest["sessions"] if one["session_id"] == session.session_id]
+    one["runs"]["failed"] += 1
+    return digest
 
 
 @pytest.mark.parametrize("name", list(SCENARIOS))
@@ -79,18 +101,29 @@ def test_the_commands_of_the_report_give_the_value_again(
     played: Mapping[str, Played], name: str, tmp_path: Path
 ) -> None:
     session = played[name]
-    block = re.search(r"^```bash\n(.*?)^```", session.report, re.M | re.S)
-    assert block
+    back = session.report.partition("\n## Reproduce the best\n")[2]
+    block = re.search(r"^```bash\n(.*?)^```", back, re.M | re.S)
+    named = re.search(r"^Run .*`(\w{8})`.*, with its seed (\d+), gave `\w+` ([\d.]+)", back, re.M)
+    assert block and named
     env = os.environ | {"WILDLOOP_RUN_DIR": str(tmp_path)}
     subprocess.run(["bash", "-ec", block[1]], env=env, check=True, capture_output=True)
     last = (tmp_path / "metrics.jsonl").read_text().splitlines()[-1]
     value = json.loads(last)[session.scenario.metric]
-    named = re.search(r"Run .*`(\w{8})`, with its seed", session.report)
-    assert named
-    seen = session.evidence
-    (best,) = [one for one in seen["configurations"] if one["id"] == seen["best"]]
-    ran = [run for run in best["runs"] if run["run_id"].startswith(named[1])]
-    assert [run["value"] for run in ran] == [value]
+    assert f"{value:.6g}" == named[3]
+    # What was named is one of those that count, and its value lies in the interval of their mean.
+    checker = Checker(session)
+    best = checker.account.best
+    assert best is not None
+    assert best.compared[named[2]] == value
+    ran = [run for run in best.runs if run.id.startswith(named[1])]
+    assert [(run.value, run.is_own) for run in ran] == [(value, len(best.own) > 1)]
+    if len(best.compared) > 1:
+        low, high = interval(best.compared)
+        assert low <= value <= high
+    head = git(session.project, "rev-parse", session.status["branch"]).strip()
+    if "are the very files" in back:
+        assert files_of(session.project, head) == best.runs[0].code
+        assert f'worktree add --detach "$copy" {session.status["branch"]}' in block[1]
 
 
 def test_what_each_session_comes_to(played: Mapping[str, Played]) -> None:
@@ -159,7 +192,8 @@ def test_of_equal_ones_the_simplest_is_the_best_and_the_tie_is_said(
     assert (best["configuration"], best["n"]) == ("lr=0.1, width=32", 1)
     for text in (session.status["headline"], session.told, session.report):
         assert "+0.1 on the baseline's 0.9 ± 0 (n=3), exact" in text
-        assert "as good, with more changes from the baseline: lr=0.3, width=64 and 1 more" in text
+        assert "as good, with 2 more lines of code: lr=0.1, width=8 (code " in text
+        assert " and 2 more" in text
 
 
 def test_what_has_its_verdict_is_not_withdrawn(

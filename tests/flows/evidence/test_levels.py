@@ -80,7 +80,9 @@ def test_unknown_code_a_bent_environment_and_unguarded_files_only_claim() -> Non
     assert doubts_of(PROJECT, variables=["PYTHONPATH"]) == ["its request sets PYTHONPATH"]
     assert doubts_of(PROJECT, variables=["OMP_NUM_THREADS"]) == []
     assert doubts_of(PROJECT, code_note="t.py changed while it ran") != []
-    run = made_run(0, 0.9, command=PROJECT, code="c")
+    run = made_run(0, 0.9, command=PROJECT, code="c", startup={"/env/better.pth": 50.0})
+    assert doubts(run, PROJECT, True, begun=60.0) == []
+    assert "/env/better.pth" in doubts(run, PROJECT, True, begun=40.0)[0]
     assert doubts(run, None, True) == [NO_COMMAND]
     assert doubts(run, PROJECT, False) == [NO_GUARD]
     assert doubts(run, PROJECT, True, {}) != []

@@ -1,11 +1,12 @@
 """results.tsv."""
 
+import time
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildloop.flows.keep.ledger import COLUMNS, ledger_text, read_ledger, write_ledger
+from wildloop.flows.keep.ledger import COLUMNS, ledger_text, put_back, read_ledger, write_ledger
 from wildloop.flows.models.evidence import Comparison
 from wildloop.flows.models.keep import Evidence, KeepStatus, Verdict
 
@@ -56,3 +57,20 @@ def test_writing_again_leaves_no_row_twice_and_mends_a_broken_file(tmp_path: Pat
     write_ledger(path, [verdict(1), verdict(2)])
     assert [row["iteration"] for row in read_ledger(path.read_text())] == ["1", "2"]
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_another_has_written_into_the_ledger_is_put_back(tmp_path: Path) -> None:
+    path, since = tmp_path / "results.tsv", time.time() - 60
+    assert not put_back(path, [], since)
+    path.write_text("iteration\n9\n")
+    assert put_back(path, [], since) and not path.exists()
+    write_ledger(path, [verdict()])
+    assert not put_back(path, [verdict()], since)
+    with path.open("a") as file:
+        file.write("0123\t0.99\n")
+    assert not put_back(path, [verdict()], time.time() + 60)
+    for _ in range(2):
+        assert put_back(path, [verdict()], since)
+        assert path.read_text() == ledger_text([verdict()])
+        path.unlink()
+        path.symlink_to(tmp_path / "elsewhere")

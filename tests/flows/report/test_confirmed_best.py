@@ -45,18 +45,26 @@ def test_the_way_back_names_a_run_that_counts_and_what_it_gives() -> None:
 
 def test_sealed_values_stand_beside_those_of_validation_with_intervals() -> None:
     seen = estimate_of({"1": 0.95, "2": 0.97, "3": 0.963})
+    best = confirmed().account.best
+    assert best is not None
     values = [
         SealedValue(
-            configuration=role, label=role, role=role, validation=seen, value=value,
+            configuration=best.id, label="lr=0.3", role=role, validation=seen, value=value,
             half_width=0.01, runs=3,
         )
         for role, value in (("baseline", 0.9), ("best", 0.94))
     ]  # fmt: skip
     text = section(document(confirmed(SealedReport(values=values, asked=2))), "Result")
     assert "neither agent nor runs could read" in text
-    row = next(line for line in text.splitlines() if line.startswith("| best | 0.94 "))
-    assert row == "| best | 0.94 | 0.93 to 0.95 | 3 | 0.961 | 0.9358 to 0.9862 | 3 | -0.021 |"
+    row = next(line for line in text.splitlines() if line.startswith("| best | lr=0.3 | 0.94 "))
+    assert (
+        row == "| best | lr=0.3 | 0.94 | 0.93 to 0.95 | 3 | 0.961 | 0.9358 to 0.9862 | 3 | -0.021 |"
+    )
     assert "Gain of the best on the baseline there: +0.04" in text
+    assert "is not what is the best by now" not in text
+    values[1].configuration = "another"
+    text = section(document(confirmed(SealedReport(values=values, asked=2))), "Result")
+    assert "is not what is the best by now" in text
     open_to_all = SealedReport(values=values, fault="runs are not kept from it: no bubblewrap")
     text = section(document(confirmed(open_to_all)), "Result")
     assert "Hold-out, not sealed**, as runs are not kept from it: no bubblewrap" in text

@@ -13,6 +13,7 @@ from tests.support.project import git, make_project
 from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.models.run import RunCreate, RunSpec
 from wildloop.flows.run import checkout
+from wildloop.flows.run.code import why_unknown
 from wildloop.flows.run.control import RunControl
 from wildloop.flows.run.execution import Execution
 from wildloop.flows.run.launch_record import write_manifest
@@ -126,3 +127,27 @@ async def test_it_executes_the_code_of_its_creation(project: Path) -> None:
     await checkout.release(project, run_id)
     assert [path.name for path in worktree.iterdir()] == ["left.ckpt"]
     assert git(project, "status", "--porcelain") == " M train.sh\n"
+
+
+async def test_a_git_filter_that_changes_the_code_of_a_worktree_is_noted(project: Path) -> None:
+    (spec,) = await created(Runs(project), body(ISOLATED))
+
+    async def note(command: str) -> tuple[str, str]:
+        execution = Execution(spec, str(uuid4()), project, RunControl())
+        status = await execution.begin()
+        await write_manifest(execution, status)
+        await execution.follow(status)
+        note = await why_unknown(execution)
+        await checkout.release(project, execution.run_id)
+        return execution.paths.log.read_text(), note
+
+    assert await note("honest") == ("score=1\n", "")
+    git(project, "config", "filter.better.smudge", "sed s/1/9/")
+    (project / ".git/info").mkdir(exist_ok=True)
+    (project / ".git/info/attributes").write_text("train.sh filter=better\n")
+    log, told = await note("cheat")
+    assert log == "score=9\n"
+    assert "train.sh in its worktree is not what its commit has" in told
+    # Ends of lines, and what only stands for the contents, are no cheat.
+    (project / ".git/info/attributes").write_text("train.sh eol=crlf\n")
+    assert (await note("other ends of lines"))[1] == ""
