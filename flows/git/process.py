@@ -79,7 +79,9 @@ def _environment() -> dict[str, str]:
         if name not in (*_LOCATION, TOKEN_VARIABLE, KEY_VARIABLE)
         and not name.startswith("PREFECT_")
     }
-    return kept | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+    # By a replacement ref a commit would have other contents than its own.
+    own = {"GIT_NO_REPLACE_OBJECTS": "1"}
+    return kept | own | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

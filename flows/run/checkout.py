@@ -11,7 +11,14 @@ from pathlib import Path
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.files.paths import make_ignored
 from wildloop.flows.git import repository
-from wildloop.flows.git.process import GitError, git_line, git_names, run_git, run_git_locking
+from wildloop.flows.git.process import (
+    NO_HOOKS,
+    GitError,
+    git_line,
+    git_names,
+    run_git,
+    run_git_locking,
+)
 from wildloop.flows.models.run import Checkout
 from wildloop.flows.project import FILE, LINKED, load_project
 
@@ -126,7 +133,8 @@ async def _folder(root: Path, workdir: Path, checkout: Checkout, run_id: str) ->
         number += 1
     await run_git(root, "worktree", "prune", "--expire", "now")
     commit = checkout.snapshot or checkout.git_commit
-    await run_git_locking(root, "worktree", "add", "--detach", "-f", str(folder), commit)
+    make = (*NO_HOOKS, "worktree", "add", "--detach", "-f")
+    await run_git_locking(root, *make, str(folder), commit)
     if checkout.snapshot is None and checkout.patch is not None:
         await run_git(folder, "apply", "--binary", "--whitespace=nowarn", checkout.patch)
     links: list[Path] = []

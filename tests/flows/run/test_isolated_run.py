@@ -148,6 +148,15 @@ async def test_a_git_filter_that_changes_the_code_of_a_worktree_is_noted(project
     log, told = await note("cheat")
     assert log == "score=9\n"
     assert "train.sh in its worktree is not what its commit has" in told
+    (project / ".git/info/attributes").write_text("")
+    hook = project / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\n[ -e train.sh ] && sed -i s/1/8/ train.sh\n")
+    hook.chmod(0o755)
+    blob = git(project, "rev-parse", "HEAD:train.sh").strip()
+    (project / "better.sh").write_text("echo score=7\n")
+    git(project, "replace", blob, git(project, "hash-object", "-w", "better.sh").strip())
+    assert await note("a hook, and a blob that stands for another") == ("score=1\n", "")
     # Ends of lines, and what only stands for the contents, are no cheat.
     (project / ".git/info/attributes").write_text("train.sh eol=crlf\n")
     assert (await note("other ends of lines"))[1] == ""
