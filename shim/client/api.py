@@ -121,6 +121,16 @@ class ApiClient:
             params["session_id"] = self.full_id("session", session_id)
         return Session.model_validate(self.request("GET", "/wild/v2/status", params=params))
 
+    def _named(self, name: str) -> str | None:
+        """The id of the session that the server knows by this name; None: it knows none."""
+        try:
+            answer = self.request("GET", "/wild/v2/status", params={"session_id": name})
+        except ClientError as error:
+            if error.status_code == 404:
+                return None
+            raise
+        return Session.model_validate(answer).session_id
+
     def sessions(self) -> list[Session]:
         """The latest sessions."""
         return self._many(Session, "/wild/v2/sessions", {})
@@ -206,13 +216,15 @@ class ApiClient:
             offset = chunk.next_offset
 
     def full_id(self, kind: str, prefix: str) -> str:
-        """The one id that begins with `prefix`.
+        """The one id that begins with `prefix`; a session's also by the id of its front end.
 
         Raises:
             ClientError: none does, or several do.
         """
         if len(prefix) >= 36:
             return prefix
+        if kind == "session" and (named := self._named(prefix)):
+            return named
         listing: dict[str, Callable[[], Sequence[str]]] = {
             "session": lambda: [session.session_id for session in self.sessions()],
             "run": lambda: [run.id for run in self.runs(limit=PAGE)],

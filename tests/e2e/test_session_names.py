@@ -10,6 +10,8 @@ import pytest
 from tests.support.project import make_project
 from tests.support.script import Script
 from tests.support.server import Server
+from wildloop.shim.client.api import ApiClient
+from wildloop.shim.client.errors import ClientError
 
 pytestmark = pytest.mark.e2e
 
@@ -47,6 +49,7 @@ def test_every_door_knows_every_name(server: Server, named: Named) -> None:
     assert {sweep["chat_session_id"] for sweep in sweeps} == {named.id}
     alert = server.post(f"/runs/{runs[2]['id']}/alerts", {"message": "look"})
     ids = {run["id"] for run in runs}
+    client = ApiClient(server.url, server.token)
     for name in named.names:
         assert ids <= {run["id"] for run in server.get("/runs", chat_session_id=name)}
         assert alert["id"] in [one["id"] for one in server.get("/alerts", session_id=name)]
@@ -56,6 +59,10 @@ def test_every_door_knows_every_name(server: Server, named: Named) -> None:
             assert server.get("/wild/v2/status", **{kind: name})["session_id"] == named.id
         for path in ("plan", "iteration-log", "activity", "results", "evidence", "diff", "report"):
             assert server.get(f"/wild/v2/{path}/{name}")["session_id"] == named.id
+        assert client.session(name).session_id == named.id
+    assert client.full_id("session", named.id[:4]) == named.id
+    with pytest.raises(ClientError, match="no session"):
+        client.session("chat-nobody")
     steered = server.post("/wild/v2/steer", {"chat_session_id": named.front, "context": "hello"})
     assert (steered["session_id"], steered["chat_session_id"]) == (named.id, named.front)
 
