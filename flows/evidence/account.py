@@ -278,10 +278,7 @@ class Account:
         if self.branch is not None and self.branch.baseline in self.by_id:
             return self.by_id[self.branch.baseline or ""]
         own = [one for one in live if self._is_of_the_beginning(one)] or live
-        fixed = settings_in(self.contract.command or "")
-        named = {normal(self.contract.baseline), normal(fixed | dict(self.contract.baseline))}
-        is_named = bool(self.contract.baseline) or self.contract.command is not None
-        same = [one for one in own if is_named and normal(one.settings) in named]
+        same = [one for one in own if self._has_named_settings(one)]
         first = next(iter(same or own), None)
         if first is None or first.n or not first.is_over:
             return first
@@ -291,7 +288,20 @@ class Account:
     @property
     def has_true_baseline(self) -> bool:
         """Whether the baseline is the baseline command on the code of the beginning."""
-        return self.baseline is not None and self._is_of_the_beginning(self.baseline)
+        base = self.baseline
+        if base is None or not self._is_of_the_beginning(base):
+            return False
+        return self.contract.command is None or self._has_named_settings(base)
+
+    def _has_named_settings(self, one: Configuration) -> bool:
+        """Whether it has the settings that wildloop.toml names: of its baseline, or its command."""
+        if self.contract.command is None and not self.contract.baseline:
+            return False
+        fixed = settings_in(self.contract.command or "")
+        return normal(one.settings) in (
+            normal(self.contract.baseline),
+            normal(fixed | dict(self.contract.baseline)),
+        )
 
     def _is_of_the_beginning(self, one: Configuration) -> bool:
         command, code = self.contract.command, self.contract.code

@@ -29,14 +29,23 @@ def headline(account: Account) -> str:
     if best is None or best is base:
         held = " that keeps the guards" if account.shown else ""
         return (
-            f"nothing{held} is shown to be better than the baseline: {metric.name} "
+            f"nothing{held} is shown to be better than {reference(account)}: {metric.name} "
             f"{scored(base, True)} ({base.name})"
         )
     gain = account.gain
     text = f"{metric.name} {scored(best)} ({best.name})"
     if gain is not None:
-        text += f", {gain.gain:+.4g} on the baseline's {gain.theirs.text}{certainty(account)}"
+        of = "" if account.has_true_baseline else f" of {reference(account)}"
+        whose = "the" if of else "the baseline's"
+        text += f", {gain.gain:+.4g} on {whose} {gain.theirs.text}{of}{certainty(account)}"
     return text + standing_behind(best) + tie_text(account.ties, account.why_simplest)
+
+
+def reference(account: Account) -> str:
+    """What all is compared with: the baseline, or what stands for it."""
+    if account.has_true_baseline:
+        return "the baseline"
+    return "what was tried first (the baseline has not run)"
 
 
 def standing_behind(one: Configuration) -> str:

@@ -13,13 +13,9 @@ from wildloop.flows.loop.contract import review_metric
 from wildloop.flows.loop.effects import close_turn, tell_misplaced, write_plan
 from wildloop.flows.loop.work import Work, current_work
 from wildloop.flows.models.session_record import IterationRecord, Phase
-from wildloop.flows.protocol.plan import (
-    abort_checklist,
-    has_abort_sentinel,
-    is_abort,
-    plan_faults,
-)
+from wildloop.flows.protocol.plan import abort_checklist, has_abort_sentinel, is_abort
 from wildloop.flows.protocol.plan_bounds import PlanBounds, bounds_faults
+from wildloop.flows.protocol.plan_rules import plan_faults
 from wildloop.flows.run.control import StopRequested
 from wildloop.flows.session.position import Position
 from wildloop.flows.spending import spending, spent_bound
@@ -118,4 +114,4 @@ def _take_plan(position: Position, turn: Turn, before: str) -> None:
         if not turn.record.failed:
             turn.record.error = None
     plan, bounds = position.plan(), PlanBounds.of(position.spec)
-    turn.record.faults += plan_faults(plan, text, bounds.tasks) + bounds_faults(plan, bounds)
+    turn.record.faults += plan_faults(plan, text, bounds.shape) + bounds_faults(plan, bounds)

@@ -5,6 +5,7 @@ import math
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.prompt.state import PromptState, duration, run_times
 from wildloop.flows.protocol.plan import open_tasks
+from wildloop.flows.text.plural import counted
 
 FEW_RUNS = 3
 LAST_HOUR = 1.0
@@ -30,7 +31,7 @@ def _budget(state: PromptState) -> str:
         parts.append(f"${max(0.0, bound - used.cost_usd):.2f} of ${bound:g}")
     if (bound := spec.budget.gpu_hours) is not None:
         parts.append(f"{max(0.0, bound - used.gpu_hours):.2g} of {bound:g} slot-hours")
-    unbounded = f" ({used.runs} runs made, no bound)" if state.runs_left is None else ""
+    unbounded = f" ({counted(used.runs, 'run')} made, no bound)" if state.runs_left is None else ""
     return ", ".join(parts) + unbounded
 
 

@@ -153,7 +153,7 @@ def _change(state: PromptState, found: Row) -> str:
     """What it changed: as its iteration declared it, or its settings against those beside it."""
     one = found.one
     if one is state.account.baseline:
-        return "baseline"
+        return "baseline" if state.account.has_true_baseline else "stands for the baseline"
     first = state.by_iteration.get(found.iteration or 0, [one])[0]
     if first is not one and first is not state.account.baseline and first.code == one.code:
         changes = differences(first.settings, one.settings)
@@ -189,7 +189,9 @@ def _verdict(state: PromptState, found: Row) -> str:
         return _no_value(state, one)
     verdict = state.decided.get(one.id)
     if one is account.best:
-        return "**the best**" + (" (the baseline)" if one is account.baseline else "")
+        if one is not account.baseline:
+            return "**the best**"
+        return "**the best**" + (" (the baseline)" if account.has_true_baseline else " so far")
     if verdict is not None and one is not account.baseline:
         return WORDS[verdict.status]
     if standing is Standing.BETTER:

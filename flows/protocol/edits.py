@@ -14,12 +14,12 @@ from wildloop.flows.protocol.plan import (
     closed_gates,
     has_abort_sentinel,
     heading_of,
-    line_faults,
     lines_of,
     parse_plan,
     progress,
     task_of,
 )
+from wildloop.flows.protocol.plan_rules import line_faults
 from wildloop.flows.protocol.plan_sections import with_kept_sections
 
 SHOWN = 10

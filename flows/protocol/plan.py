@@ -12,9 +12,6 @@ from wildloop.flows.protocol.fences import fences, unfenced
 from wildloop.flows.protocol.tags import storable
 
 ABORT_SENTINEL = "ABORT_EARLY_DOCS_CHECK_FAILED"
-PHASES = range(4, 7)
-TASKS_PER_PHASE = range(2, 7)
-TASKS = range(10, 26)
 LINE_LIMIT = 10_000
 # Quantifiers are possessive, so that no line makes them backtrack far.
 _TASK = re.compile(
@@ -278,92 +275,10 @@ def closed_gates(plan: Plan) -> list[str]:
     return [task.id or task.text for task in plan.tasks if task.is_gate and task.status in closed]
 
 
-def plan_faults(plan: Plan, markdown: str, tasks: range = TASKS) -> list[str]:
-    """What breaks the plan rules, as sentences for the agent; empty for a good plan.
-
-    Args:
-        plan: parsed.
-        markdown: its text.
-        tasks: how many it may have.
-    """
-    if not markdown.strip():
-        return ["tasks.md is empty."]
-    faults = []
-    if len(plan.phases) not in PHASES:
-        faults.append(f"The plan has {len(plan.phases)} phases; it takes 4 to 6.")
-    faults += [
-        f"Phase {phase.number} has {len(phase.tasks)} tasks; a phase takes 2 to 6."
-        for phase in plan.phases[:25]
-        if len(phase.tasks) not in TASKS_PER_PHASE
-    ]
-    numbers = Counter(phase.number for phase in plan.phases)
-    if twice := [str(number) for number, count in numbers.items() if count > 1]:
-        faults.append(f"Phase numbers that stand twice: {', '.join(twice[:10])}.")
-    if plan.phases and plan.loose:
-        faults.append(f"Tasks outside any phase: {_named(plan.loose)}.")
-    if len(plan.tasks) not in tasks:
-        faults.append(
-            f"The plan has {len(plan.tasks)} tasks; it takes {tasks.start} to {tasks.stop - 1}."
-        )
-    faults += line_faults(plan) + _gate_faults(plan)
-    if not any("ablat" in task.text.lower() for task in plan.tasks):
-        faults.append("No task is an ablation.")
-    if not section_text(plan, "shared metrics and analytics contract"):
-        faults.append("The section 'Shared Metrics and Analytics Contract' is missing or empty.")
-    if not section_text(plan, "goal"):
-        faults.append("The section 'Goal' is missing or empty.")
-    return faults
-
-
-def _gate_faults(plan: Plan) -> list[str]:
-    """A midpoint gate stands before the last phase, the final one in it."""
-    faults = []
-    if not any(task.is_gate for phase in plan.phases[:-1] for task in phase.tasks):
-        faults.append("No task before the last phase is a 'Reflection gate' (the midpoint's).")
-    if not any(task.is_gate for phase in plan.phases[-1:] for task in phase.tasks):
-        faults.append("No task of the last phase is a 'Reflection gate' (the final one).")
-    return faults
-
-
 def section_text(plan: Plan, title: str) -> str:
     """The text of the sections whose titles begin so, in any case."""
     begin = title.lower()
     return "".join(text for name, text in plan.sections.items() if name.startswith(begin)).strip()
-
-
-def _named(tasks: list[Task]) -> str:
-    return ", ".join(task.id or f"'{task.text[:60]}'" for task in tasks[:10])
-
-
-def line_faults(plan: Plan) -> list[str]:
-    """What is wrong with the lines of the tasks, whatever their number."""
-    tasks, faults = plan.tasks, list[str]()
-    if plan.odd_boxes:
-        shown = ", ".join(plan.odd_boxes[:10])
-        faults.append(f"Boxes are [ ], [/], [x] or [-]; read as open: {shown}.")
-    if without := [task for task in tasks if task.id is None]:
-        faults.append(f"Tasks without an id of the form [P2-T3]: {_named(without)}.")
-    counts = Counter(task.id for task in tasks if task.id)
-    if twice := sorted(id for id, count in counts.items() if count > 1):
-        faults.append(f"Task ids that stand twice: {', '.join(twice[:10])}.")
-    if strange := _in_other_phases(plan):
-        faults.append(f"Task ids that name another phase than the one they stand in: {strange}.")
-    if missing := [task for task in tasks if task.deliverable is None]:
-        faults.append(f"Tasks without '| deliverable: ...': {_named(missing)}.")
-    if missing := [task for task in tasks if task.done_when is None]:
-        faults.append(f"Tasks without '| done-when: ...': {_named(missing)}.")
-    return faults
-
-
-def _in_other_phases(plan: Plan) -> str:
-    return _named(
-        [
-            task
-            for phase in plan.phases
-            for task in phase.tasks
-            if task.id is not None and int(task.id[1:].split("-")[0]) != phase.number
-        ]
-    )
 
 
 def has_abort_sentinel(text: str) -> bool:

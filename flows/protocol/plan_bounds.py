@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass
 
 from wildloop.flows.models.session_options import SessionSpec
-from wildloop.flows.protocol.plan import TASKS, Plan, section_text
+from wildloop.flows.protocol.plan import Plan, section_text
+from wildloop.flows.protocol.plan_rules import PHASES, TASKS, TASKS_PER_PHASE, PlanShape
+from wildloop.flows.text.plural import counted
 
 GATES = 2
 SMALLEST = 4
@@ -36,6 +38,14 @@ class PlanBounds:
         fewest = max(SMALLEST, min(TASKS.start, self.iterations + GATES))
         most = min(TASKS.stop - 1, max(ROOM, self.iterations + GATES))
         return range(fewest, most + 1)
+
+    @property
+    def shape(self) -> PlanShape:
+        """Tasks and phases: a session that has no iterations for four phases takes fewer."""
+        tasks = self.tasks
+        if tasks.start < PHASES.start * TASKS_PER_PHASE.start:
+            return PlanShape(tasks, range(GATES, PHASES.stop), range(1, TASKS_PER_PHASE.stop))
+        return PlanShape(tasks)
 
 
 @dataclass(frozen=True)
@@ -74,11 +84,11 @@ def bounds_faults(plan: Plan, bounds: PlanBounds) -> list[str]:
 
 
 def plan_rules(bounds: PlanBounds) -> str:
-    """The bounds in a sentence, for the planning prompt."""
-    tasks = bounds.tasks
-    parts = [f"{tasks.start} to {tasks.stop - 1} tasks: each that is no gate is an iteration"]
-    if bounds.runs is not None:
-        parts.append(f"at most {bounds.runs} runs")
-    if bounds.hours is not None:
-        parts.append(f"at most {bounds.hours:g} hours")
-    return f"This session has {bounds.iterations} iterations: {', '.join(parts)}."
+    """The bounds in words, for the planning prompt."""
+    shape, fits = bounds.shape, bounds.iterations + GATES
+    said = f"{counted(bounds.iterations, 'iteration')}, and each task that is no gate takes one"
+    if fits < shape.tasks.stop - 1:
+        said += f": {counted(fits, 'task')} fit, two gates among them; more are taken, not reached"
+    limits = [] if bounds.runs is None else [f"at most {counted(bounds.runs, 'run')}"]
+    limits += [] if bounds.hours is None else [f"at most {bounds.hours:g} hours"]
+    return f"{shape}. This session has {said}{'; ' * bool(limits)}{', '.join(limits)}."

@@ -222,6 +222,8 @@ def results(
         print_json(found)
         return
     width = max(40, min(Console().width, 120))
+    if not found.rows:
+        typer.echo("no change has been judged yet (with `start --keep better` each one is)")
     for one in found.rows:
         score = "no value" if one.metric is None else f"{one.metric:.5g}"
         spread = "" if one.sd is None else f" ± {one.sd:.2g}"

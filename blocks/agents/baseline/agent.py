@@ -112,10 +112,10 @@ def plan(api: Api, project: ProjectFile, where: Surroundings, prompt: str) -> di
     text = plan_markdown(api.goal(), project, where)
     write_whole(where.tasks_path, text)
     write_whole(where.session_dir / "prompt_skill_playbook.md", playbook_markdown(project))
+    space = ", ".join(project.search) or "nothing: wildloop.toml declares no [search.NAME]"
     summary = (
         f"Planned {len(read_tasks(text))} tasks for {project.metric.name} "
-        f"({project.metric.direction}) over {', '.join(project.search)}, "
-        f"{project.budget.runs} runs in all."
+        f"({project.metric.direction}), {project.budget.runs} runs in all, over {space}."
     )
     return {"summary": summary, "plan": text}
 

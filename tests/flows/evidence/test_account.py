@@ -241,7 +241,13 @@ def test_the_baseline_is_its_command_on_the_code_of_the_beginning() -> None:
     true = of("x", 20, "begun", "/usr/bin/python3.11 train.py --lr 0.1")
     found = account(sabotaged, other, true, command="python train.py", code="begun")
     assert found.baseline is not None and found.baseline.runs[0].name == "x-0"
-    assert found.has_true_baseline
+    # The same program with a setting of its own only stands for it.
+    assert not found.has_true_baseline
+    assert "(the baseline has not run)" in headline(found)
+    plain = {"parameters": {}, "command": "python3 train.py"}
+    exact = [run.model_copy(update=plain) for run in true]
+    found = account(sabotaged, other, exact, command="python train.py", code="begun")
+    assert found.has_true_baseline and "than the baseline" in headline(found)
     found = account(sabotaged, other, command="python train.py", code="begun")
     assert found.baseline is not None and not found.has_true_baseline
     assert any("stands for the baseline" in note for note in notes(found))

@@ -14,10 +14,10 @@ from wildloop.flows.protocol.plan import (
     is_abort,
     open_tasks,
     parse_plan,
-    plan_faults,
     progress,
     progress_table,
 )
+from wildloop.flows.protocol.plan_rules import plan_faults
 
 
 def line(id: str, text: str = "Do it", box: str = " ") -> str:

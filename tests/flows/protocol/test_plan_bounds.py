@@ -5,7 +5,7 @@ import pytest
 from tests.support.script import good_plan
 from wildloop.flows.protocol.edits import review_edit
 from wildloop.flows.protocol.gates import next_gate, with_ticked
-from wildloop.flows.protocol.plan import parse_plan, plan_faults
+from wildloop.flows.protocol.plan import parse_plan
 from wildloop.flows.protocol.plan_bounds import (
     PlanBounds,
     PlanCost,
@@ -13,6 +13,7 @@ from wildloop.flows.protocol.plan_bounds import (
     plan_cost,
     plan_rules,
 )
+from wildloop.flows.protocol.plan_rules import plan_faults
 
 PLAN = good_plan()
 
@@ -35,8 +36,8 @@ def test_too_many_tasks_for_the_iterations_are_told() -> None:
         f"- [ ] [P1-T{n}] Work | deliverable: a.md | done-when: done\n" for n in range(4, 7)
     )
     text = plan.replace("## Phase 2", f"{extra}\n## Phase 2")
-    assert plan_faults(parse_plan(text), text, PlanBounds(25).tasks) == []
-    (fault,) = plan_faults(parse_plan(text), text, PlanBounds(11).tasks)
+    assert plan_faults(parse_plan(text), text, PlanBounds(25).shape) == []
+    (fault,) = plan_faults(parse_plan(text), text, PlanBounds(11).shape)
     assert fault == "The plan has 15 tasks; it takes 10 to 13."
 
 
@@ -73,8 +74,25 @@ def test_a_plan_that_cannot_fit_is_sent_back_with_the_numbers() -> None:
 
 def test_the_bounds_are_told_to_who_plans() -> None:
     text = plan_rules(PlanBounds(14, runs=42, hours=8))
-    assert "14 iterations: 10 to 16 tasks" in text
-    assert "at most 42 runs, at most 8 hours" in text
+    assert "4 to 6 phases, 2 to 6 tasks in each, 10 to 16 in all" in text
+    assert "14 iterations, and each task that is no gate takes one; at most 42 runs" in text
+    short = plan_rules(PlanBounds(1, runs=1))
+    assert "2 to 6 phases, 1 to 6 tasks in each, 4 to 12 in all" in short
+    assert "1 iteration, " in short and "3 tasks fit" in short and short.endswith("at most 1 run.")
+
+
+def test_a_plan_that_fits_a_short_session_is_taken() -> None:
+    text = good_plan()
+    phases = text.index("## Phase 1"), text.index("## Shared Metrics")
+    lines = (
+        "## Phase 1 - Ground\n\n- [ ] [P1-T1] Baseline | deliverable: a.md | done-when: there\n"
+        "- [ ] [P1-T2] Reflection gate | deliverable: b.md | done-when: there\n\n"
+        "## Phase 2 - End\n\n- [ ] [P2-T1] Ablation | deliverable: c.md | done-when: there\n"
+        "- [ ] [P2-T2] Reflection gate | deliverable: d.md | done-when: there\n\n"
+    )
+    short = text[: phases[0]] + lines + text[phases[1] :]
+    assert plan_faults(parse_plan(short), short, PlanBounds(2).shape) == []
+    assert plan_faults(parse_plan(short), short, PlanBounds(14).shape)
 
 
 def test_a_gate_comes_up_when_all_before_it_is_closed() -> None:

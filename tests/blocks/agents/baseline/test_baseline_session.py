@@ -17,7 +17,8 @@ from tests.blocks.agents.baseline.memory_api import Body, Execute, MemoryApi
 from tests.support.pace import patient
 from wildloop.flows.metrics import run_metrics
 from wildloop.flows.models.run import RunCreate
-from wildloop.flows.protocol.plan import TaskStatus, plan_faults
+from wildloop.flows.protocol.plan import TaskStatus
+from wildloop.flows.protocol.plan_rules import plan_faults
 
 
 def curved(run: Body) -> None:
