@@ -14,6 +14,7 @@ from wildloop.flows.prefect_inside.patience import make_patient
 from wildloop.flows.settings import Settings
 from wildloop.flows.store.budget import BudgetGate
 from wildloop.flows.store.run_index import RunIndex
+from wildloop.flows.store.session_memory import SessionMemory
 from wildloop.flows.text.redaction import Redactor
 from wildloop.shim import errors, openapi
 from wildloop.shim.apart import keep_apart
@@ -125,7 +126,7 @@ def create_app(
     app.state.run_index = RunIndex()
     app.state.listings = SharedReads[bytes]()
     app.state.metrics_reader = MetricsReader()
-    app.state.shown = {}
+    app.state.sessions = SessionMemory()
     app.state.run_watch = RunWatch()
     app.state.disk_notes = DiskNotes(settings.home)
     app.state.request_metrics = RequestMetrics()

@@ -138,7 +138,7 @@ def get_sessions(
     index: WithIndex,
 ) -> SessionStore:
     """The sessions."""
-    return SessionStore(client, settings, known, index, request.app.state.shown)
+    return SessionStore(client, settings, known, index, request.app.state.sessions)
 
 
 def get_listings(request: Request) -> SharedReads[bytes]:

@@ -27,6 +27,7 @@ from pydantic import BaseModel
 from wildloop.flows.text.redaction import redact
 
 PAGE = 200
+FEW = 10
 _RECORD = re.compile(r"\n<!-- wildloop (\{.*\}) -->\s*\Z", re.DOTALL)
 
 
@@ -136,6 +137,29 @@ async def versions(client: PrefectClient, key: str, last: int | None = None) -> 
         if len(page) < limit:
             break
     return list(reversed(found))
+
+
+async def appended(client: PrefectClient, key: str, known: dict[UUID, str]) -> list[str]:
+    """As `versions`, all of them; those in `known` are not read again, the new ones added to it.
+
+    Raises:
+        KeyError: as `record_of`.
+    """
+    fresh: dict[UUID, str] = {}
+    limit = FEW if known else PAGE
+    while True:
+        page = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=limit,
+            offset=len(fresh),
+        )
+        fresh |= {one.id: record_of(one) for one in page if one.id not in known}
+        if len(page) < limit or any(one.id in known for one in page):
+            break
+    for id in reversed(fresh):
+        known.setdefault(id, fresh[id])
+    return list(known.values())
 
 
 def record_of(artifact: ArtifactCollection | Artifact) -> str:

@@ -39,15 +39,23 @@ class Stored:
     version: UUID | None = None
 
 
-async def read_stored(client: PrefectClient, session_id: str) -> Stored:
-    """The whole record of a session; a new one where none was written yet."""
+async def read_stored(
+    client: PrefectClient, session_id: str, log: dict[UUID, str] | None = None
+) -> Stored:
+    """The whole record of a session; a new one where none was written yet.
+
+    Args:
+        client: the Prefect client.
+        session_id: the session.
+        log: what was read of its log before; what is new is added to it.
+    """
     # The position goes first: what is appended to the log meanwhile is none of it.
     found = await artifacts.latest(client, POSITION_KEY + session_id)
     if (position := found.get(POSITION_KEY + session_id)) is None:
         old = await _read_old(client, session_id)
         return Stored(old or SessionRecord(session_id=session_id))
     summary = SessionSummary.model_validate_json(artifacts.record_of(position))
-    versions = await artifacts.versions(client, LOG_KEY + session_id)
+    versions = await artifacts.appended(client, LOG_KEY + session_id, {} if log is None else log)
     return Stored(whole_record(summary, _entries(versions)), position.latest_id)
 
 

@@ -22,7 +22,6 @@ from wildloop.flows.settings import Settings
 from wildloop.flows.store.own_runs import own_of, own_runs
 from wildloop.flows.store.position import (
     read_last_calls,
-    read_record,
     read_summaries,
     read_summary,
 )
@@ -35,6 +34,7 @@ from wildloop.flows.store.session_mapping import (
     spec_of,
     to_session,
 )
+from wildloop.flows.store.session_memory import SessionMemory
 
 SHOWN_CALLS = 6
 
@@ -56,7 +56,7 @@ class SessionReader:
         client: the Prefect client.
         settings: of this process.
         index: a copy of the runs (default: they are asked for).
-        shown: what sessions have shown, by id; filled where their records do not tell it as it is.
+        memory: what is known of sessions already, shared by the readers of one process.
     """
 
     def __init__(
@@ -64,18 +64,18 @@ class SessionReader:
         client: PrefectClient,
         settings: Settings,
         index: RunIndex | None = None,
-        shown: dict[str, Shown] | None = None,
+        memory: SessionMemory | None = None,
     ) -> None:
         self.client = client
         self.settings = settings
         self.index = index
-        self.shown = {} if shown is None else shown
+        self.memory = memory or SessionMemory()
 
     async def parts(self, session_id: str, history: History) -> Parts:
         """What is stored of one session: its last calls in short, or all of them."""
         if history == "all":
             record, runs = await asyncio.gather(
-                read_record(self.client, session_id), self._runs(session_id)
+                self.memory.record(self.client, session_id), self._runs(session_id)
             )
             return await self._parts(record, runs, record.iterations)
         summary, calls, runs = await asyncio.gather(
@@ -120,11 +120,11 @@ class SessionReader:
         _, evaluated = with_own(parts.runs, parts.own, contract.metric)
         compared = contract_of(contract, spec.keep_alpha, evaluated)
         digest = digest_of([*parts.runs, *parts.own], compared, totals.calls, totals.verdicts)
-        for known in (record.shown, self.shown.get(id)):
+        for known in (record.shown, self.memory.shown.get(id)):
             if known is not None and known.of == digest:
                 return known
         if isinstance(record, SessionSummary):
-            record = await read_record(self.client, id)
+            record = await self.memory.record(self.client, id)
         account = await asyncio.to_thread(
             account_of,
             parts.runs,
@@ -134,8 +134,8 @@ class SessionReader:
             alpha=spec.keep_alpha,
             kept=record.keep if spec.keep == "better" else None,
         )
-        self.shown[id] = shown_of(account, digest)
-        return self.shown[id]
+        self.memory.shown[id] = shown_of(account, digest)
+        return self.memory.shown[id]
 
     async def _runs(self, session_id: str) -> dict[str, list[Run]]:
         """Its runs; with a copy at hand those of the others too, its own ones among them."""

@@ -22,7 +22,6 @@ from pydantic import BaseModel, Field
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition, NoneYet, NotFound
 from wildloop.flows.git import repository
 from wildloop.flows.models.contract import ContractChange
-from wildloop.flows.models.evidence import Shown
 from wildloop.flows.models.session import History, Session, SessionEvent, SessionStatus
 from wildloop.flows.models.session_options import SessionSpec, SessionStart
 from wildloop.flows.models.session_record import SessionRecord, SessionSummary
@@ -37,6 +36,7 @@ from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.session_events import alert_event, run_event
 from wildloop.flows.store.session_mapping import spec_of
+from wildloop.flows.store.session_memory import SessionMemory
 from wildloop.flows.store.session_reads import Parts, SessionReader
 from wildloop.flows.store.states import cancel, in_states, session_status, suspended_state
 
@@ -64,7 +64,7 @@ class SessionStore(Store):
     Args:
         client, settings, deployment_ids: as of `Store`.
         index: a copy of the runs, shared by the stores of one process.
-        shown: what sessions have shown, shared likewise.
+        memory: what is known of sessions already, shared likewise.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class SessionStore(Store):
         settings: Settings,
         deployment_ids: dict[str, UUID] | None = None,
         index: RunIndex | None = None,
-        shown: dict[str, Shown] | None = None,
+        memory: SessionMemory | None = None,
     ) -> None:
         super().__init__(client, settings, deployment_ids)
-        self.reader = SessionReader(client, settings, index, shown)
+        self.reader = SessionReader(client, settings, index, memory)
 
     async def start(self, body: SessionStart) -> Session:
         """Start a session.

@@ -25,6 +25,7 @@ from wildloop.flows.store.position import (
     read_summaries,
     read_summary,
 )
+from wildloop.flows.store.session_memory import LOGS, SessionMemory
 
 ID = str(uuid4())
 SPEC = SessionSpec(goal="raise the score", workdir="/project")
@@ -80,7 +81,9 @@ class Server:
 
     def _told(self, one: SimpleNamespace) -> SimpleNamespace:
         self.read += len(one.data)
-        return SimpleNamespace(key=one.key, data=one.data, latest_id=one.id, description="")
+        return SimpleNamespace(
+            id=one.id, key=one.key, data=one.data, latest_id=one.id, description=""
+        )
 
 
 @pytest.fixture
@@ -152,6 +155,25 @@ async def test_lists_and_status_read_no_more_after_400_iterations(server: Any) -
     assert (totals.calls, totals.last_index, totals.cost_usd) == (400, 400, 200.0)
     assert totals == position.record.totals
     assert server.read < 20_000
+
+
+async def test_whole_record_is_read_once_and_then_what_is_new_of_it(server: Any) -> None:
+    position, memory = await taken_up(server), SessionMemory()
+    await iterate(position, 0, 300)
+    assert await memory.record(server, ID) == position.record
+    whole, server.read = server.read, 0
+    await iterate(position, 301, 301)
+    position.record.iterations[2].summary = "seen anew"
+    await position.save()
+    assert await memory.record(server, ID) == position.record
+    assert server.read < whole / 15
+    await iterate(position, 302, 330)
+    assert await memory.record(server, ID) == position.record == await read_record(server, ID)
+    for number in range(LOGS):
+        await memory.record(server, f"other-{number}")
+    server.read = 0
+    assert await memory.record(server, ID) == position.record
+    assert server.read > whole
 
 
 async def test_what_is_noted_of_a_call_later_replaces_it(server: Any) -> None:
