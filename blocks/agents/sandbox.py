@@ -48,14 +48,14 @@ READ_ONLY = ("wildloop.toml", ".git/hooks", ".git/config")
 # Root in the sandbox may do what a user may do with files that are not his own, and no more.
 ROOT_KEEPS = ("CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_CHOWN")
 MISSING = (
-    "bubblewrap is not installed: install it (`apt install bubblewrap`, `dnf install bubblewrap`), "
-    'or set sandbox to "auto" or false'
+    "bubblewrap is not installed: install it (`apt install bubblewrap`, `dnf install bubblewrap`)"
 )
 FORBIDDEN = (
     "this kernel forbids it: allow user namespaces (`sysctl -w kernel.unprivileged_userns_clone=1`,"
     " on Ubuntu `kernel.apparmor_restrict_unprivileged_userns=0`, in Docker `--security-opt "
-    "seccomp=unconfined --security-opt apparmor=unconfined`), or set sandbox to 'auto' or false"
+    "seccomp=unconfined --security-opt apparmor=unconfined`)"
 )
+OR_WITHOUT = 'or set sandbox to "auto" or false below [agent] of wildloop.toml'
 
 
 class Sandbox(BaseModel):
@@ -162,7 +162,7 @@ def is_used(sandbox: Sandbox, workdir: Path, env: Mapping[str, str]) -> bool:
     if fault is None:
         return True
     if sandbox.mode == "on":
-        raise AgentUnavailable(f"no sandbox: {fault}")
+        raise AgentUnavailable(f"no sandbox: {fault}, {OR_WITHOUT}")
     return False
 
 

@@ -66,10 +66,13 @@ def _protected(workdir: Path, config: ProjectConfig) -> list[Finding]:
 def _sandbox(workdir: Path, config: ProjectConfig) -> list[Finding]:
     if not config.agent.sandbox:
         return []
-    from wildloop.blocks.agents.sandbox import Sandbox, probe
+    from wildloop.blocks.agents.sandbox import OR_WITHOUT, Sandbox, probe
 
     fault = probe(Sandbox(mode="on"), workdir, os.environ)
     if fault is None:
         return [Finding(check="[agent] sandbox", ok=True, text="agents are put into a sandbox")]
-    is_needed = config.agent.sandbox is True
-    return [Finding(check="[agent] sandbox", ok=False, fatal=is_needed, text=fault)]
+    if config.agent.sandbox is True:
+        text = f"{fault}, {OR_WITHOUT}"
+        return [Finding(check="[agent] sandbox", ok=False, fatal=True, text=text)]
+    text = f'agents run without one, as "auto" lets them: {fault}'
+    return [Finding(check="[agent] sandbox", ok=True, text=text)]

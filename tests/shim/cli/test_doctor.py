@@ -131,9 +131,10 @@ def test_sandbox_that_a_project_insists_on_must_work(
     (tmp_path / "wildloop.toml").write_text("[agent]\nsandbox = true\n")
     ok, fatal, text = by_check(tmp_path)["[agent] sandbox"]
     assert (ok, fatal) == (False, True)
-    assert "apt install bubblewrap" in text
+    assert "apt install bubblewrap" in text and 'set sandbox to "auto"' in text
     (tmp_path / "wildloop.toml").write_text('[agent]\nsandbox = "auto"\n')
-    assert by_check(tmp_path)["[agent] sandbox"][:2] == (False, False)
+    ok, _, text = by_check(tmp_path)["[agent] sandbox"]
+    assert ok and "without one" in text and "set sandbox" not in text
 
 
 @pytest.mark.agent_cli
