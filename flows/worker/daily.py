@@ -32,9 +32,9 @@ def cron_of(at: str) -> str:
 
 
 def time_of(cron: str) -> str:
-    """The time of day of a cron line; the line itself where it is another kind of schedule."""
-    minute, hour, *_ = cron.split()
-    return f"{int(hour):02d}:{int(minute):02d}" if (hour + minute).isdigit() else cron
+    """The time of day of a cron line; the line itself where it is not once every day."""
+    found = re.fullmatch(r"([0-9]+) ([0-9]+) \* \* \*", " ".join(cron.split()))
+    return f"{int(found[2]):02d}:{int(found[1]):02d}" if found else cron
 
 
 def cron_schedule(at: str, timezone: str) -> CronSchedule:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wildloop.shim.cli.nightly import when_told
 from wildloop.shim.cli.on_prefect import ask_prefect
 from wildloop.shim.cli.output import fail, print_json
 from wildloop.shim.cli.research import Json
@@ -104,8 +105,8 @@ def _show(found: "Morning", as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    state = "every day" if found.active else "off"
-    typer.echo(f"digest   {state} at {found.at} {found.timezone}, of the last {found.hours:g} h")
+    when = when_told("every day", found.active, found.at, found.timezone)
+    typer.echo(f"digest   {when}, of the last {found.hours:g} h")
     typer.echo(f"to       {', '.join(found.to) if found.to else 'all channels'}")
     if found.next_at is not None:
         typer.echo(f"next     {datetime.fromtimestamp(found.next_at).astimezone():%Y-%m-%d %H:%M}")

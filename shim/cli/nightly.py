@@ -1,5 +1,6 @@
 """`wildloop nightly`: a session that starts by itself every night."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,13 +97,19 @@ def off(as_json: Json = False) -> None:
     _show(ask_prefect(switch_off), as_json)
 
 
+def when_told(often: str, active: bool, at: str, timezone: str) -> str:
+    """When something starts; another schedule than once a day, set by Prefect, as it stands."""
+    when = f"at {at}" if re.fullmatch("[0-9]{2}:[0-9]{2}", at) else f"by the cron line '{at}'"
+    state = (often if when.startswith("at") else "on") if active else "off"
+    return f"{state} {when} {timezone}"
+
+
 def _show(found: "Nightly", as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
     given: dict[str, Any] = found.parameters
-    state = "every night" if found.active else "off"
-    typer.echo(f"nightly  {state} at {found.at} {found.timezone}")
+    typer.echo(f"nightly  {when_told('every night', found.active, found.at, found.timezone)}")
     typer.echo(f"goal     {given.get('goal', '')}")
     typer.echo(f"project  {given.get('workdir', '')}")
     if budget := given.get("budget"):

@@ -40,6 +40,8 @@ async def test_an_hour_that_is_left_out_or_comes_twice_is_one_night() -> None:
 
 def test_times_and_zones_are_read_and_refused() -> None:
     assert time_of(cron_schedule("7:05", "UTC").cron) == "07:05"
+    for other in ("@daily", "0 22 * * 1-5", "0 0 22 * * *", "*/5 * * * *"):
+        assert time_of(other) == other
     for at, zone in (("24:00", "UTC"), ("22:00", "Mars/Olympus")):
         with pytest.raises(InvalidRequest):
             cron_schedule(at, zone)
