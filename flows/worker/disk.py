@@ -82,7 +82,7 @@ class DiskGuard:
         return Finding(
             kind=AlertKind.DISK,
             severity=Severity.CRITICAL,
-            message=f"{fault}. New runs wait until there is; those that run go on",
+            message=f"{fault}. New runs wait until that is mended; those that run go on",
             choices=(CONTINUE, NOTED),
             key=f"disk-guard:{time.time():.0f}:{self._times}",
         )

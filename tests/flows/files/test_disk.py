@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def test_a_disk_without_files_left_is_full_too(tmp_path: Path) -> None:
         for number in range(11):
             (folder / str(number)).touch()
         assert "0 files (inodes) left" in str(disk_fault(folder, LIMITS))
+
+
+def test_a_disk_that_has_become_read_only_takes_nothing(small: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+    for probe in (True, False):
+        assert "mounted read-only" in str(disk_fault(small, LIMITS, probe=probe))
+    subprocess.run(["mount", "-o", "remount,rw", str(small)], check=True)
+    assert disk_fault(small, LIMITS, probe=True) is None
 
 
 def test_a_spent_quota_shows_by_what_is_written(
