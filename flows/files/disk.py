@@ -70,9 +70,7 @@ def disk_fault(path: Path, limits: DiskLimits, *, probe: bool = False) -> str | 
     if total and free < min(limits.free_gb * GB, limits.free_percent / 100 * total):
         return f"disk full: {_size(free)} left of {_size(total)} at {path}: make room there"
     if folder == path and space.f_flag & os.ST_RDONLY:
-        return (
-            f"nothing can be written at {path}: mounted read-only (`dmesg` tells why)"
-        )
+        return f"nothing can be written at {path}: mounted read-only (`dmesg` tells why)"
     files = min(FILES_LEFT, limits.free_percent / 100 * space.f_files)
     if space.f_files and space.f_favail < files:
         return f"disk full: {space.f_favail} files (inodes) left at {path}: remove some there"
