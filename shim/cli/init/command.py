@@ -36,7 +36,9 @@ def init(
         fail(f"{path} is there already: edit it, or write over it with --force", 2)
     found = read_repository(root)
     if data_dir is not None:
-        found.linked = list(dict.fromkeys([data_dir.rstrip("/"), *found.linked]))
+        folder = data_dir.rstrip("/").removeprefix("./")
+        found.linked = list(dict.fromkeys([folder, *found.linked]))
+    found.evaluation = evaluation or found.evaluation
     chosen = Metric(metric, direction_of(metric), "given") if metric else choose_metric(found)
     wanted = f"{goal or found.goal} (evaluation: {evaluation})" if evaluation else goal
     text = draft(found, chosen, wanted)

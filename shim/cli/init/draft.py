@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wildloop.flows.metrics.lines.words import SPLITS, tokens, word_set
+from wildloop.flows.metrics.lines.words import SPLITS, is_metric_word, tokens, word_set
 from wildloop.shim.cli.init.repository import Repository
 from wildloop.shim.cli.init.scripts import Option, Script, direction_of
 
@@ -44,11 +44,19 @@ def choose_metric(found: Repository) -> Metric | None:
         reported = [name for one in others for name in one.metrics]
         where = ", ".join(one.path for one in others[:3])
     if not reported:
-        return None
+        return _metric_of(found.evaluation)
     best = max(reported, key=lambda name: (_worth(name), -reported.index(name)))
     others_seen = ", ".join(name for name in dict.fromkeys(reported) if name != best)[:200]
     reason = f"reported by {where}" + (f"; others: {others_seen}" if others_seen else "")
     return Metric(best, direction_of(best), reason)
+
+
+def _metric_of(evaluation: str) -> Metric | None:
+    """The metric that a sentence names, as 'RMSE of the log' does."""
+    named = next((one for one in re.findall(r"[\w-]+", evaluation) if is_metric_word(one)), None)
+    if named is None:
+        return None
+    return Metric(named.lower(), direction_of(named), "of the evaluation: let the script print it")
 
 
 def _worth(name: str) -> float:
@@ -136,6 +144,7 @@ def _command(found: Repository, script: Script) -> str:
     module = script.path.removesuffix(".py").removesuffix("/__main__").replace("/", ".")
     words = ["-m", module] if found.is_module else [script.path]
     searched = {f"--{one.name}" for one in script.options if _is_searched(one)}
+    searched.add(f"--{_seed(script)}")
     return shlex.join([*found.launcher.split(), *words, *_without(found.arguments, searched)])
 
 

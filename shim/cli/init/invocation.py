@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE_BYTES = 200_000
+PROGRAMS = 3
+"""The weight of lines that a program runs (Makefile, job script), not only a reader."""
 _START = re.compile(
     r"(?<![\w/.-])(?:-m\s+(?P<module>[A-Za-z_][\w.]*)|(?P<script>[\w./-]+\.py))(?P<rest>[^\n]*)"
 )
@@ -40,7 +42,7 @@ def invocations(root: Path, files: list[str]) -> list[Invocation]:
 def _weight(name: str) -> int:
     lower = name.lower().rpartition("/")[2]
     if lower in ("makefile", "justfile") or lower.endswith((".sbatch", ".slurm")):
-        return 3
+        return PROGRAMS
     return 2 if lower.startswith(("readme", "program.md")) or lower.endswith(".sh") else 0
 
 
@@ -118,6 +120,8 @@ def launcher(root: Path) -> tuple[str, str]:
             return f"{folder}/bin/python", f"the virtual environment {folder}"
     if shutil.which("python") is None and shutil.which("python3") is not None:
         return "python3", "no environment manager was found, and no `python` on PATH"
+    if said:
+        return "python", f"{said} names uv, which is not on PATH"
     return "python", "no environment manager was found"
 
 

@@ -2,12 +2,18 @@
 
 import re
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
-from wildloop.shim.cli.init.invocation import Invocation, invocations, launcher, needs_module
+from wildloop.shim.cli.init.invocation import (
+    PROGRAMS,
+    Invocation,
+    invocations,
+    launcher,
+    needs_module,
+)
 from wildloop.shim.cli.init.scripts import Option, Script, read_script
 
 FILES = 2000
@@ -35,6 +41,7 @@ class Repository:
     evaluate: list[str] = field(default_factory=list)
     linked: list[str] = field(default_factory=list)
     goal: str = ""
+    evaluation: str = ""
     kind: str = ""
     time_budget: float | None = None
 
@@ -80,11 +87,27 @@ def _complete(found: Repository, script: Script, told: list[Invocation]) -> None
         script.options = _hydra_options(found.root, script)
     elif not script.options:
         _borrow_options(found, script)
-    if script.needs:
-        given = [one for one in lines if one.arguments]
-        if given:
-            found.arguments = given[0].arguments or ()
-            found.told_by = f"as {given[0].file} starts it"
+    given = [one for one in lines if one.arguments and (script.needs or one.weight >= PROGRAMS)]
+    if given and (script.needs or script.style != "hydra"):
+        found.arguments = given[0].arguments or ()
+        found.told_by = f"as {given[0].file} starts it"
+        script.options = [_as_given(one, found.arguments) for one in script.options]
+
+
+def _as_given(option: Option, arguments: tuple[str, ...]) -> Option:
+    """An option with the number that the project's own line gives it, where it gives one."""
+    name = f"--{option.name}"
+    for one, following in zip(arguments, (*arguments[1:], ""), strict=True):
+        text = following if one == name else one.removeprefix(f"{name}=")
+        if text == one or isinstance(option.default, bool):
+            continue
+        try:
+            number = float(text)
+        except ValueError:
+            continue
+        is_whole = isinstance(option.default, int) and number.is_integer()
+        return replace(option, default=int(number) if is_whole else number)
+    return option
 
 
 def _borrow_options(found: Repository, script: Script) -> None:
@@ -168,6 +191,7 @@ def _recognise(found: Repository) -> None:
             found.kind = "AIDE"
             found.goal = " ".join(str(told["goal"]).split())
             if told.get("eval"):
+                found.evaluation = str(told["eval"])
                 found.goal += f" (evaluation: {' '.join(str(told['eval']).split())})"
             folder = told.get("data_dir")
             if isinstance(folder, str):

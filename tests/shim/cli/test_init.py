@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from wildloop.blocks.agents.baseline.config import read_project
 from wildloop.flows.project import load_project
+from wildloop.shim.cli.init.draft import choose_metric, draft
+from wildloop.shim.cli.init.repository import read_repository
 from wildloop.shim.cli.main import app
 
 ARGPARSE = """
@@ -262,3 +264,27 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["init", "--yes", "--workdir", str(tmp_path)])
     assert done.exit_code == 2
     assert "--force" in done.output
+
+
+def test_what_a_makefile_or_job_gives_is_where_the_search_starts(tmp_path: Path) -> None:
+    (tmp_path / "train.sbatch").write_text(
+        "srun python main.py --config base.yaml --lr 3e-4 --hidden=64 --seed 1\n"
+    )
+    (tmp_path / "main.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--config')\n"
+        "p.add_argument('--lr', type=float, default=0.1)\n"
+        "p.add_argument('--hidden', type=int, default=32)\n"
+        "p.add_argument('--seed', type=int, default=0)\na = p.parse_args()\n"
+        "if __name__ == '__main__':\n    print(f'val_acc: {a.lr:.3f}')\n"
+    )
+    found = read_repository(tmp_path)
+    told = tomllib.loads(draft(found, choose_metric(found), None))
+    assert told["train"]["command"] == "python main.py --config base.yaml"
+    assert told["baseline"] == {"lr": 3e-4, "hidden": 64}
+
+
+def test_the_metric_of_an_aide_task_is_that_of_its_evaluation(tmp_path: Path) -> None:
+    (tmp_path / "task.yaml").write_text("goal: the price\neval: RMSE of the log\ndata_dir: input\n")
+    found = read_repository(tmp_path)
+    metric = choose_metric(found)
+    assert metric is not None and (metric.name, metric.direction) == ("rmse", "min")
