@@ -78,7 +78,8 @@ def redact_logs(redactor: Redactor) -> None:
             record.args = tuple(_shown(value, redactor) for value in record.args)
         elif record.args:
             record.args = {name: _shown(value, redactor) for name, value in record.args.items()}
-        if record.exc_info is not None and record.exc_info[0] is not None:
+        # `exc_info=False` stays as it is.
+        if record.exc_info and record.exc_info[0] is not None:
             # A formatter that finds the text made takes it.
             record.exc_text = redactor(formatter.formatException(record.exc_info))
         return record

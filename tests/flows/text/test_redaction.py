@@ -121,3 +121,13 @@ def test_log_messages_arguments_and_tracebacks_are_redacted(
     assert "object [redacted]" in text
     assert "tuple [redacted] 7" in text
     assert "RuntimeError: raised [redacted]" in text
+
+
+def test_whoever_wants_no_traceback_gets_none(log: tuple[logging.Logger, io.StringIO]) -> None:
+    logger, stream = log
+    try:
+        raise RuntimeError("raised")
+    except RuntimeError:
+        # So Prefect's services do for what they could not send; raising here ended them.
+        logger.error("an event of very-secret-1 was not sent", exc_info=False)
+    assert stream.getvalue() == "an event of [redacted] was not sent\n"
