@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from tests.support.pace import patient
 from wildloop.shim.arrival import PromptRequests
 from wildloop.shim.net import listening_sockets
 
@@ -56,7 +57,7 @@ async def dripped(writer: asyncio.StreamWriter, text: bytes) -> None:
 async def all_read(reader: asyncio.StreamReader) -> bytes:
     """What comes until the other side closes, which it does soon."""
     try:
-        return await asyncio.wait_for(reader.read(), 20 * SECONDS)
+        return await asyncio.wait_for(reader.read(), patient(20 * SECONDS))
     except ConnectionError:
         return b""
 
@@ -85,6 +86,6 @@ async def test_slow_answer_and_the_next_request_are_waited_for() -> None:
     async with connection() as (reader, writer):
         for _ in range(2):
             writer.write(request)
-            await asyncio.wait_for(reader.readuntil(b"hi"), 30 * SECONDS)
+            await asyncio.wait_for(reader.readuntil(b"hi"), patient(30 * SECONDS))
         writer.write(request[:20])
         assert await all_read(reader) == b""

@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
+from tests.support.pace import patient
 from wildloop.blocks.proof import answer, new_key, own_key, prefect_key, proves
 from wildloop.shim.net import free_ports
 from wildloop.shim.proof import proving
@@ -23,7 +24,7 @@ def served() -> Iterator[int]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patient(30)
     while not server.started:
         assert time.monotonic() < deadline
         time.sleep(0.01)

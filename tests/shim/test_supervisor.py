@@ -410,7 +410,7 @@ def test_up_goes_on_when_its_terminal_hangs_up(ups: Ups) -> None:
     wait_for(lambda: log.exists() and "starting it again" in log.read_text(), "it is kept")
     assert process.poll() is None
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=patient(30))
     assert process.returncode == 0
     assert "stopped; experiments" in log.read_text()
 
@@ -424,7 +424,7 @@ def test_a_server_that_is_not_ours_is_not_taken_for_it(ups: Ups) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(3)
     process.terminate()
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=patient(30))
     assert "Wildloop ready" not in output
     assert not log.exists()
 
@@ -435,7 +435,7 @@ def down(ups: Ups, *arguments: str) -> str:
         env=ups.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -453,7 +453,7 @@ def test_down_stops_it_and_says_what_goes_on(ups: Ups) -> None:
     stranger = subprocess.Popen(["sleep", "300"], env=other)
     try:
         said = down(ups)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=patient(30))
         assert process.returncode == 0
         assert f"stopped `wildloop up` (pid {process.pid})" in said
         for text in (said, output):

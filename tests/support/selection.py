@@ -14,17 +14,24 @@ NEEDED_BY = {"server": "server", "own_server": "e2e", "rough": "e2e", "slurm_ses
 HANG_SECONDS = 1800.0
 """For tests whose waits have deadlines of their own, counted from the last sign of life."""
 LONGEST = (
-    "e2e/test_outages.py",
+    "e2e/test_survival.py",
+    "blocks/agents/test_agent_clis.py",
+    "e2e/test_account.py",
+    "e2e/test_sessions.py",
+    "e2e/test_demo.py",
     "e2e/test_slurm_runs.py",
+    "e2e/test_evo_sweep.py",
+    "e2e/test_budgets.py",
     "e2e/test_chaos.py",
     "e2e/test_chaos_again.py",
-    "e2e/test_survival.py",
-    "e2e/test_sessions.py",
+    "blocks/agents/baseline/test_baseline_session.py",
     "e2e/test_agent_sessions.py",
-    "e2e/test_demo.py",
-    "e2e/test_evo_sweep.py",
+    "e2e/test_outages.py",
+    "bench/test_bench_engine.py",
+    "e2e/test_deploy.py",
+    "e2e/test_agent_limits.py",
     "e2e/test_page_alone.py",
-    "e2e/test_account.py",
+    "shim/test_schemathesis.py",
 )
 """Files that take longest: begun last, they would have nothing beside them."""
 

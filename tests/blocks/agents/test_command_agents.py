@@ -10,6 +10,7 @@ import psutil
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from tests.support.pace import patient
 from tests.support.waiting import until
 from wildloop.blocks.agents import process as module
 from wildloop.blocks.agents.base import Agent, AgentReply, AgentRequest, AgentUnavailable
@@ -100,9 +101,10 @@ async def test_missing_workdir_is_a_failure(project: Project) -> None:
 
 async def test_time_out_ends_the_whole_tree_and_keeps_the_text(project: Project) -> None:
     command = "echo so far; setsid sleep 600 & echo $! > pid; sleep 600"
-    reply = await call(project, command, timeout_seconds=0.5)
+    seconds = round(patient(0.5), 1)
+    reply = await call(project, command, timeout_seconds=seconds)
     assert (reply.exit_reason, reply.text) == ("timeout", "so far\n")
-    assert reply.error is not None and "0.5 s" in reply.error
+    assert reply.error is not None and f"{seconds:g} s" in reply.error
     assert is_dead(await project.pid())
     again = await call(project, "echo another")
     assert (again.exit_reason, again.text) == ("timeout", "so far\n")

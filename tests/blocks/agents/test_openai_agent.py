@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from tests.support.pace import patient
 from tests.support.server import alive
 from tests.support.stub_models import (
     Bulk,
@@ -263,7 +264,7 @@ async def test_time_out_keeps_what_was_said_and_leaves_no_process(desk: Desk) ->
     arguments = json.dumps({"command": "setsid sleep 600 & echo $! > pid"})
     said = {"content": "I begin.", "tool_calls": calling("bash", arguments)["tool_calls"]}
     agent = desk.agent(raw(said), Hang())
-    reply = await agent.run(desk.request(timeout_seconds=4.0))
+    reply = await agent.run(desk.request(timeout_seconds=patient(4.0)))
     assert (reply.exit_reason, reply.text, reply.num_turns) == ("timeout", "I begin.", 1)
     assert not alive(int((desk.workdir / "pid").read_text()))
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.pace import patient
 from wildloop.blocks.agents.tool_loop.files import Files
 from wildloop.blocks.agents.tool_loop.history import LEFT_OUT, History, PromptTooLong
 from wildloop.blocks.agents.tool_loop.in_text import fenced_call, marked_call, without_thoughts
@@ -91,7 +92,8 @@ def test_flood_of_output_is_cut_in_the_middle(tools: Tools) -> None:
 
 
 def test_time_limit_of_a_command(tools: Tools) -> None:
-    text = use(tools, "bash", command="echo begun; trap '' TERM; sleep 600", timeout_seconds=0.5)
+    command, seconds = "echo begun; trap '' TERM; sleep 600", patient(0.5)
+    text = use(tools, "bash", command=command, timeout_seconds=seconds)
     assert text.startswith("begun\n[ended after") and "exit code" not in text
 
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.support.debian import apt_install
+from tests.support.pace import patient
 from wildloop.blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
 from wildloop.blocks.agents.baseline_block import BaselineAgent
 from wildloop.blocks.agents.command import CommandAgent
@@ -166,7 +167,7 @@ async def test_call_is_adopted_after_a_restart(desk: Desk) -> None:
         isolation=Sandbox(mode="on"),
     )
     first = asyncio.ensure_future(agent.run(desk.request()))
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + patient(DEADLINE_S)
     while not (desk.workdir / "begun").exists():
         assert time.monotonic() < end
         await asyncio.sleep(0.01)

@@ -98,7 +98,7 @@ async def test_finished_call_is_read_again_and_not_repeated(bench: Bench) -> Non
 
 async def test_time_out_keeps_text_tokens_and_an_estimate_of_the_cost(bench: Bench) -> None:
     body = says(claude_text("so far")).replace("sys.exit(0)", "time.sleep(600)")
-    reply = await bench.call(body, timeout_seconds=1.0)
+    reply = await bench.call(body, timeout_seconds=patient(1.0))
     assert (reply.exit_reason, reply.text) == ("timeout", "so far")
     assert reply.usage["input"] == 1000
     assert reply.cost_is_estimate
@@ -272,7 +272,7 @@ async def test_stop_of_an_unknown_call_does_nothing(bench: Bench) -> None:
 async def test_silent_call_is_ended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "WATCH_SECONDS", 0.05)
     body = says(claude_text("one word")).replace("sys.exit(0)", "time.sleep(600)")
-    reply = await bench.call(body, silence_seconds=0.5)
+    reply = await bench.call(body, silence_seconds=patient(0.5))
     assert (reply.exit_reason, reply.text) == ("timeout", "one word")
     assert reply.error is not None and "said nothing" in reply.error
 
@@ -301,7 +301,7 @@ async def test_fault_that_was_mended_does_not_end_a_quiet_call(
     monkeypatch.setattr(stream_agent, "LEAST_PATIENCE_SECONDS", 0.1)
     retry = {"type": "system", "subtype": "api_retry", "error_status": 529, "error": "overloaded"}
     quiet = says(retry, claude_text("now")).replace("sys.exit(0)", "time.sleep(600)")
-    reply = await bench.call(quiet, longest_pause_seconds=0, timeout_seconds=1.5)
+    reply = await bench.call(quiet, longest_pause_seconds=0, timeout_seconds=patient(1.5))
     assert (reply.exit_reason, reply.text) == ("timeout", "now")
 
 
@@ -309,9 +309,11 @@ async def test_call_that_goes_on_speaking_is_not_silent(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "WATCH_SECONDS", 0.05)
-    body = "for _ in range(20):\n    say({'type': 'x'})\n    time.sleep(0.1)\n"
-    reply = await bench.call(body + says(claude_result("done")), silence_seconds=1.0)
-    assert reply.exit_reason == "finished"
+    silence = patient(2.0)
+    body = f"for _ in range(12):\n    say({{'type': 'x'}})\n    time.sleep({silence / 10})\n"
+    body += says(claude_result("done"))
+    reply = await bench.call(body, silence_seconds=silence, timeout_seconds=60 * silence)
+    assert reply.exit_reason == "finished", reply.error
 
 
 async def test_tool_that_goes_round_in_circles_is_ended(
@@ -333,7 +335,7 @@ async def test_reply_of_fifty_megabytes_is_kept_whole_and_read_from_its_end(benc
         f"say({claude_result('x')!r} | {{'result': text}})"
     )
     reply = await bench.call(body)
-    assert reply.exit_reason == "finished"
+    assert reply.exit_reason == "finished", reply.error
     assert reply.text.endswith("<promise>DONE</promise>")
     assert "bytes were left out]" in reply.text[:100]
     assert len(reply.text) < 11 * 2**20

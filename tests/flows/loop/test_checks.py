@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.pace import patient
 from wildloop.flows.loop.checks import failed_check
 from wildloop.flows.project import ChecksConfig
 
@@ -20,8 +21,9 @@ async def test_all_must_pass_and_the_first_that_fails_is_told(tmp_path: Path) ->
 
 async def test_one_that_hangs_is_ended_and_told(tmp_path: Path) -> None:
     command = "echo $$ > pid; exec sleep 600"
-    config = ChecksConfig(commands=[command], timeout_seconds=1)
+    seconds = round(patient(1))
+    config = ChecksConfig(commands=[command], timeout_seconds=seconds)
     said = await failed_check(config, tmp_path)
-    assert said == f"`{command}` was not done after 1 s"
+    assert said == f"`{command}` was not done after {seconds} s"
     pid = int((tmp_path / "pid").read_text())
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -10,6 +10,7 @@ from prefect import flow, flow_engine, results
 from prefect.concurrency import _leases
 from prefect.settings import get_current_settings
 
+from tests.support.pace import patient
 from wildloop.flows.prefect_inside.lean import lean_engine
 
 
@@ -80,7 +81,7 @@ async def test_a_lease_that_cannot_be_renewed_ends_no_flow_run(
 
     with lean_engine() if is_lean else nullcontext():
         done = asyncio.create_task(work())
-        await asyncio.wait({done}, timeout=30)
+        await asyncio.wait({done}, timeout=patient(30))
     assert done.done()
     ended = done.cancelled() or done.exception() is not None
     assert ended is not is_lean, "Prefect ends it no more: the patch is needless"

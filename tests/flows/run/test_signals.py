@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pace import patient
 from wildloop.blocks.launchers.base import LaunchSpec
 from wildloop.blocks.launchers.local import LocalLauncher
 from wildloop.blocks.launchers.record import OOM_KILLS, PEAK_MEMORY, oom_kills, peak_memory
@@ -93,7 +94,7 @@ async def test_a_peak_below_this_process_own_is_known_from_the_commands_processe
     )
     await launcher.launch(spec)
     waiting = asyncio.create_task(launcher.wait(root))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patient(30)):
         while (peak_memory(root) or 0) < 40_000_000:
             await asyncio.sleep(0.02)
     go.touch()
