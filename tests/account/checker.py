@@ -539,7 +539,14 @@ class Checker:
             if self.played.session_id in part
         ]
         reader = Reader(self.account, "digest", self._target)
-        reader.read(re.sub(r"^- (?:report|branch|Prefect|cost): .*$", "", lines, flags=re.M))
+        reader.read(
+            re.sub(
+                r"^- (?:report|branch|Prefect|cost|alerts|look at: open alert).*$",
+                "",
+                lines,
+                flags=re.M,
+            )
+        )
         self._take(reader)
         runs = said["runs"]
         own = f"; {said['own_runs']} more by Wildloop itself" * bool(said["own_runs"])
