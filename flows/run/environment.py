@@ -72,7 +72,7 @@ def python_of(command: str, folder: Path, env: Mapping[str, str]) -> str | None:
     candidates: list[Path] = []
     if "/" in str(first) and first.name.startswith("python"):
         candidates = [folder / first]
-    elif words[:2] == ["uv", "run"]:
+    elif first.name == "uv" and words[1:2] == ["run"]:
         candidates = [folder / env.get("UV_PROJECT_ENVIRONMENT", ".venv") / "bin" / "python"]
     elif len(words) > 1 and first.name in CONDA and words[1] == "run":
         candidates = [one / "bin" / "python" for one in _conda_prefixes(words, folder, env)]

@@ -79,6 +79,7 @@ async def test_the_python_that_carries_a_command_out_is_recorded(venv: Path, hom
     own = str(venv / "bin" / "python")
     assert python_of(".venv/bin/python train.py", project, env) == own
     assert python_of("LR=1 uv run python train.py --lr 1", project, env) == own
+    assert python_of("/opt/my\\ bin/uv run train.py", project, env) == own
     first = shutil.which("python", path=env["PATH"])
     assert python_of("python train.py", project, env) == first
     assert python_of("echo 'unbalanced", project, env) == first
