@@ -3,7 +3,7 @@
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +22,18 @@ _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 def typed(text: str) -> Iterator[str]:
     """Every command line that begins with wildloop, without prompt, comment and what follows."""
-    blocks = [body for kind, body in _FENCED.findall(text) if kind in ("bash", "sh", "")]
-    lines = [line for body in blocks for line in body.replace("\\\n", " ").splitlines()]
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    lines += [" ".join(one.split()) for one in _INLINE.findall(prose)]
+    yield from fenced(text)
+    yield from _commands(" ".join(one.split()) for one in _INLINE.findall(prose))
+
+
+def fenced(text: str) -> Iterator[str]:
+    """The command lines of the code blocks, which are there to be typed."""
+    blocks = [body for kind, body in _FENCED.findall(text) if kind in ("bash", "sh", "")]
+    yield from _commands(line for body in blocks for line in body.replace("\\\n", " ").splitlines())
+
+
+def _commands(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         for part in re.split(r"\s#\s|;\s|\s&&\s|\s\|\s", line):
             if part.strip().startswith("wildloop "):
