@@ -168,7 +168,11 @@ def test_a_token_ends_with_its_session(server: Server, project: Path, tmp_path: 
     server.session_ended(session_id)
     for method, path, body in (("GET", "/runs", None), ("POST", "/runs", RUN)):
         answer = httpx.request(
-            method, server.url + path, json=body, headers={"Authorization": f"Bearer {token}"}
+            method,
+            server.url + path,
+            json=body,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=HANG_SECONDS,
         )
         assert answer.status_code == 403, answer.text
         assert f"session '{session_id}' has ended" in answer.json()["detail"]
@@ -178,7 +182,9 @@ def test_a_token_ends_with_its_session(server: Server, project: Path, tmp_path: 
 
 def test_made_up_tokens_are_refused(server: Server, two: Any) -> None:
     for token in (agent_token("guessed", two.mine), agent_token(server.token, "no-session")):
-        answer = httpx.get(f"{server.url}/runs", headers={"X-Auth-Token": token})
+        answer = httpx.get(
+            f"{server.url}/runs", headers={"X-Auth-Token": token}, timeout=HANG_SECONDS
+        )
         assert answer.status_code in (401, 403)
 
 

@@ -57,9 +57,9 @@ class PlainServer:
 
     def deployments(self) -> dict[str, dict]:  # type: ignore[type-arg]
         """Deployments by flow/name."""
-        flows = httpx.post(f"{self.url}/flows/filter", json={}).json()
+        flows = httpx.post(f"{self.url}/flows/filter", json={}, timeout=patient(30)).json()
         names = {flow["id"]: flow["name"] for flow in flows}
-        found = httpx.post(f"{self.url}/deployments/filter", json={}).json()
+        found = httpx.post(f"{self.url}/deployments/filter", json={}, timeout=patient(30)).json()
         return {f"{names[one['flow_id']]}/{one['name']}": one for one in found}
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.pace import patient
 from tests.support.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -230,7 +231,7 @@ def test_prometheus_reads_runs_slots_and_requests(server: Server) -> None:
     assert samples[("wildloop_http_requests_total", *route, ("status", "200"))] >= 1
     assert samples[("wildloop_http_request_seconds_count", *route)] >= 1
     assert not any(runs[0]["id"] in str(key) for key in samples)
-    assert httpx.get(f"{server.url}/metrics").status_code == 401
+    assert httpx.get(f"{server.url}/metrics", timeout=patient(30)).status_code == 401
     for run in runs:
         server.post(f"/runs/{run['id']}/stop")
     server.wait_for(

@@ -244,7 +244,7 @@ def test_cancel_from_the_prefect_api_stops_the_command(server: Server) -> None:
 def test_requests_without_the_token_are_refused(server: Server) -> None:
     import httpx
 
-    with httpx.Client(base_url=server.url) as bare:
+    with httpx.Client(base_url=server.url, timeout=patient(30)) as bare:
         for path in ("/runs", "/sweeps", "/cluster", "/wild/v2/sessions"):
             assert bare.get(path).status_code == 401
         for path in (
@@ -259,7 +259,8 @@ def test_requests_without_the_token_are_refused(server: Server) -> None:
         assert wrong.status_code == 401
         bearer = bare.get("/runs", headers={"Authorization": f"Bearer {server.token}"})
         assert bearer.status_code == 200
-    assert httpx.get(f"http://127.0.0.1:{server.prefect_port}/api/flows/").status_code == 401
+    prefect = f"http://127.0.0.1:{server.prefect_port}/api/flows/"
+    assert httpx.get(prefect, timeout=patient(30)).status_code == 401
 
 
 def test_a_run_starts_soon_after_the_last_one_ends(server: Server, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_session_paused_while_no_worker_is_there_leaves_no_agent(
 def test_second_up_on_the_same_home_is_refused(rough_server: Server) -> None:
     with pytest.raises(AssertionError, match="runs already on"):
         start_server(rough_server.home, rough_server.workdir, slots=1)
-    assert httpx.get(f"{rough_server.url}/health").is_success
+    assert httpx.get(f"{rough_server.url}/health", timeout=patient(30)).is_success
 
 
 def test_second_worker_on_one_host_stands_by(rough_server: Server, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
+from tests.support.pace import patient
 from tests.support.project import make_project
 from tests.support.server import Server
 from wildloop.flows.settings import Settings
@@ -320,7 +321,7 @@ def test_body_that_is_no_json_is_refused(server: Server, row: Row, content: byte
 @pytest.mark.parametrize("row", names(ROWS))
 def test_token_is_needed_but_for_what_agents_probe(server: Server, row: Row) -> None:
     url = server.url + re.sub(r"\{\w+\}", "x", row.path)
-    answer = httpx.request(row.method, url, json=row.body)
+    answer = httpx.request(row.method, url, json=row.body, timeout=patient(30))
     open_to_all = row.name in OPEN or row.path in ("/docs", "/openapi.json")
     assert (answer.status_code != 401) is open_to_all
 

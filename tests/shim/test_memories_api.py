@@ -254,7 +254,7 @@ def test_memory_of_an_unknown_session_is_404(server: Server, bank: str) -> None:
     [("GET", ""), ("POST", ""), ("GET", "/a"), ("PATCH", "/a"), ("DELETE", "/a")],
 )
 def test_every_path_needs_the_token(server: Server, method: str, path: str) -> None:
-    with httpx.Client(base_url=server.url) as bare:
+    with httpx.Client(base_url=server.url, timeout=patient(30)) as bare:
         response = bare.request(method, f"/memories{path}", json={"content": "c"})
     assert response.status_code == 401
     assert server.token not in response.text

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from tests.support.pace import patient
 from tests.support.server import Server
 from wildloop.flows.models.skill import MAX_FILE_BYTES, MAX_FILES
 from wildloop.flows.prompt.sections import PromptContext
@@ -523,7 +524,7 @@ def test_real_server_serves_reading_and_writing(server: Server) -> None:
     finally:
         assert server.http.delete(url).status_code == 200
     assert server.get(url) == shipped
-    with httpx.Client(base_url=server.url) as bare:
+    with httpx.Client(base_url=server.url, timeout=patient(30)) as bare:
         assert bare.get(url).status_code == 200
         assert bare.put(url, json={"template": "x"}).status_code == 401
         assert bare.post(f"{PREFIX}/install", json={"source": "/x"}).status_code == 401
