@@ -35,9 +35,7 @@ def headline(account: Account) -> str:
     gain = account.gain
     text = f"{metric.name} {scored(best)} ({best.name})"
     if gain is not None:
-        of = "" if account.has_true_baseline else f" of {reference(account)}"
-        whose = "the" if of else "the baseline's"
-        text += f", {gain.gain:+.4g} on {whose} {gain.theirs.text}{of}{certainty(account)}"
+        text += f", {gain.gain:+.4g} on the baseline's {gain.theirs.text}{certainty(account)}"
     return text + standing_behind(best) + tie_text(account.ties, account.why_simplest)
 
 
@@ -45,7 +43,7 @@ def reference(account: Account) -> str:
     """What all is compared with: the baseline, or what stands for it."""
     if account.has_true_baseline:
         return "the baseline"
-    return "what was tried first (the baseline has not run)"
+    return "what stands for the baseline (its own command has not run)"
 
 
 def standing_behind(one: Configuration) -> str:

@@ -243,7 +243,7 @@ def test_the_baseline_is_its_command_on_the_code_of_the_beginning() -> None:
     assert found.baseline is not None and found.baseline.runs[0].name == "x-0"
     # The same program with a setting of its own only stands for it.
     assert not found.has_true_baseline
-    assert "(the baseline has not run)" in headline(found)
+    assert "(its own command has not run)" in headline(found)
     plain = {"parameters": {}, "command": "python3 train.py"}
     exact = [run.model_copy(update=plain) for run in true]
     found = account(sabotaged, other, exact, command="python train.py", code="begun")
