@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.support.agent_clis import agent_cli, block_fields
+from tests.support.pace import patient
 from tests.support.stub_models import (
     Bulk,
     Drop,
@@ -167,7 +168,7 @@ async def test_tool_that_sleeps_over_a_refusal_is_no_slow_one(desk: Desk) -> Non
     if desk.name == "claude":
         step, reason = Refuse(529, "overloaded"), "unreachable"
     with StubModel(step) as model:
-        agent = desk.agent(model, tries_again=True, timeout_seconds=SLEEPS_S[desk.name])
+        agent = desk.agent(model, tries_again=True, timeout_seconds=patient(SLEEPS_S[desk.name]))
         reply = await agent.run(desk.request())
     assert (reply.exit_reason, reply.text) == (reason, "")
     assert "was ended" in (reply.error or "")
