@@ -291,7 +291,12 @@ class Account:
         base = self.baseline
         if base is None or not self._is_of_the_beginning(base):
             return False
-        return self.contract.command is None or self._has_named_settings(base)
+        command = self.contract.command
+        return (
+            command is None
+            or normal(base.settings) == normal(settings_in(command))
+            or self._has_named_settings(base)
+        )
 
     def _has_named_settings(self, one: Configuration) -> bool:
         """Whether it has the settings that wildloop.toml names: of its baseline, or its command."""

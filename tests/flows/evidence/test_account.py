@@ -248,6 +248,9 @@ def test_the_baseline_is_its_command_on_the_code_of_the_beginning() -> None:
     exact = [run.model_copy(update=plain) for run in true]
     found = account(sabotaged, other, exact, command="python train.py", code="begun")
     assert found.has_true_baseline and "than the baseline" in headline(found)
+    # The command as it is, beside the settings that wildloop.toml writes out.
+    found = account(exact, command="python train.py", code="begun", baseline={"lr": 0.1})
+    assert found.has_true_baseline
     found = account(sabotaged, other, command="python train.py", code="begun")
     assert found.baseline is not None and not found.has_true_baseline
     assert any("stands for the baseline" in note for note in notes(found))
