@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.nvml import FakeNvml, build_nvml
 from tests.support.project import make_project
 from tests.support.server import Server, start_server
 
+# Of a busy machine these would be failures of what is tested.
+settings.register_profile("any-pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-pace")
 pytest_plugins = ["tests.support.selection", "tests.support.slurm"]
 
 

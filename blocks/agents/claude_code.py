@@ -77,10 +77,14 @@ class ClaudeCode(StreamAgent):
 
     def settings(self) -> dict[str, str]:
         """See `StreamAgent.settings`."""
+        start = str(START_SECONDS * 1000)
         found = {
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
-            "MCP_TIMEOUT": str(START_SECONDS * 1000),
+            "MCP_TIMEOUT": start,
+            # By itself it begins without the tools after five seconds, told to nobody.
+            "MCP_CONNECT_TIMEOUT_MS": start,
+            "CLAUDE_CODE_MCP_STARTUP_WAIT_MS": start,
             "MCP_TOOL_TIMEOUT": str(TOOL_SECONDS * 1000),
         }
         if os.geteuid() == 0:

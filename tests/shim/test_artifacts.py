@@ -85,7 +85,10 @@ PARTS = st.one_of(
 )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.lists(PARTS, max_size=8).map("/".join))
 def test_no_path_leads_out_of_the_folder(run_dir: Path, path: str) -> None:
     try:

@@ -61,7 +61,8 @@ class Bench:
         return AgentRequest.model_validate(values | changes)
 
     async def call(self, *calls: str, **fields: Any) -> AgentReply:
-        return await self.agent(*calls, **fields).run(self.request())
+        request = self.request(timeout_seconds=patient(DEADLINE_S))
+        return await self.agent(*calls, **fields).run(request)
 
     async def lines(self) -> list[str]:
         return [line async for line in ClaudeCode().follow(self.record)]
@@ -312,7 +313,8 @@ async def test_call_that_goes_on_speaking_is_not_silent(
     silence = patient(2.0)
     body = f"for _ in range(12):\n    say({{'type': 'x'}})\n    time.sleep({silence / 10})\n"
     body += says(claude_result("done"))
-    reply = await bench.call(body, silence_seconds=silence, timeout_seconds=60 * silence)
+    agent = bench.agent(body, silence_seconds=silence, timeout_seconds=60 * silence)
+    reply = await agent.run(bench.request(timeout_seconds=60 * silence))
     assert reply.exit_reason == "finished", reply.error
 
 

@@ -76,8 +76,7 @@ def test_front_matter_names_the_variables_that_are_used(id: str, library: SkillL
             "wild_v2_planning",
             [
                 "<plan>",
-                "4 to 6 phases",
-                "10 to 25",
+                "{{ plan_rules }}",
                 "Reflection gate",
                 "ablation",
                 "Shared Metrics and Analytics Contract",
