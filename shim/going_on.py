@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from wildloop.flows.settings import SERVER_URL_VARIABLE
+from wildloop.flows.text.plural import counted
 
 SESSION_VARIABLE = "WILDLOOP_SESSION_ID"
 RUN_VARIABLE = "WILDLOOP_RUN_ID"
@@ -30,12 +31,12 @@ class GoingOn:
         """What a person should know of it when the server is stopped."""
         found = []
         if self.runs:
-            found.append(f"{_counted(len(self.runs), 'run')} of this host: left running")
+            found.append(f"{counted(len(self.runs), 'run')} of this host: left running")
         for session, processes in self.agents.items():
             pids = ", ".join(str(one.pid) for one in processes[:3])
             found.append(f"the agent of session {session[:8]} works on (pid {pids})")
         if self.agents:
-            many = _counted(len(self.agents), "agent")
+            many = counted(len(self.agents), "agent")
             found.append(f"{many} may cost money meanwhile: `wildloop down --agents` ends them")
         return found
 
@@ -93,7 +94,3 @@ def _alive(processes: Iterable[psutil.Process]) -> Iterable[psutil.Process]:
         with suppress(*UNSEEN):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from wildloop.flows.git.process import GitError, git_answer, git_line, run_git, run_git_locking
+from wildloop.flows.git.process import (
+    GitError,
+    empty_tree,
+    git_answer,
+    git_line,
+    run_git,
+    run_git_locking,
+)
 from wildloop.flows.models.history import Difference
 from wildloop.flows.models.session_record import IterationRecord
 
@@ -68,7 +75,7 @@ async def difference(workdir: Path, calls: Sequence[IterationRecord]) -> Differe
 async def _parent(workdir: Path, commit: str) -> str:
     """The commit before, or the empty tree before the first."""
     found = await git_answer(workdir, "rev-parse", "--verify", "-q", f"{commit}^")
-    return found or await git_line(workdir, "hash-object", "-t", "tree", "--stdin")
+    return found or await empty_tree(workdir)
 
 
 def _faults(calls: Sequence[IterationRecord]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from wildloop.flows.git.process import git_line, git_names, run_git
+from wildloop.flows.git.process import empty_tree, git_line, git_names, run_git
 
 MOST_FILES = 5_000
 """Of a tree with more the lines are not counted: every file is read for it."""
@@ -57,9 +57,8 @@ async def lines_of_tree(path: Path, tree: str, names: Collection[str]) -> int | 
     if len(names) > MOST_FILES:
         return None
     root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
-    nothing = (await run_git(root, "hash-object", "-t", "tree", "--stdin", stdin=b"")).decode()
     options = ("-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--numstat")
-    said = await git_names(root, "diff-tree", *options, nothing.strip(), f"{tree}^{{tree}}")
+    said = await git_names(root, "diff-tree", *options, await empty_tree(root), f"{tree}^{{tree}}")
     wanted = set(names)
     found = [one for one in map(_STAT.fullmatch, said) if one and one["path"] in wanted]
     return sum(int(one["added"]) for one in found)

@@ -45,7 +45,9 @@ async def is_off(path: Path, branch: str, tip: str | None) -> bool:
     if await repository.current_branch(path) != branch:
         return True
     head = await repository.head_commit(path)
-    return None not in (tip, head) and head != tip and not await _holds(path, str(head), str(tip))
+    if tip is None or head is None or head == tip:
+        return False
+    return not await _holds(path, head, tip)
 
 
 async def bring_back(path: Path, branch: str, tip: str | None) -> BroughtBack | None:

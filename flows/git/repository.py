@@ -12,6 +12,7 @@ from wildloop.flows.git.process import (
     IDENTITY,
     NO_HOOKS,
     GitError,
+    empty_tree,
     git_answer,
     git_line,
     git_names,
@@ -258,7 +259,7 @@ async def _staged(root: Path, env: dict[str, str]) -> bool:
 
 async def _committed(root: Path, before: str | None, commit: str) -> list[str]:
     """What has been committed: a hook may have added to it."""
-    since = before or await git_line(root, "hash-object", "-t", "tree", "--stdin")
+    since = before or await empty_tree(root)
     options = ("-r", "-z", "--name-only", "--no-renames")
     return await git_names(root, "diff-tree", *options, since, commit)
 

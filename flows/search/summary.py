@@ -8,6 +8,7 @@ from wildloop.flows.evidence.table import row
 from wildloop.flows.models.evo import EvoSweepSpec, Trial, TrialStatus, key_of
 from wildloop.flows.models.evo_sweep import EvoSweepRecord, EvoSweepStatus
 from wildloop.flows.models.run import Run
+from wildloop.flows.text.plural import counted
 
 TOLD_TRIALS = 5
 TOLD_ERRORS = 3
@@ -62,7 +63,7 @@ def sweep_results(record: EvoSweepRecord) -> str:
         )
     errors = Counter(_line(one.error or "") for one in state.trials if one.error)
     parts += [
-        f"- {count} trial{'s' if count > 1 else ''} failed: {error[:ERROR_LENGTH]}"
+        f"- {counted(count, 'trial')} failed: {error[:ERROR_LENGTH]}"
         for error, count in errors.most_common(TOLD_ERRORS)
     ]
     if record.plots:

@@ -115,21 +115,18 @@ class ApiClient:
         return response
 
     def session(self, session_id: str | None = None, history: History = "recent") -> Session:
-        """The session with this id (or the beginning of it); the active or latest without."""
-        params = {"history": str(history)}
-        if session_id:
-            params["session_id"] = self.full_id("session", session_id)
-        return Session.model_validate(self.request("GET", "/wild/v2/status", params=params))
-
-    def _named(self, name: str) -> str | None:
-        """The id of the session that the server knows by this name; None: it knows none."""
+        """The session of this name (or the beginning of its id); the active or latest without."""
         try:
-            answer = self.request("GET", "/wild/v2/status", params={"session_id": name})
+            return self._session(session_id, history)
         except ClientError as error:
-            if error.status_code == 404:
-                return None
-            raise
-        return Session.model_validate(answer).session_id
+            if not session_id or len(session_id) >= 36 or error.status_code != 404:
+                raise
+        # Less of an id than the server takes.
+        return self._session(self._beginning("session", session_id), history)
+
+    def _session(self, name: str | None, history: History) -> Session:
+        params = {"history": str(history)} | ({"session_id": name} if name else {})
+        return Session.model_validate(self.request("GET", "/wild/v2/status", params=params))
 
     def sessions(self) -> list[Session]:
         """The latest sessions."""
@@ -223,8 +220,11 @@ class ApiClient:
         """
         if len(prefix) >= 36:
             return prefix
-        if kind == "session" and (named := self._named(prefix)):
-            return named
+        if kind == "session":
+            return self.session(prefix).session_id
+        return self._beginning(kind, prefix)
+
+    def _beginning(self, kind: str, prefix: str) -> str:
         listing: dict[str, Callable[[], Sequence[str]]] = {
             "session": lambda: [session.session_id for session in self.sessions()],
             "run": lambda: [run.id for run in self.runs(limit=PAGE)],
