@@ -28,11 +28,14 @@ demo: $(VENV)/.installed ## a whole research session on real data, no key, no GP
 
 PYTEST = $(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed-dev ## all tests, JOBS files at a time
-	$(PYTEST)
+test: $(VENV)/.installed-dev ## the tests, JOBS files at a time
+	$(PYTEST) -m "not long"
+
+long: $(VENV)/.installed-dev ## the tests that take long: more kills, longer nights, every CLI in every way
+	$(PYTEST) -m long
 
 quick: $(VENV)/.installed-dev
-	$(PYTEST) -q -m "not (server or e2e or slurm or browser or agent_cli)" --ignore=tests/e2e \
+	$(PYTEST) -q -m "not (server or e2e or slurm or browser or agent_cli or long)" --ignore=tests/e2e \
 		--ignore=tests/shim/test_schemathesis.py
 
 check: lint quick ## lint, types, and the tests that need no server
@@ -64,4 +67,4 @@ docs: $(VENV)/.installed-dev ## write the generated parts of the docs anew, and 
 clean: ## remove what make made
 	rm -rf $(VENV) .demo build dist *.egg-info
 
-.PHONY: help install demo test quick check lint types-links fix bench docs clean
+.PHONY: help install demo test long quick check lint types-links fix bench docs clean

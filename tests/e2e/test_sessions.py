@@ -273,7 +273,8 @@ def test_bad_plan_is_sent_back_once(server: Server, project: Path, script: Scrip
     script.reply(2, planned())
     session = server.session_ended(server.start(project, script.agent, max_iterations=1))
     assert session["tasks"]["total"] == 12
-    assert "it takes 4 to 6" in script.prompt(2)
+    # What a session of one iteration is asked for.
+    assert "The plan has 1 tasks; it takes 4 to 12." in script.prompt(2)
     assert [s["kind"] for s in session["history"]][:2] == ["planning", "planning"]
 
 

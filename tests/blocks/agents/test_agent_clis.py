@@ -31,6 +31,8 @@ DEADLINE_S = 120.0
 KEY = "key-0123456789"
 TOKEN = "token-0123456789"
 SLEEPS_S = {"claude": 15.0, "codex": 10.0, "opencode": 25.0}
+SLOWEST = "opencode"
+"""It starts for ten seconds of a core, each time."""
 TEXT = "All good.\n<summary>it works: ü €</summary>\n<promise>DONE</promise>"
 
 
@@ -87,6 +89,13 @@ class Desk:
             return False
 
 
+but_the_slowest = pytest.mark.parametrize(
+    "desk",
+    [pytest.param(name, marks=[pytest.mark.long] * (name == SLOWEST)) for name in sorted(TOOLS)],
+    indirect=True,
+)
+
+
 @pytest.fixture(params=sorted(TOOLS))
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(request.param, tmp_path)
@@ -135,6 +144,7 @@ async def test_tool_runs_commands_in_the_workdir_with_the_call_s_variables(desk:
     assert "All good." in lines
 
 
+@but_the_slowest
 async def test_time_out_ends_a_hanging_child(desk: Desk) -> None:
     child = "setsid sleep 600 & echo $! > pid; sleep 600"
     # A busy machine may not even have started the tool within the shorter time.
@@ -149,6 +159,7 @@ async def test_time_out_ends_a_hanging_child(desk: Desk) -> None:
     assert f"{seconds} s" in (reply.error or "")
 
 
+@but_the_slowest
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
@@ -162,6 +173,7 @@ async def test_refusal_is_told_apart(desk: Desk, step: Step, reason: str) -> Non
     assert reply.error
 
 
+@pytest.mark.long
 async def test_tool_that_sleeps_over_a_refusal_is_no_slow_one(desk: Desk) -> None:
     """Claude Code and OpenCode try again for long, Codex and OpenCode wait as long as told to."""
     step, reason = Refuse(429, "rate limit: slow down", retry_after=3600), "rate_limited"
@@ -174,6 +186,7 @@ async def test_tool_that_sleeps_over_a_refusal_is_no_slow_one(desk: Desk) -> Non
     assert "was ended" in (reply.error or "")
 
 
+@but_the_slowest
 async def test_rate_limit_that_passes_is_waited_for(desk: Desk) -> None:
     with StubModel(Refuse(429, "slow down", retry_after=1), Say(TEXT)) as model:
         agent = desk.agent(model, retries=2, backoff_seconds=0.1)
@@ -181,6 +194,7 @@ async def test_rate_limit_that_passes_is_waited_for(desk: Desk) -> None:
     assert (reply.exit_reason, reply.text) == ("finished", TEXT)
 
 
+@but_the_slowest
 @pytest.mark.parametrize("step", [Drop(in_stream=True), Garbage()])
 async def test_broken_answers_of_the_api_are_worth_another_try(desk: Desk, step: Step) -> None:
     reply, _ = await desk.call(step)
@@ -188,6 +202,7 @@ async def test_broken_answers_of_the_api_are_worth_another_try(desk: Desk, step:
     assert reply.error
 
 
+@but_the_slowest
 async def test_crash_of_the_tool_fails_the_call_and_leaves_no_process(desk: Desk) -> None:
     with StubModel(Shell("setsid sleep 600 > /dev/null 2>&1 &"), Hang()) as model:
         running = asyncio.create_task(desk.agent(model).run(desk.request()))
@@ -199,6 +214,7 @@ async def test_crash_of_the_tool_fails_the_call_and_leaves_no_process(desk: Desk
     assert reply.exit_code != 0 and reply.error
 
 
+@pytest.mark.long
 async def test_huge_reply_is_neither_lost_nor_fills_memory(desk: Desk) -> None:
     # Codex takes minutes for more: its time grows with the square of an answer's size.
     size = (6 if desk.name == "codex" else 50) * 2**20
