@@ -8,6 +8,7 @@ from pathlib import Path
 from wildloop.blocks.interpreter import own_command
 from wildloop.blocks.proof import KEY_VARIABLE, PREFECT_VARIABLE, new_key
 from wildloop.blocks.proxies import around_proxies
+from wildloop.flows.prefect_inside.block_types import SETTING
 from wildloop.flows.settings import HOME_VARIABLE, SERVER_URL_VARIABLE, TOKEN_VARIABLE
 from wildloop.shim.database import DatabaseKind
 from wildloop.shim.retention import retention
@@ -83,6 +84,8 @@ class Plan:
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
         }
         env |= retention()
+        if SETTING in os.environ:
+            env[SETTING] = os.environ[SETTING]
         if self.token:
             env["PREFECT_SERVER_API_AUTH_STRING"] = env["PREFECT_API_AUTH_STRING"]
         if database_url is not None:

@@ -51,7 +51,7 @@ def main() -> None:
     gc.disable()
     from wildloop.flows.prefect_inside.block_types import leave_out_at_start
 
-    leave_out_at_start()
+    registers_blocks = leave_out_at_start()
     from prefect.server.api.server import create_app
 
     from wildloop.blocks.proof import own_key
@@ -81,7 +81,8 @@ def main() -> None:
     gc.enable()
     while options.database_ready is not None and not options.database_ready.exists():
         time.sleep(0.02)
-    BlocksLater(config).run(listening_sockets(options.host, options.port))
+    server = BlocksLater if registers_blocks else uvicorn.Server
+    server(config).run(listening_sockets(options.host, options.port))
 
 
 async def register_blocks_later() -> None:

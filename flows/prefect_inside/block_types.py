@@ -3,16 +3,23 @@
 import asyncio
 import os
 
+SETTING = "PREFECT_API_BLOCKS_REGISTER_ON_START"
 
-def leave_out_at_start() -> None:
+
+def leave_out_at_start() -> bool:
     """Have the server of this process register no block types when it starts.
 
     It is to be called before Prefect is imported, which reads its settings then. Two settings:
     the memo of what has been registered hashes every block by itself, and would take the blocks
     left out for registered.
+
+    Returns:
+        Whether they are to be registered later: unless the environment says "false".
     """
-    os.environ["PREFECT_API_BLOCKS_REGISTER_ON_START"] = "false"
+    wanted = os.environ.get(SETTING, "true").lower() not in ("false", "0", "no", "off")
+    os.environ[SETTING] = "false"
     os.environ["PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION"] = "false"
+    return wanted
 
 
 async def register() -> None:

@@ -16,7 +16,7 @@ import pytest
 from tests.account.checker import Checker
 from tests.account.files import files_of
 from tests.account.play import Played, begin, ended
-from tests.account.scenarios import SCENARIOS
+from tests.account.scenarios import LONG, SCENARIOS
 from tests.account.statistics import interval
 from tests.support.project import git
 from tests.support.server import Server
@@ -25,13 +25,16 @@ from wildloop.flows.models.session import Session
 from wildloop.shim.cli.view import summary_lines
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+every_scenario = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name == LONG)) for name in SCENARIOS]
+)
 
 
 @pytest.fixture(scope="module")
 def played(
-    server: Server, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, Played]]:
-    """All scenarios, two at a time: the night, and beside it one of the others after the other."""
+    """All that are selected, two at a time: the night, and beside it one after the other."""
     folder = tmp_path_factory.mktemp("account")
 
     def play(name: str) -> Played:
@@ -41,7 +44,11 @@ def played(
         assert session["status"] == "completed", session["error"]
         return ended(server, name, project, notes, id, told(session))
 
-    names = sorted(SCENARIOS, key=lambda name: -len(SCENARIOS[name].iterations))
+    selected = [item.name for item in request.session.items if LONG in item.name]
+    names = sorted(
+        [name for name in SCENARIOS if name != LONG or selected],
+        key=lambda name: -len(SCENARIOS[name].iterations),
+    )
     with ThreadPoolExecutor(2) as pool:
         found = dict(zip(names, pool.map(play, names), strict=True))
     digest, text = json.loads(printed(server, "digest", "--json")), printed(server, "digest")
@@ -66,7 +73,7 @@ def told(session: dict[str, Any]) -> str:
     return "\n".join(re.findall(r"^ +(?:target|best|candidate) .*", lines, re.M))
 
 
-@pytest.mark.parametrize("name", list(SCENARIOS))
+@every_scenario
 def test_every_number_is_what_the_runs_files_give(played: Mapping[str, Played], name: str) -> None:
     checker = Checker(played[name])
     assert checker.check() == []
@@ -96,7 +103,7 @@ def changed(session: Played) -> dict[str, Any]:
     return digest
 
 
-@pytest.mark.parametrize("name", list(SCENARIOS))
+@every_scenario
 def test_the_commands_of_the_report_give_the_value_again(
     played: Mapping[str, Played], name: str, tmp_path: Path
 ) -> None:
@@ -131,9 +138,9 @@ def test_what_each_session_comes_to(played: Mapping[str, Played]) -> None:
     levels = [one["level"] for one in played["noise"].evidence["configurations"]]
     assert levels.count("confirmed") == 2, "the baseline, and what had luck"
     rows = played["night"].results["rows"]
-    assert [row["iteration"] for row in rows] == [*range(1, 12), *range(13, 31)]
+    assert [row["iteration"] for row in rows] == [*range(1, 12), *range(13, 21)]
     kept = [row["iteration"] for row in rows if row["status"] == "keep" and row["p"] is not None]
-    assert kept == [2, 4, 10, 20]
+    assert kept == [2, 4, 10, 18]
     statuses = {row["iteration"]: row["status"] for row in rows}
     assert (statuses[11], statuses[13], statuses[14]) == ("ablation", "crash", "withdrawn")
     ablated = [row["verdict"] for row in played["night"].evidence["ablation"]["rows"]]

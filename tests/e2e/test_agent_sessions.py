@@ -22,6 +22,8 @@ from wildloop.blocks.agents.registry import TOOLS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.agent_cli]
 KEY = "key-of-the-model-0123456789"
+SLOWEST = "opencode"
+"""It starts for ten seconds of a core, each time."""
 WAYS: dict[str, Way] = {"claude": "mcp", "codex": "mcp", "opencode": "http", "openai": "http"}
 
 
@@ -92,7 +94,10 @@ def save(server: Server, agent: Agent, name: str) -> str:
     return f"{agent.get_block_type_slug()}/{name}"
 
 
-@pytest.fixture(params=WAYS, scope="module")
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.long] * (name == SLOWEST)) for name in WAYS],
+    scope="module",
+)
 def drive(
     request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Drive]:

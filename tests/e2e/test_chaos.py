@@ -10,4 +10,4 @@ pytestmark = pytest.mark.e2e
 
 
 def test_runs_survive_random_kills(tmp_path: Path) -> None:
-    check_survival(tmp_path, seed=1)
+    check_survival(tmp_path, seed=1, runs=24)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.chaos import check_survival
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 def test_runs_survive_random_kills_of_another_seed(tmp_path: Path) -> None:

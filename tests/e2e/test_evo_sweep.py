@@ -209,6 +209,7 @@ def test_killed_worker_goes_on_with_the_sweep_and_runs_no_trial_twice(
     }
 
 
+@pytest.mark.long
 def test_paused_session_takes_its_sweep_up_again_also_after_a_restart(
     rough_server: Server, project: Path, script: Script
 ) -> None:

@@ -131,7 +131,7 @@ def undisturbed(away: Away, tmp_path_factory: pytest.TempPathFactory) -> Outcome
     return play(away, tmp_path_factory.mktemp("undisturbed") / "x", ["none"] * 6)
 
 
-@pytest.mark.parametrize("first", [0, 3])
+@pytest.mark.parametrize("first", [0, pytest.param(3, marks=pytest.mark.long)])
 def test_nothing_is_lost_or_doubled_whenever_the_server_is_away(
     away: Away, undisturbed: Outcome, tmp_path: Path, first: int
 ) -> None:

@@ -68,6 +68,7 @@ def test_run_that_ends_while_nobody_looks_keeps_its_exit_code(
     assert server.ended(queued["id"])["status"] == "finished"
 
 
+@pytest.mark.long
 def test_killed_up_can_be_started_again(rough_server: Server, tmp_path: Path) -> None:
     server, gate = rough_server, Gate(tmp_path / "gate")
     run = server.run(f"{gate.command}; echo survived")
@@ -141,6 +142,7 @@ def test_stop_while_no_worker_is_there_ends_the_command(rough_server: Server) ->
     assert server.ended(server.run("echo next")["id"])["status"] == "finished"
 
 
+@pytest.mark.long
 def test_session_stopped_while_no_worker_is_there_leaves_no_agent(
     rough_server: Server, project: Path
 ) -> None:

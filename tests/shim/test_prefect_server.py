@@ -14,7 +14,9 @@ from tests.support.pace import patient
 from tests.support.waiting import wait_for
 from wildloop.flows.prefect_inside import block_types
 from wildloop.shim import prefect_server
+from wildloop.shim.database import DatabaseKind
 from wildloop.shim.net import free_ports
+from wildloop.shim.plan import Plan
 
 AUTH = ("wildloop", "s3cret")
 
@@ -83,6 +85,21 @@ def test_block_types_are_there_soon_after_the_start(server: httpx.Client) -> Non
         lambda: {"secret", "local-file-system", "slack-webhook"} <= slugs(),
         "the block types are there",
     )
+
+
+@pytest.mark.parametrize(("said", "wanted"), [(None, True), ("true", True), ("false", False)])
+def test_block_types_are_left_out_for_good_where_the_environment_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str | None, wanted: bool
+) -> None:
+    if said is None:
+        monkeypatch.delenv(block_types.SETTING, raising=False)
+    else:
+        monkeypatch.setenv(block_types.SETTING, said)
+    monkeypatch.setenv("PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION", "")
+    plan = Plan(tmp_path, "127.0.0.1", 1, tmp_path, "t", database=DatabaseKind.SQLITE)
+    assert plan.server_environment(None).get(block_types.SETTING) == said
+    assert block_types.leave_out_at_start() is wanted
+    assert os.environ[block_types.SETTING] == "false"
 
 
 async def test_failed_registration_of_blocks_is_logged(

@@ -61,6 +61,7 @@ def execute_really(run: Body) -> None:
     run["metrics"] = run_metrics(folder)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_digits_session_beats_its_baseline_by_real_runs(tmp_path: Path, api: MemoryApi) -> None:
     project = tmp_path / "digits"
