@@ -92,7 +92,7 @@ def load_data() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def digits_file() -> Path:
-    """The file of scikit-learn's `load_digits`, whose import takes ten times what a training does."""
+    """The file of scikit-learn's `load_digits`, whose import takes ten times a training."""
     sklearn = find_spec("sklearn")
     if sklearn is None or sklearn.origin is None:
         sys.exit("the digits come with scikit-learn: pip install scikit-learn")
