@@ -16,6 +16,14 @@ from wildloop.shim.retention import retention
 # Of an `up` around this one, whose child has started it.
 SUPERVISOR = "WILDLOOP_SUPERVISOR"
 LOOPBACK = "127.0.0.1"
+FEWER_QUERIES = {
+    # Each look asks once for every flow run that was cancelled within a day; ours end their own
+    # tasks and children, so that it finds those of a crash only.
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "60",
+    # Prefect's statements are more than the 100 that a connection keeps by default.
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE": "500",
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_STATEMENT_CACHE_SIZE": "500",
+}
 PREFECT_PORT = 4200
 
 
@@ -82,6 +90,7 @@ class Plan:
             "PREFECT_SERVER_API_PORT": str(self.prefect_port),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+            **FEWER_QUERIES,
         }
         env |= retention()
         if SETTING in os.environ:

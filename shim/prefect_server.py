@@ -55,6 +55,7 @@ def main() -> None:
     from prefect.server.api.server import create_app
 
     from wildloop.blocks.proof import own_key
+    from wildloop.flows.prefect_inside.dialect import read_once
     from wildloop.flows.prefect_inside.sqlite import begin_immediately
     from wildloop.flows.text.redaction import Redactor, redact_logs
     from wildloop.shim.arrival import PromptRequests
@@ -64,6 +65,7 @@ def main() -> None:
 
     redact_logs(Redactor.of(os.environ))
     begin_immediately()
+    read_once()
     config = uvicorn.Config(
         # Web pages of others reach it neither by a name that points here nor by CORS.
         AccessCheck(
