@@ -12,4 +12,4 @@ def read_once() -> None:
     Prefect takes the URL apart whenever it provides its database, several times a request: without
     this, one fortieth of what its server computes.
     """
-    dependencies.get_dialect = cache(get_dialect)  # type: ignore[assignment]
+    dependencies.get_dialect = cache(get_dialect)  # type: ignore[attr-defined]

@@ -13,12 +13,24 @@ from wildloop.flows.protocol.plan import MARKS, Plan
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.findings import run_link
 from wildloop.flows.report.text import code, link, moment, number, plain, quote, span, table
+from wildloop.flows.text.plural import counted
 
 SHOWN_RUNS = 200
 SHOWN_FAILURES = 20
 SHOWN_BUSY = 10
 SHOWN_IN_CALL = 30
 OTHER_METRICS = 3
+
+
+def price(facts: ReportFacts) -> str:
+    """What it took, in one sentence."""
+    session = facts.session
+    seconds = session.now - session.started_at if session.started_at else 0.0
+    iterations = max((it.index for it in session.iterations), default=0)
+    said = [counted(len(facts.every_run), "run"), counted(iterations, "iteration"), span(seconds)]
+    if facts.gpu_hours:
+        said.append(f"{facts.gpu_hours:.2g} GPU-hours")
+    return f"It took {', '.join(said)}; {_spent(session.iterations)}."
 
 
 def summary(facts: ReportFacts) -> str:
@@ -34,8 +46,8 @@ def summary(facts: ReportFacts) -> str:
             f"- session: {name}, {session.status}, agent {code(session.agent)}",
             f"- ended: {plain(ended)}",
             f"- time: begun {moment(session.started_at)}, {span(seconds)} in all",
-            f"- agent: {iterations} iterations, {len(session.iterations)} calls, "
-            f"{_spent(session.iterations)}",
+            f"- agent: {counted(iterations, 'iteration')}, "
+            f"{counted(len(session.iterations), 'call')}, {_spent(session.iterations)}",
             f"- runs: {counts.total()} ({counts[RunStatus.FINISHED]} finished, "
             f"{counts[RunStatus.FAILED]} failed, {counts[RunStatus.STOPPED]} stopped, "
             f"{active} not ended)",

@@ -1,4 +1,4 @@
-"""The report as Markdown: its sections in order."""
+"""The report as Markdown: first what came of it and what to do now, ids and times last."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from wildloop.flows.report import account, findings
 from wildloop.flows.report.decides import decides
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.kept import kept
+from wildloop.flows.report.next_steps import next_steps
 from wildloop.flows.report.reproduce import reproduce
 from wildloop.flows.report.text import code, plain, quote
 
@@ -26,7 +27,8 @@ def document(
     """
     session = facts.session
     sections = {
-        "Result": findings.result(facts),
+        "Result": f"{findings.result(facts)}\n\n{account.price(facts)}",
+        "What next": next_steps(facts),
         "Plots": "\n\n".join(_image(path) for path in pictures) or "There is nothing to draw yet.",
         "Ablation": findings.ablations(facts),
         "Evolutionary sweeps": findings.evo_sweeps(
@@ -40,11 +42,11 @@ def document(
         "Lessons": account.lessons(facts),
         "Reproduce the best": f"{reproduce(facts)}\n\n{_branch(facts)}".strip(),
         "Calls of the agent": account.calls(facts),
+        "Session": f"{account.summary(facts)}\n\nWhat decides:\n\n{decides(session)}",
     }
-    parts = ["# Research report", quote(facts.session.goal), account.summary(facts)]
+    parts = ["# Research report", quote(session.goal)]
     if (target := target_line(facts.account)) is not None:
         parts.insert(1, f"**{plain(target)}**")
-    parts.append(f"What decides:\n\n{decides(facts.session)}")
     if not any(run.status is RunStatus.FINISHED for run in facts.runs):
         parts.insert(0, NOTHING_MEASURED)
     parts += [f"## {title}\n\n{text}" for title, text in sections.items()]

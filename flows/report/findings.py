@@ -50,9 +50,8 @@ def result(facts: ReportFacts) -> str:
     if best is not None and best is not base:
         rows.append(_group_row("best", best, facts))
     rows += [_group_row("candidate", one, facts) for one in account.candidates[:SHOWN_CANDIDATES]]
-    header = ["", "settings", "runs (seed: value)", "level"]
-    header += ["seeds", "mean", "SD", "gain on the baseline"]
-    parts = [verdict(facts), table(header, rows, right=4)]
+    header = ["", "settings", "level", "seeds", "mean", "SD", "gain on the baseline"]
+    parts = [verdict(facts), table([*header, "runs (seed: value)"], rows, right=4, after=1)]
     parts += [*filter(None, [sealed_values(facts)]), account_rule(facts)]
     if not account.contract.guards and (costs := beside(facts)):
         parts.insert(2, costs)
@@ -66,12 +65,12 @@ def _group_row(title: str, group: Configuration, facts: ReportFacts) -> list[str
     return [
         title,
         settings(group),
-        measured(group),
         group.level.value,
         str(found.n),
         number(found.mean),
         number(found.sd, 3),
         signed(test.gain) if test is not None else "",
+        measured(group),
     ]
 
 
@@ -120,7 +119,7 @@ def run_link(run: Run, name: str | None = None) -> str:
 def verdict(facts: ReportFacts) -> str:
     """What the comparison says, and how far it may be believed."""
     account = facts.account
-    parts = [f"**{plain(texts.headline(account), 1000)}**"]
+    parts = [f"**{plain(texts.headline(account), 1000)}**", *_share(facts)]
     if account.gain is not None:
         parts.append(f"By its test: {plain(account.gain.why, 600)}.")
     looks = texts.candidate_lines(account)
@@ -129,6 +128,18 @@ def verdict(facts: ReportFacts) -> str:
         told = "Candidates, which look better than that and are not shown to be:"
         parts.append(f"{told}\n\n{listed}")
     return "\n\n".join(parts)
+
+
+def _share(facts: ReportFacts) -> list[str]:
+    """The gain as a share of the baseline, where it is one."""
+    gain = facts.account.gain
+    if gain is None or not gain.theirs.mean or gain.ours.mean is None:
+        return []
+    share = gain.ours.mean / gain.theirs.mean - 1
+    if not share or share <= -1:
+        return []
+    word = "higher" if share > 0 else "lower"
+    return [f"That is {100 * abs(share):.2g} % {word} than the baseline's."]
 
 
 def account_rule(facts: ReportFacts) -> str:

@@ -45,9 +45,11 @@ def fenced(lines: Sequence[str], language: str = "bash") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) -> str:
-    """A Markdown table of ready cells; the last `right` columns are numbers."""
-    marks = ["---"] * (len(header) - right) + ["---:"] * right
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0, after: int = 0
+) -> str:
+    """A Markdown table of ready cells; `right` columns are numbers, the last but for `after`."""
+    marks = ["---"] * (len(header) - right - after) + ["---:"] * right + ["---"] * after
     return "\n".join(_row(cells) for cells in [header, marks, *rows])
 
 

@@ -365,7 +365,7 @@ class Checker:
         sections = dict(re.findall(r"^## ([^\n]+)\n\n(.*?)(?=^## |\Z)", report, re.M | re.S))
         reader = Reader(self.account, "report", self._target)
         rows = sections.pop("Kept and discarded", "")
-        for title in ("Result", "Ablation", "Calls of the agent", "Lessons"):
+        for title in ("Result", "What next", "Ablation", "Calls of the agent", "Lessons"):
             body = sections[title]
             reader.where = f"report, {title}"
             reader.read(body, told)

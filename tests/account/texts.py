@@ -21,6 +21,7 @@ EXACT = re.compile(
     rf"\((?P<ours>{ESTIMATE}) against (?P<theirs>{ESTIMATE})\)"
 )
 INTERVAL = re.compile(rf"95 % interval (?P<low>{NUMBER}) to (?P<high>{NUMBER})")
+SHARE = re.compile(r"That is (?P<share>[\d.e+]+) % (?P<word>higher|lower) than the baseline's")
 DECIMAL = re.compile(r"(?<![\w./-])[+-]?\d+\.\d+(?:e[+-]?\d+)?(?![\w./])")
 # What is no number of the evidence: times, loads, spending, settings of commands and of the tests.
 RUN = re.compile(
@@ -70,6 +71,7 @@ class Reader:
         said = self._take(RUN, self._run, said)
         said = self._take(SENTENCE, self._sentence, said)
         said = self._take(EXACT, self._sentence, said)
+        said = self._take(SHARE, self._share, said)
         said = self._take(re.compile(ESTIMATE + r"[^\n]*"), self._estimates, said)
         self._decimals(said)
 
@@ -102,6 +104,17 @@ class Reader:
         tests = [self.account.test(*pair) for pair in pairs]
         if not any(agrees(test, found) for test in tests):
             self.note(f"{found[0]!r}; recomputed {tests}")
+
+    def _share(self, found: re.Match[str]) -> None:
+        """The best's mean by the baseline's."""
+        best, base = self.account.best, self.account.baseline
+        if best is None or base is None:
+            return self.note(f"{found[0]!r}: there are not two to compare")
+        share = mean(best.compared) / mean(base.compared)
+        percent = 100 * abs(share - 1)
+        if (f"{percent:.2g}", share > 1) != (found["share"], found["word"] == "higher"):
+            self.note(f"{found[0]!r}: recomputed {share}")
+        return None
 
     def _estimates(self, found: re.Match[str]) -> None:
         """The rest of a line with estimates: each is one of the account's, and its interval."""

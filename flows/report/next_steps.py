@@ -1,0 +1,89 @@
+"""The report's section about what to do now, by what has been shown."""
+
+from collections.abc import Iterator
+
+from wildloop.flows.evidence import texts
+from wildloop.flows.evidence.ablation import NOT_NEEDED, ablation
+from wildloop.flows.evidence.configuration import Configuration
+from wildloop.flows.models.evidence import Level
+from wildloop.flows.report.facts import ReportFacts
+from wildloop.flows.report.reproduce import nearest
+from wildloop.flows.report.text import code, link, plain
+from wildloop.flows.text.redaction import redact
+
+IDEA_LENGTH = 400
+
+
+def next_steps(facts: ReportFacts) -> str:
+    """What a person would do next, a step each: mend, keep, confirm, decide, leave out, go on."""
+    return "\n".join(f"- {step}" for step in _steps(facts))
+
+
+def _steps(facts: ReportFacts) -> Iterator[str]:
+    account, metric = facts.account, facts.metric
+    if metric is None:
+        yield "**Name the metric** (`[metric] name` in wildloop.toml), and start again."
+        return
+    if not any(one.n for one in account.configurations):
+        failures = link("Failures", "#failures")
+        yield f"**Mend the runs**: none has a value of {code(metric.name)}, see {failures}."
+        return
+    yield from _standing(facts)
+    for one in account.candidates[:1]:
+        yield f"**Decide** {plain(f'{one.name}: {one.score}')}: {_deciding(facts, one)}."
+    found = ablation(account)
+    for row in found.rows if found is not None else ():
+        if row.verdict == NOT_NEEDED:
+            yield f"**Simplify** ({plain(row.removed)}): it is as good without."
+    yield from _idea(facts)
+
+
+def _standing(facts: ReportFacts) -> Iterator[str]:
+    """What follows for the best, or for a baseline that nothing beats or that has no value."""
+    account = facts.account
+    best, base = account.best, account.baseline
+    if base is not None and base.mean is None:
+        told = f"its command {code(redact(base.runs[0].command))} has to give a value first"
+        yield f"**Mend the baseline**: {told}."
+        return
+    if best is None or best is base:
+        yield "**Keep the baseline**: nothing is shown to be better than it."
+        return
+    if best.level is Level.CLAIMED:
+        why = plain(best.doubts[0]) if best.doubts else "nobody but the run has measured it"
+        yield f"**Check it before you keep it**, it is no more than claimed: {why}."
+        yield f"It is {_keeping(facts, best)}."
+        return
+    yield f"**Keep it**: {_keeping(facts, best)}."
+    if best.level is Level.MEASURED:
+        again = code(f"wildloop verify {facts.session.id}")
+        yield f"**Confirm it**: {again} runs it and the baseline again on fresh seeds."
+
+
+def _keeping(facts: ReportFacts, best: Configuration) -> str:
+    """Where the best is, and its command."""
+    run, session = nearest(best), facts.session
+    command = f"{code(redact(run.command))}" if run is not None else code(best.name)
+    if facts.is_at_head and session.branch:
+        return f"{code(f'git merge {session.branch}')}, then {command}"
+    commit = f" on commit {code(run.git_commit[:12])}" if run is not None and run.git_commit else ""
+    return f"{command}{commit}"
+
+
+def _deciding(facts: ReportFacts, one: Configuration) -> str:
+    """What would decide about a candidate, with the command where there is one."""
+    told = plain(texts.what_decides(facts.account, one))
+    if one.doubts or not one.runs:
+        return told
+    seeds = facts.account.seeds_to_decide(one)
+    some = f" --seeds {seeds}" if seeds else ""
+    return f"{told} ({code(f'wildloop verify {one.runs[0].id}{some}')})"
+
+
+def _idea(facts: ReportFacts) -> Iterator[str]:
+    """What the last reflection made of it all."""
+    for it in reversed(facts.session.iterations):
+        if it.kind == "reflection" and (said := it.reflection or it.summary):
+            where = link(it.label, "#" + it.label.replace(".", ""))
+            yield f"**The last reflection** ({where}): {plain(said, IDEA_LENGTH)}"
+            return
