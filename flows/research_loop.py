@@ -51,6 +51,7 @@ from wildloop.flows.settings import Settings
 from wildloop.flows.skills.fixed import forget, session_library
 from wildloop.flows.spending import Limit, reached_limit, spending
 from wildloop.flows.store.leftovers import close_steps, continue_numbering
+from wildloop.flows.store.naming import own_name
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import stop_runs
 from wildloop.flows.store.stores import Stores
@@ -66,7 +67,7 @@ class SessionFailed(Exception):
     """The session cannot go on; the text is its reason."""
 
 
-@flow(name="research-loop", persist_result=False)
+@flow(name="research-loop", flow_run_name=own_name, persist_result=False)
 @takes(SessionSpec)
 async def research_loop(**options: Any) -> State[Any]:
     """Carry out a research session: plan, experiment, wait, reflect, report."""

@@ -29,6 +29,7 @@ from wildloop.flows.settings import Settings
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.alerts import AlertStore
 from wildloop.flows.store.base import CLOCK_SLACK, LOOP_TAG, RESEARCH_LOOP, Store
+from wildloop.flows.store.naming import name_of
 from wildloop.flows.store.owners import find_session
 from wildloop.flows.store.position import change_record, read_record
 from wildloop.flows.store.run_filter import RunFilter
@@ -45,7 +46,6 @@ REPORT_KEY = "report-"
 EVENTS_KEY = "events-"
 STEER_KEY = "steer-"
 CONTRACT_KEY = "contract-"
-NAME_LENGTH = 80
 STEER_EVENT = "wildloop.session.steered"
 SESSIONS_RESOURCE = "wildloop.sessions"
 AT_WORK = [StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
@@ -99,7 +99,7 @@ class SessionStore(Store):
             tags.append(f"chat:{spec.chat_session_id}")
         flow_run = await self.create_flow_run(
             RESEARCH_LOOP,
-            name=" ".join(spec.goal.split())[:NAME_LENGTH],
+            name=name_of(spec.goal),
             parameters=spec.model_dump(mode="json", exclude_none=True),
             tags=tags,
         )

@@ -232,6 +232,8 @@ def test_deployment_run_does_the_same_session(
     session = joined.session_ended(session_id)
     assert session["status"] == "completed", session["error"]
     assert session["runs"]["completed"] == 1
+    made = httpx.get(f"{plain.url}/flow_runs/{session_id}", timeout=patient(30)).json()
+    assert made["name"].startswith("Raise the score, 20")
     assert session["ui_url"].startswith(plain.url.removesuffix("/api"))
     assert {name: one["id"] for name, one in plain.deployments().items()} == {
         name: one["id"] for name, one in before.items()
