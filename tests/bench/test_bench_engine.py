@@ -92,6 +92,7 @@ def test_a_peer_that_does_not_answer_is_told() -> None:
         PeerSubject("http://127.0.0.1:9").start(1)
 
 
+@pytest.mark.long
 @pytest.mark.e2e
 def test_the_command_prints_a_table_writes_json_and_leaves_nothing_behind(tmp_path: Path) -> None:
     json_file, scratch = tmp_path / "report.json", tmp_path / "scratch"
@@ -115,6 +116,7 @@ def test_the_command_prints_a_table_writes_json_and_leaves_nothing_behind(tmp_pa
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.e2e
 def test_ctrl_c_ends_what_was_started_and_prints_what_there_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.engine", "--subjects", "wildloop", "--history", "0"]

@@ -156,6 +156,7 @@ def test_pause_and_stop_end_a_wait_at_once_and_resume_goes_on_waiting(
     assert (session["status"], session["iteration"]) == ("stopped", 0)
 
 
+@pytest.mark.long
 def test_killed_worker_s_successor_sits_the_wait_out(
     server: Server, project: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """Random requests, made from the schema, against a whole `wildloop up`: all checks.
 
-By hand: `SCHEMATHESIS_EXAMPLES=200 pytest -m api_fuzz`.
+A third of the operations; by hand: `SCHEMATHESIS_EXAMPLES=200 pytest -m api_fuzz` for all.
 """
 
 import os
@@ -78,7 +78,12 @@ def schema() -> Any:
     return schemathesis.openapi.from_dict(deepcopy(openapi()), config=config)
 
 
-@pytest.fixture(params=OPERATIONS)
+@pytest.fixture(
+    params=[
+        pytest.param(one, marks=[pytest.mark.long] * (number % 3 > 0))
+        for number, one in enumerate(OPERATIONS)
+    ]
+)
 def operation(request: pytest.FixtureRequest, schema: Any) -> Any:
     """The schema of one operation: its cases are made when it is its turn, not by each worker."""
     return schema.include(name=request.param)
