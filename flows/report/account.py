@@ -27,7 +27,9 @@ def price(facts: ReportFacts) -> str:
     session = facts.session
     seconds = session.now - session.started_at if session.started_at else 0.0
     iterations = max((it.index for it in session.iterations), default=0)
-    said = [counted(len(facts.every_run), "run"), counted(iterations, "iteration"), span(seconds)]
+    own = f" ({len(facts.own)} of them Wildloop's own)" if facts.own else ""
+    runs = counted(len(facts.every_run), "run") + own
+    said = [runs, counted(iterations, "iteration"), span(seconds)]
     if facts.gpu_hours:
         said.append(f"{facts.gpu_hours:.2g} GPU-hours")
     return f"It took {', '.join(said)}; {_spent(session.iterations)}."

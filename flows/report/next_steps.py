@@ -12,6 +12,8 @@ from wildloop.flows.report.text import code, link, plain
 from wildloop.flows.text.redaction import redact
 
 IDEA_LENGTH = 400
+ALIKE = 30
+"""A text that holds so much of the headline tells the result over again."""
 
 
 def next_steps(facts: ReportFacts) -> str:
@@ -81,9 +83,12 @@ def _deciding(facts: ReportFacts, one: Configuration) -> str:
 
 
 def _idea(facts: ReportFacts) -> Iterator[str]:
-    """What the last reflection made of it all."""
+    """What the last reflection made of it all, where that is more than the result again."""
+    result = texts.headline(facts.account)[:ALIKE].casefold()
     for it in reversed(facts.session.iterations):
         if it.kind == "reflection" and (said := it.reflection or it.summary):
+            if result in said.casefold():
+                return
             where = link(it.label, "#" + it.label.replace(".", ""))
             yield f"**The last reflection** ({where}): {plain(said, IDEA_LENGTH)}"
             return

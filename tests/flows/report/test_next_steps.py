@@ -2,6 +2,7 @@
 
 from tests.support.reporting import make_facts, make_run
 from wildloop.flows.evidence.account import Account, Contract
+from wildloop.flows.evidence.texts import headline
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.project import MetricConfig
@@ -96,6 +97,13 @@ def test_the_last_reflection_is_quoted() -> None:
     one = IterationRecord(index=2, kind="reflection", started_at=1.0, summary="Try *wider* next")
     text = steps(make_facts(group(1, 0.1, BASE), session={"iterations": [one]}))
     assert "**The last reflection** ([reflection-02](<#reflection-02>)): Try *wider* next" in text
+
+
+def test_a_reflection_that_tells_the_result_again_is_left_out() -> None:
+    runs = group(1, 0.1, BASE)
+    said = f"So: {headline(make_facts(runs).account)}. That is all."
+    one = IterationRecord(index=2, kind="reflection", started_at=1.0, summary=said)
+    assert "reflection" not in steps(make_facts(runs, session={"iterations": [one]}))
 
 
 def test_the_first_screen_tells_the_price_and_ids_come_last() -> None:
