@@ -52,6 +52,8 @@ ERRORS = {
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 }
+ABOUT_AN_ID = ("/wild/v2/verify",)
+"""Paths whose body names by `id` what must be there."""
 _WITHOUT_PREFECT = ("health", "prompt-skills")
 
 
@@ -140,7 +142,8 @@ def error_statuses(
         found.add("422")
     if "requestBody" in operation:
         found |= {"400", "413", "422"}
-    if "{" in path or any(name.endswith("_id") for name in _fields(schema, operation)):
+    names = list(_fields(schema, operation))
+    if "{" in path or path in ABOUT_AN_ID or any(name.endswith("_id") for name in names):
         found.add("404")
     if method != "get":
         found.add("409")

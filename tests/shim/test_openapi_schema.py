@@ -86,3 +86,8 @@ def test_schema_names_no_model_that_is_not_there() -> None:
 def test_rate_answer_tells_when_to_come_again() -> None:
     answer = SCHEMA["paths"]["/runs"]["post"]["responses"]["429"]
     assert "Retry-After" in answer["headers"]
+
+
+@pytest.mark.parametrize("path", ["/wild/v2/verify", "/wild/v2/steer", "/runs"])
+def test_what_a_body_names_may_not_be_there(path: str) -> None:
+    assert "404" in SCHEMA["paths"][path]["post"]["responses"]
