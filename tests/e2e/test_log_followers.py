@@ -50,6 +50,7 @@ def test_all_followers_of_a_run_see_the_whole_log(server: Server, tmp_path: Path
     assert found == {("".join(f"line {n}\n" for n in range(1, 21)), "finished")}
 
 
+@pytest.mark.long
 def test_follower_that_reads_nothing_costs_no_memory(server: Server) -> None:
     size = 100 * 1024 * 1024
     run = server.ended(server.run(f"yes 'a line' | head -c {size}")["id"])
