@@ -2,9 +2,18 @@
 
 import re
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    computed_field,
+    model_validator,
+)
 
 from wildloop.flows.models.body import NOT_BLANK, Body, Word
 
@@ -108,6 +117,17 @@ class LabelledChoice(Body):
     )
 
 
+def _kind(choice: Any) -> str:
+    return "text" if isinstance(choice, str) else "labelled"
+
+
+# By its kind, so that what is wrong with a text is told of the text alone.
+AnyChoice = Annotated[
+    Annotated[Choice, Tag("text")] | Annotated[LabelledChoice, Tag("labelled")],
+    Discriminator(_kind),
+]
+
+
 def _usual() -> list[Choice | LabelledChoice]:
     return [CONTINUE, STOP]
 
@@ -116,7 +136,7 @@ class AlertCreate(Body):
     """Body of `POST /runs/{id}/alerts`."""
 
     message: Message = Field(description="What has happened, for whoever decides.")
-    choices: list[Choice | LabelledChoice] = Field(
+    choices: list[AnyChoice] = Field(
         default_factory=_usual,
         min_length=1,
         max_length=10,
