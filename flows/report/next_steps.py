@@ -54,7 +54,7 @@ def _standing(facts: ReportFacts) -> Iterator[str]:
     if best.level is Level.CLAIMED:
         why = plain(best.doubts[0]) if best.doubts else "nobody but the run has measured it"
         yield f"**Check it before you keep it**, it is no more than claimed: {why}."
-        yield f"It is {_keeping(facts, best)}."
+        yield f"**To have it**: {_keeping(facts, best)}."
         return
     yield f"**Keep it**: {_keeping(facts, best)}."
     if best.level is Level.MEASURED:

@@ -56,7 +56,9 @@ def test_a_gain_that_only_its_runs_tell_of() -> None:
     runs = group(1, 0.1, BASE) + group(9, 0.3, GOOD, git_commit="c0ffee" * 6)
     doubt, where, *more = steps(make_facts(runs)).splitlines()
     assert doubt.startswith("- **Check it before you keep it**, it is no more than claimed: ")
-    assert where == "- It is `python train.py --lr=0.3 --seed=1` on commit `c0ffeec0ffee`."
+    assert (
+        where == "- **To have it**: `python train.py --lr=0.3 --seed=1` on commit `c0ffeec0ffee`."
+    )
     assert not more
 
 
