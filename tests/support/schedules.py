@@ -75,14 +75,12 @@ def fired(prefect: httpx.Client, deployment_id: str) -> dict[str, Any]:
 
 def send_digest(prefect: httpx.Client, parameters: dict[str, Any]) -> dict[str, Any]:
     """Have the deployment `digest/morning` run now; its flow run, once it has ended."""
-    found = prefect.get("/deployments/name/digest/morning").raise_for_status().json()
-    made = prefect.post(
-        f"/deployments/{found['id']}/create_flow_run",
-        json={"parameters": parameters, "state": {"type": "SCHEDULED"}},
-    ).raise_for_status()
+    found = asked(prefect, "GET", "/deployments/name/digest/morning").json()
+    body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    made = asked(prefect, "POST", f"/deployments/{found['id']}/create_flow_run", body).json()
 
     def ended() -> dict[str, Any] | None:
-        run = dict(prefect.get(f"/flow_runs/{made.json()['id']}").raise_for_status().json())
+        run = dict(asked(prefect, "GET", f"/flow_runs/{made['id']}").json())
         return run if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED") else None
 
     return wait_for(ended, "the digest is sent")
