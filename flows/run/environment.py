@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import secrets
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -130,9 +131,10 @@ def _driver() -> str | None:
 
 
 def _write_once(path: Path, text: str) -> None:
+    """Write the file unless it is there; runs that begin at the same time each come by here."""
     if path.exists():
         return
     make_ignored(path.parent)
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(f".{secrets.token_hex(8)}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
