@@ -12,7 +12,17 @@ from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.protocol.plan import MARKS, Plan
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.findings import run_link
-from wildloop.flows.report.text import code, link, moment, number, plain, quote, span, table
+from wildloop.flows.report.text import (
+    call_link,
+    code,
+    link,
+    moment,
+    number,
+    plain,
+    quote,
+    span,
+    table,
+)
 from wildloop.flows.text.plural import counted
 
 SHOWN_RUNS = 200
@@ -25,11 +35,9 @@ OTHER_METRICS = 3
 def price(facts: ReportFacts) -> str:
     """What it took, in one sentence."""
     session = facts.session
-    seconds = session.now - session.started_at if session.started_at else 0.0
-    iterations = max((it.index for it in session.iterations), default=0)
     own = f" ({len(facts.own)} of them Wildloop's own)" if facts.own else ""
     runs = counted(len(facts.every_run), "run") + own
-    said = [runs, counted(iterations, "iteration"), span(seconds)]
+    said = [runs, counted(session.last_index, "iteration"), span(session.seconds)]
     if facts.gpu_hours:
         said.append(f"{facts.gpu_hours:.2g} GPU-hours")
     return f"It took {', '.join(said)}; {_spent(session.iterations)}."
@@ -39,16 +47,14 @@ def summary(facts: ReportFacts) -> str:
     """The session in a few lines."""
     session, counts = facts.session, facts.counts
     ended = session.ended or f"not yet: this is how it stood at {moment(session.now)}"
-    seconds = session.now - session.started_at if session.started_at else 0.0
-    iterations = max((it.index for it in session.iterations), default=0)
     active = counts.total() - sum(counts[one] for one in RunStatus if one.is_terminal)
     name = link(session.id, session.ui_url) if session.ui_url else code(session.id)
     return "\n".join(
         [
             f"- session: {name}, {session.status}, agent {code(session.agent)}",
             f"- ended: {plain(ended)}",
-            f"- time: begun {moment(session.started_at)}, {span(seconds)} in all",
-            f"- agent: {counted(iterations, 'iteration')}, "
+            f"- time: begun {moment(session.started_at)}, {span(session.seconds)} in all",
+            f"- agent: {counted(session.last_index, 'iteration')}, "
             f"{counted(len(session.iterations), 'call')}, {_spent(session.iterations)}",
             f"- runs: {counts.total()} ({counts[RunStatus.FINISHED]} finished, "
             f"{counts[RunStatus.FAILED]} failed, {counts[RunStatus.STOPPED]} stopped, "
@@ -266,7 +272,7 @@ def lessons(facts: ReportFacts) -> str:
         for one in facts.lessons
     ]
     reflections = [
-        f"{link(it.label, '#' + it.label.replace('.', ''))}: "
+        f"{call_link(it.label)}: "
         + {True: "continue", False: "stop", None: "no decision"}[it.continue_session]
         for it in facts.session.iterations
         if it.kind == "reflection"

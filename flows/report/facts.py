@@ -45,6 +45,16 @@ class SessionFacts:
     contract: SessionContract | None = None
     sealed: SealedReport | None = None
 
+    @property
+    def seconds(self) -> float:
+        """How long it has taken until now."""
+        return self.now - self.started_at if self.started_at else 0.0
+
+    @property
+    def last_index(self) -> int:
+        """Number of the last iteration begun."""
+        return max((it.index for it in self.iterations), default=0)
+
 
 @dataclass
 class ReportFacts:

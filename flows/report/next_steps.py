@@ -8,7 +8,7 @@ from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.models.evidence import Level
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.reproduce import nearest
-from wildloop.flows.report.text import code, link, plain
+from wildloop.flows.report.text import call_link, code, link, plain
 from wildloop.flows.text.redaction import redact
 
 IDEA_LENGTH = 400
@@ -65,7 +65,7 @@ def _standing(facts: ReportFacts) -> Iterator[str]:
 def _keeping(facts: ReportFacts, best: Configuration) -> str:
     """Where the best is, and its command."""
     run, session = nearest(best), facts.session
-    command = f"{code(redact(run.command))}" if run is not None else code(best.name)
+    command = code(redact(run.command)) if run is not None else code(best.name)
     if facts.is_at_head and session.branch:
         return f"{code(f'git merge {session.branch}')}, then {command}"
     commit = f" on commit {code(run.git_commit[:12])}" if run is not None and run.git_commit else ""
@@ -89,6 +89,6 @@ def _idea(facts: ReportFacts) -> Iterator[str]:
         if it.kind == "reflection" and (said := it.reflection or it.summary):
             if result in said.casefold():
                 return
-            where = link(it.label, "#" + it.label.replace(".", ""))
-            yield f"**The last reflection** ({where}): {plain(said, IDEA_LENGTH)}"
+            told = plain(said, IDEA_LENGTH)
+            yield f"**The last reflection** ({call_link(it.label)}): {told}"
             return

@@ -62,6 +62,11 @@ def link(label: str, target: str) -> str:
     return f"[{plain(label, 80)}](<{target}>)"
 
 
+def call_link(label: str) -> str:
+    """A link to what the report tells of one call of the agent."""
+    return link(label, "#" + label.replace(".", ""))
+
+
 def number(value: float | None, digits: int = 6) -> str:
     """A number with so many significant digits; `-` for none."""
     if value is None or not math.isfinite(value):

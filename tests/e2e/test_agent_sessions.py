@@ -11,7 +11,7 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from tests.support.agent_clis import STUB_PRICE, block_fields
+from tests.support.agent_clis import SLOWEST, STUB_PRICE, block_fields
 from tests.support.project import git, make_project
 from tests.support.server import Server
 from tests.support.stub_models import Researcher, Seen, Step, StubModel, Use
@@ -22,8 +22,6 @@ from wildloop.blocks.agents.registry import TOOLS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.agent_cli]
 KEY = "key-of-the-model-0123456789"
-SLOWEST = "opencode"
-"""It starts for ten seconds of a core, each time."""
 WAYS: dict[str, Way] = {"claude": "mcp", "codex": "mcp", "opencode": "http", "openai": "http"}
 
 

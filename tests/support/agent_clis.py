@@ -17,6 +17,8 @@ PACKAGES = {
     "codex": "@openai/codex@0.169.0",
     "opencode": "opencode-ai@1.18.33",
 }
+SLOWEST = "opencode"
+"""It starts for ten seconds of a core, each time."""
 NPM_SECONDS = 900
 CODEX_RETRIES = ("request", "stream")
 PLUGIN = "@opencode-ai/plugin"

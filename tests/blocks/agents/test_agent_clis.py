@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.agent_clis import agent_cli, block_fields
+from tests.support.agent_clis import SLOWEST, agent_cli, block_fields
 from tests.support.pace import patient
 from tests.support.stub_models import (
     Bulk,
@@ -31,8 +31,6 @@ DEADLINE_S = 120.0
 KEY = "key-0123456789"
 TOKEN = "token-0123456789"
 SLEEPS_S = {"claude": 15.0, "codex": 10.0, "opencode": 25.0}
-SLOWEST = "opencode"
-"""It starts for ten seconds of a core, each time."""
 TEXT = "All good.\n<summary>it works: ü €</summary>\n<promise>DONE</promise>"
 
 
