@@ -4,9 +4,9 @@ Sessions are simulated with the product's own comparison: twenty ideas, of which
 Values are normal, a seed's sd is 1. In a keeping session each idea is tried on a few seeds against
 the best. Where Wildloop can run it again, a promising one gets fresh seeds, as the best does once,
 and these alone decide; else the agent's own seeds do. In a search all ideas get one seed, promising
-ones fresh seeds, and the account tells the rest. The gain that is shown comes from the seeds that
-decided: what passes its test is on the mean too high. Beside it stands the gain by further seeds of
-both sides, which have decided nothing.
+ones fresh seeds, and the account tells the rest. What passes a test is on the mean too high by the
+seeds that decided; where Wildloop can run it again, the gain that is shown comes from further seeds
+of both sides, which have decided nothing. Their runs count.
 """
 
 import argparse
@@ -19,15 +19,16 @@ from wildloop.flows.evidence.account import Account, Contract
 from wildloop.flows.evidence.compare import compare, is_exact_metric
 from wildloop.flows.evidence.confirm import SEEDS, is_promising
 from wildloop.flows.evidence.estimate import estimate_of
+from wildloop.flows.evidence.further import told
 from wildloop.flows.evidence.view import view_of
 from wildloop.flows.keep.decide import limit_of
-from wildloop.flows.models.evidence import Estimate
+from wildloop.flows.models.evidence import Comparison, Estimate
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.project import MetricConfig
 
 IDEAS, BASELINE_SEEDS, IDEA_SEEDS, ALPHA = 20, 5, 3, 0.05
 CLAIMED_SEEDS = 5
-CLOSING_SEEDS = 10
+FURTHER_SEEDS = 5
 METRIC = MetricConfig(name="score")
 
 
@@ -52,7 +53,7 @@ class Outcome:
     real: bool
     runs: int
     excess: float | None = None
-    closing: float | None = None
+    decided: float | None = None
 
 
 WORLDS = {
@@ -101,29 +102,32 @@ def keeping_session(world: World, chance: np.random.Generator) -> Outcome:
         tests += 1
         if not test.established:
             continue
-        note(found, test.gain, (mean, sds[idea + 1]), (level, sd), chance)
+        note(found, test, (mean, sds[idea + 1]), (level, sd), None if exact else chance)
         best, level, sd, tests, is_confirmed = fresh, mean, sds[idea + 1], 0, True
     return found
 
 
 def note(
     found: Outcome,
-    gain: float,
+    test: Comparison,
     now: tuple[float, float],
     before: tuple[float, float],
-    chance: np.random.Generator,
+    chance: np.random.Generator | None,
 ) -> None:
-    """Note a claimed gain: a false one, or how far it and further seeds are from the truth.
+    """Note a claimed gain: a false one, or how far from the truth it is, decided and shown.
 
-    `now` and `before` are the true means and deviations of the change and of the best before it.
+    `now` and `before` are the true means and deviations of the change and of the best before it;
+    without `chance` no further seeds are run.
     """
-    truth = now[0] - before[0]
+    truth, shown = now[0] - before[0], test
+    if chance is not None:
+        sides = [over(chance.normal(*side, FURTHER_SEEDS)) for side in (now, before)]
+        shown = told(test, sides[0], sides[1], "max", [])
+        found.runs += 2 * FURTHER_SEEDS
     if truth <= 0:
         found.false = True
         return
-    later, earlier = chance.normal(*now, CLOSING_SEEDS), chance.normal(*before, CLOSING_SEEDS)
-    found.real, found.excess = True, gain - truth
-    found.closing = float(later.mean() - earlier.mean()) - truth
+    found.real, found.decided, found.excess = True, test.gain - truth, shown.gain - truth
 
 
 def claimed_session(world: World, chance: np.random.Generator) -> Outcome:
@@ -150,7 +154,7 @@ def claimed_session(world: World, chance: np.random.Generator) -> Outcome:
         tests += 1
         if not test.established:
             continue
-        note(found, test.gain, (mean, sds[idea + 1]), (level, sd), chance)
+        note(found, test, (mean, sds[idea + 1]), (level, sd), None)
         best, level, sd, tests = tried, mean, sds[idea + 1], 0
     return found
 
@@ -176,9 +180,14 @@ def search_session(world: World, chance: np.random.Generator) -> Outcome:
     claims = view_of(account, "s").findings
     is_real = world.gain > 0 and real in shown
     false = any(idea != real or world.gain == 0 for idea in shown) or (bool(claims) and not shown)
-    gain = account.gain
-    excess = gain.gain - world.gain if gain is not None and is_real else None
-    return Outcome(false, is_real, len(runs), excess)
+    outcome = Outcome(false, is_real, len(runs))
+    if account.gain is not None and account.best is not None:
+        idea = int(account.best.settings["idea"])
+        mean = world.gain if idea - 1 == real else 0.0
+        run_again = None if account.is_exact else chance
+        note(outcome, account.gain, (mean, sds[idea]), (0.0, sds[0]), run_again)
+        outcome.false, outcome.real = false, is_real
+    return outcome
 
 
 def _run(idea: int, seed: int, when: float, value: float) -> Run:
@@ -203,12 +212,12 @@ def _run(idea: int, seed: int, when: float, value: float) -> Run:
 def summary(found: Sequence[Outcome]) -> str:
     """The cells of a row."""
     shown = [one.excess for one in found if one.excess is not None]
-    closing = [one.closing for one in found if one.closing is not None]
+    decided = [one.decided for one in found if one.decided is not None]
     cells = [
         f"{np.mean([one.false for one in found]):.1%}",
         f"{np.mean([one.real for one in found]):.0%}",
         f"{np.mean(shown):+.2f}" if shown else "-",
-        f"{np.mean(closing):+.2f}" if closing else "-",
+        f"{np.mean(decided):+.2f}" if decided else "-",
         f"{np.mean([one.runs for one in found]):.0f}",
     ]
     return " | ".join(cells)
@@ -222,7 +231,7 @@ def main() -> None:
     chance = np.random.default_rng(14)
     print(
         "| session | world | claims what is not so | finds the gain | shown gain less the true one "
-        "(sd) | the same, by further seeds | runs |\n|" + " --- |" * 7
+        "(sd) | the same, by the seeds that decided | runs |\n|" + " --- |" * 7
     )
     kinds = {
         "keeping, confirmed": keeping_session,

@@ -231,6 +231,14 @@ class ConfirmConfig(BaseModel):
         description="So many runs more than the agent's, as a share of these; one candidate is "
         "always confirmed.",
     )
+    further: int = Field(
+        default=5,
+        ge=0,
+        le=100,
+        description="Seeds of the best and of the baseline at the end of a session, beside those "
+        "that decided: they decide nothing, so the gain by them is neither lucky nor unlucky. As "
+        "many as half an hour has room for, two at least; 0: none.",
+    )
 
 
 class HooksConfig(BaseModel):

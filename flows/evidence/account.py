@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wildloop.flows.evidence.compare import compare, is_exact_metric, seeds_to_decide
+from wildloop.flows.evidence.compare import compare, is_exact_metric, seeds_to_decide, why
 from wildloop.flows.evidence.configuration import (
     Configuration,
     configurations,
@@ -12,6 +12,7 @@ from wildloop.flows.evidence.configuration import (
     name_codes,
 )
 from wildloop.flows.evidence.estimate import are_equal
+from wildloop.flows.evidence.further import estimates, told
 from wildloop.flows.evidence.guards import breach
 from wildloop.flows.evidence.levels import doubts, level_of
 from wildloop.flows.evidence.settings import is_program, normal, settings_in
@@ -89,6 +90,7 @@ class Account:
         branch: of a session with keep or discard.
         labels: the agent's call that each run belongs to, by run id.
         sweep_texts: name and goal of each sweep, by id, which tell ablations.
+        further: runs that Wildloop has made once all was decided.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Account:
         branch: Branch | None = None,
         labels: Mapping[str, str] | None = None,
         sweep_texts: Mapping[str, str] | None = None,
+        further: Sequence[Run] = (),
     ) -> None:
         self.contract, self.branch = contract, branch
         self.sweep_texts = sweep_texts or {}
@@ -120,6 +123,9 @@ class Account:
         self.ties: list[Configuration] = []
         self.why_simplest = ""
         self.best = self._best()
+        sound = [run for run in further if not self.doubts_of(run, contract.evaluated)]
+        self.further = estimates(sound, self.by_run, name)
+        self._tell_by_further()
 
     def _set_levels(self) -> None:
         contract = self.contract
@@ -168,6 +174,24 @@ class Account:
             limit=limit,
             tried=tried,
         )
+
+    def final(self, one: Configuration) -> Estimate:
+        """What is told of the best and the baseline: by the seeds that have decided nothing.
+
+        Where there are none, by those that decided.
+        """
+        gain = self.gain
+        if gain is not None and gain.further and one in (self.best, self.baseline):
+            return gain.ours if one is self.best else gain.theirs
+        return one.compared
+
+    def _tell_by_further(self) -> None:
+        gain, base = self.gain, self.baseline
+        if gain is None or base is None or self.best is None or self.is_exact:
+            return
+        ours, theirs = self.further.get(self.best.id), self.further.get(base.id)
+        near = self.neighbours({self.best.id, base.id}, self.best)
+        self.comparisons[self.best.id] = told(gain, ours, theirs, self.direction, near)
 
     def neighbours(self, pair: Collection[str], of: Configuration) -> list[Estimate]:
         """The estimates whose spread tells of a pair's: of the same program, the nearest first.
@@ -243,7 +267,7 @@ class Account:
         target, best = self.contract.target, self.best or self.baseline
         if target is None:
             return None
-        return "undecided" if best is None else reached(target, best.compared, self.is_exact)
+        return "undecided" if best is None else reached(target, self.final(best), self.is_exact)
 
     def standing(self, one: Configuration) -> Standing:
         """What a configuration is."""
@@ -383,10 +407,8 @@ class Account:
 
 
 def _not_shown(found: Comparison) -> Comparison:
-    from wildloop.flows.evidence.compare import why
-
-    told = found.model_copy(update={"established": False})
-    return told.model_copy(update={"why": why(told)})
+    denied = found.model_copy(update={"established": False})
+    return denied.model_copy(update={"why": why(denied)})
 
 
 def _same_settings(one: Configuration, other: Configuration) -> bool:

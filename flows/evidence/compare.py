@@ -173,6 +173,12 @@ def why(found: Comparison) -> str:
             f"between seeds ({sides})"
         )
     word = "better" if found.established else "not shown to be better"
+    if found.further:
+        return (
+            f"{word}: difference {found.gain:+.4g} by {found.further} further seeds of each, which "
+            f"have decided nothing ({sides}); by those that decided p = {found.p:.2g} one-sided "
+            f"({found.test})"
+        )
     few = min(found.ours.n, found.theirs.n) < FEWEST_SEEDS
     among = f" for {found.tried} tests" if found.tried > 1 else ""
     return (

@@ -126,6 +126,16 @@ class Configuration:
         return self.counted.text
 
     @property
+    def seconds(self) -> float:
+        """How long its runs took, on the mean; 0 where none has ended."""
+        took = [
+            run.finished_at - run.started_at
+            for run in self.runs
+            if run.started_at is not None and run.finished_at is not None
+        ]
+        return math.fsum(took) / len(took) if took else 0.0
+
+    @property
     def failures(self) -> list[Run]:
         """Its failed runs."""
         return [run for run in self.runs if run.status is RunStatus.FAILED]
@@ -321,6 +331,11 @@ def _by_seed(
             unseeded.append(value)
         found.setdefault(f"run {run.id}" if seed is None else seed, []).append((run, value))
     return found
+
+
+def estimate_over(runs: Sequence[Run], metric: str | None) -> Estimate:
+    """Over the seeds of runs of one configuration."""
+    return _estimate(_by_seed(runs, metric))
 
 
 def _estimate(by_seed: Mapping[str, Sequence[tuple[Run, float]]]) -> Estimate:

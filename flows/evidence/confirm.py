@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
+from wildloop.flows.evidence.further import FEWEST
 from wildloop.flows.evidence.settings import is_seed
-from wildloop.flows.models.evidence import Comparison
+from wildloop.flows.models.evidence import Comparison, Level
 
 SCREEN = 0.15
 """A candidate whose screening p-value is below this is worth confirming."""
@@ -86,6 +87,30 @@ def candidates_to_confirm(
         if is_promising(account.compare(one, reference)):
             found.append(one)
     return sorted(found, key=lambda one: -sign * (one.mean or 0.0))
+
+
+def wanted_further(account: Account, seeds: int, seconds: float) -> list[Wanted]:
+    """What Wildloop is to run once all is decided: the best and the baseline on further seeds.
+
+    None where the metric has no spread, nothing is shown, or no seed reaches one of them.
+
+    Args:
+        account: of the session.
+        seeds: of each, at most.
+        seconds: what all of them may take, one after the other; fewer seeds are run where they
+            would take longer, none where there is no time for two.
+    """
+    base, best = account.baseline, account.best
+    if base is None or best is None or account.gain is None or account.is_exact:
+        return []
+    sides = [base, best]
+    if not account.gain.established or best.level is not Level.CONFIRMED:
+        return []
+    if not all(account.is_confirmable(one) for one in sides):
+        return []
+    each = sum(max(one.seconds, 1.0) for one in sides)
+    count = min(seeds, int(seconds / each))
+    return [Wanted(one, count) for one in sides] if count >= FEWEST else []
 
 
 def wanted_runs(

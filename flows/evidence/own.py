@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from wildloop.flows.evidence.values import value_of
-from wildloop.flows.models.own_runs import is_confirmation, is_evaluation
+from wildloop.flows.models.own_runs import is_confirmation, is_evaluation, is_further
 from wildloop.flows.models.run import Run
 
 
 def with_own(
     runs: Sequence[Run], own: Sequence[Run], metric: str | None
-) -> tuple[list[Run], dict[str, float]]:
+) -> tuple[list[Run], list[Run], dict[str, float]]:
     """The runs with the confirmations, their values those of [evaluate] where it has given one.
 
     Args:
@@ -18,11 +18,12 @@ def with_own(
         metric: name of the primary metric.
 
     Returns:
-        The runs, and the values of [evaluate] by run id.
+        The runs, Wildloop's own that decide nothing, and the values of [evaluate] by run id.
     """
     values = evaluations(own, metric)
     every = [*runs, *(run for run in own if is_confirmation(run))]
-    return [_valued(run, metric, values) for run in every], values
+    further = [_valued(run, metric, values) for run in own if is_further(run)]
+    return [_valued(run, metric, values) for run in every], further, values
 
 
 def evaluations(own: Sequence[Run], metric: str | None) -> dict[str, float]:

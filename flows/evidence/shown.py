@@ -50,16 +50,16 @@ def _result(account: Account, one: Configuration | None) -> BestResult | None:
     metric = account.contract.metric
     if one is None or metric is None or one.compared.mean is None:
         return None
-    first = one.measured[0]
+    first, found = one.measured[0], account.final(one)
     return BestResult(
         run_id=first.id,
         run_name=first.name,
         metric=metric.name,
-        value=one.compared.mean,
+        value=found.mean if found.mean is not None else one.compared.mean,
         direction=metric.direction,
         configuration=one.name,
         id=one.id,
-        sd=one.compared.sd,
-        n=one.compared.n,
+        sd=found.sd,
+        n=found.n,
         level=one.level,
     )

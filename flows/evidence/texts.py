@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.evidence.simplest import tie_text
-from wildloop.flows.models.evidence import Level, Standing
+from wildloop.flows.models.evidence import Comparison, Level, Standing
 
 SHOWN_CANDIDATES = 3
 SHOWN_SHARED = 3
@@ -33,9 +33,11 @@ def headline(account: Account) -> str:
             f"{scored(base, True)} ({base.name})"
         )
     gain = account.gain
-    text = f"{metric.name} {scored(best)} ({best.name})"
+    is_further = gain is not None and gain.further > 0
+    text = f"{metric.name} {account.final(best).text if is_further else scored(best)} ({best.name})"
     if gain is not None:
         text += f", {gain.gain:+.4g} on the baseline's {gain.theirs.text}{certainty(account)}"
+        text += borne_out(gain)
     return text + standing_behind(best) + tie_text(account.ties, account.why_simplest)
 
 
@@ -64,7 +66,19 @@ def certainty(account: Account) -> str:
     if account.is_exact:
         return ", exact: the metric has no spread"
     bounds = f", 95 % interval {gain.low:+.4g} to {gain.high:+.4g}" if gain.low is not None else ""
+    if gain.further:
+        return (
+            f"{bounds}, by {gain.further} further seeds of each, which have decided nothing; by "
+            f"those that decided p = {gain.p:.2g}"
+        )
     return f"{bounds}, p = {gain.p:.2g} ({SELECTED})"
+
+
+def borne_out(gain: Comparison) -> str:
+    """Whether the seeds that have decided nothing bear a gain out; empty where they do."""
+    if not gain.further or gain.gain > 0:
+        return ""
+    return "; THE FURTHER SEEDS DO NOT BEAR IT OUT"
 
 
 def scored(one: Configuration, is_reference: bool = False) -> str:
@@ -86,7 +100,7 @@ def target_line(account: Account) -> str | None:
     said = f"target {account.contract.metric.name} {word} {target.value:g}: {verdict}"
     if best is None or best.mean is None:
         return said
-    found = best.compared
+    found = account.final(best)
     if found.low is None or found.high is None or account.is_exact or found.sd == 0:
         return f"{said} ({found.text})"
     return f"{said} ({found.text}, 95 % interval {found.low:.4g} to {found.high:.4g})"

@@ -87,6 +87,7 @@ def _configuration(
         runs=[_run(account, run) for run in one.runs],
         estimate=one.counted,
         confirming=one.confirming,
+        further=account.further.get(one.id),
         missing_seeds=one.missing_seeds,
         not_reproducible=one.not_reproducible,
         level=one.level,

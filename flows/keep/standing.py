@@ -32,9 +32,9 @@ def account_of(
         kept: what was kept and discarded, of a session that does.
         sweep_texts: name and goal of each sweep, by id, which tell ablations.
     """
-    every, evaluated = with_own(runs, own, fixed.metric)
+    every, further, evaluated = with_own(runs, own, fixed.metric)
     contract = contract_of(fixed, alpha, evaluated)
-    return Account(every, contract, branch_of(kept), calls_of(records), sweep_texts)
+    return Account(every, contract, branch_of(kept), calls_of(records), sweep_texts, further)
 
 
 def calls_of(records: Sequence[IterationRecord]) -> Mapping[str, str]:

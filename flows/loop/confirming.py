@@ -11,16 +11,23 @@ from prefect.logging import get_run_logger
 
 from wildloop.flows.evidence.confirm import (
     candidates_to_confirm,
+    wanted_further,
     wanted_runs,
 )
 from wildloop.flows.loop.work import Work
 from wildloop.flows.models.contract import SessionContract
-from wildloop.flows.models.own_runs import is_confirmation, own_id
+from wildloop.flows.models.own_runs import OwnRuns, is_confirmation, own_id
 from wildloop.flows.models.run import Run
 from wildloop.flows.models.session_record import Phase
 from wildloop.flows.session.evidence import account_for
 from wildloop.flows.spending import grace_seconds, hours_end_at
-from wildloop.flows.store.own_runs import evaluate, own_runs, purposes, run_again
+from wildloop.flows.store.own_runs import (
+    evaluate,
+    further_of,
+    own_runs,
+    purposes,
+    run_again,
+)
 from wildloop.flows.store.sessions import stop_runs
 
 LAST_WAIT_SECONDS = 1800.0
@@ -59,7 +66,8 @@ async def confirm(
             chosen = chosen[:1]
         left = runs_left(contract, len(every), own, work.position.spec.budget.runs, is_last)
         for one in wanted_runs(account, chosen, contract.confirm_seeds, left):
-            seeds = await _seeds(work, contract.confirm_seeds)
+            held = work.position.record.confirm_seeds
+            seeds = await _seeds(work, held, contract.confirm_seeds)
             made += await run_again(runs, work.position.id, contract, one, seeds)
     return made
 
@@ -98,15 +106,42 @@ async def confirm_last(work: Work) -> None:
     After a budget of hours it is a tenth of that at most.
     """
     budget, record = work.position.spec.budget, work.position.record
-    if not await confirm(work, is_last=True):
-        return
-    record.note = "the best is run again by Wildloop, on fresh seeds"
-    await work.position.enter(Phase.WAITING)
     closing = record.closing
     is_timed = closing is not None and closing.name == "hours"
     seconds = grace_seconds(budget, closing) if closing and is_timed else LAST_WAIT_SECONDS
-    await _wait(work, None, _now() + seconds)
+    until = _now() + seconds
+    if await confirm(work, is_last=True):
+        record.note = "the best is run again by Wildloop, on fresh seeds"
+        await work.position.enter(Phase.WAITING)
+        await _wait(work, None, until)
+    if await run_further(work, until):
+        record.note = "best and baseline are run again by Wildloop, on seeds that decide nothing"
+        await work.position.enter(Phase.WAITING)
+        await _wait_for_further(work, until)
     record.note = ""
+
+
+async def run_further(work: Work, until: float) -> list[str]:
+    """Have best and baseline run on seeds that decide nothing; ids of what is not over.
+
+    What is shown has passed a test, so by the seeds that it passed by it is rather too high. These
+    come once nothing is left to decide, as many as there is time for.
+    """
+    contract, runs, id = work.position.record.contract, work.stores.runs, work.position.id
+    if contract is None or not contract.may_confirm or not contract.further_seeds:
+        return []
+    every = await runs.all(chat_session_id=id)
+    own = await own_runs(runs, id, contract)
+    made = await evaluate(runs, id, contract, [*every, *own])
+    made += [run.id for run in own if not run.status.is_terminal]
+    account = account_for(work.position, work.project, every, own=own)
+    for one in wanted_further(account, contract.further_seeds, until - _now()):
+        begun = len(further_of(one.configuration, own))
+        if begun:
+            continue
+        seeds = await _seeds(work, work.position.record.further_seeds, one.runs)
+        made += await run_again(runs, id, contract, one, seeds, 0, OwnRuns.FURTHER)
+    return made
 
 
 async def stop_own(work: Work) -> None:
@@ -114,6 +149,17 @@ async def stop_own(work: Work) -> None:
     id = work.position.id
     for purpose in purposes(work.position.record.contract):
         await stop_runs(work.stores.runs, own_id(id, purpose), running=True)
+
+
+async def _wait_for_further(work: Work, until: float) -> None:
+    while True:
+        work.control.activity.clear()
+        if not await run_further(work, until):
+            return
+        if _now() > until:
+            get_run_logger().warning("the time for seeds that decide nothing is over")
+            return
+        await work.control.guard(work.control.something_happens(CHECK_SECONDS))
 
 
 async def _wait(work: Work, among: Sequence[str] | None, until: float | None) -> None:
@@ -128,15 +174,21 @@ async def _wait(work: Work, among: Sequence[str] | None, until: float | None) ->
         await work.control.guard(work.control.something_happens(CHECK_SECONDS))
 
 
-async def _seeds(work: Work, count: int) -> list[int]:
-    """Fresh seeds of the session, the same for all that are compared; nobody can foretell them."""
+async def _seeds(work: Work, held: list[int], count: int) -> list[int]:
+    """Fresh seeds of the session, the same for all that are compared; nobody can foretell them.
+
+    Args:
+        work: the session.
+        held: the record's list of them, which is filled up.
+        count: how many are needed.
+    """
     record = work.position.record
-    while len(record.confirm_seeds) < max(1, count):
+    while len(held) < max(1, count):
         seed = random.SystemRandom().randrange(SEEDS_FROM, SEEDS_TO)
-        if seed not in record.confirm_seeds:
-            record.confirm_seeds.append(seed)
+        if seed not in [*record.confirm_seeds, *record.further_seeds]:
+            held.append(seed)
     await work.position.save()
-    return record.confirm_seeds
+    return held
 
 
 def _now() -> float:

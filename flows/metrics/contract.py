@@ -40,6 +40,7 @@ def first_contract(
         guards=list(project.metric.guards) if project.metric else [],
         confirm_seeds=project.confirm.seeds,
         confirm_share=project.confirm.share,
+        further_seeds=project.confirm.further,
         fixed_at=now,
     )
     metric, planned = project.metric, plan_metric(plan or "")

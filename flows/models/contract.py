@@ -55,6 +55,9 @@ class SessionContract(BaseModel):
     confirm_share: float = Field(
         default=0.0, description="So many runs more than the agent's, as a share of these."
     )
+    further_seeds: int = Field(
+        default=0, description="Seeds of best and baseline at the end, which decide nothing."
+    )
     guards: list[str] = Field(
         default_factory=list, description="Bounds on other metrics that a change must keep."
     )

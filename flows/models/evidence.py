@@ -58,6 +58,11 @@ class Comparison(BaseModel):
     alpha: float = Field(default=0.05, description="Of the whole session.")
     tried: int = Field(default=1, description="Tests that share `alpha`.")
     limit: float = Field(default=0.05, description="What p has to be below, corrected.")
+    further: int = Field(
+        default=0,
+        description="Seeds of each side that gain, means and interval come from and that have "
+        "decided nothing; p is of those that decided. 0: all is of those that decided.",
+    )
     established: bool = False
     why: str = ""
 
@@ -113,6 +118,9 @@ class ConfigurationView(BaseModel):
     doubts: list[str] = Field(default_factory=list, description="Why it is no more than claimed.")
     standing: Standing
     comparison: Comparison | None = Field(default=None, description="With the baseline.")
+    further: Estimate | None = Field(
+        default=None, description="Over the seeds of Wildloop's own that have decided nothing."
+    )
     seeds_to_decide: int | None = Field(
         default=None, description="More seeds of each side that would decide, as things look."
     )

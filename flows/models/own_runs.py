@@ -13,6 +13,7 @@ class OwnRuns(StrEnum):
     """What Wildloop makes runs for."""
 
     CONFIRM = "confirm"
+    FURTHER = "further"
     EVALUATE = "evaluate"
 
 
@@ -26,9 +27,19 @@ def session_behind(id: str) -> str:
     return id.partition(":")[0]
 
 
+def is_own(run: Run) -> bool:
+    """Whether Wildloop has made this run itself, for whatever."""
+    return (run.chat_session_id or "").endswith(tuple(f":{one.value}" for one in OwnRuns))
+
+
 def is_confirmation(run: Run) -> bool:
     """Whether Wildloop has made this run to confirm a configuration."""
     return (run.chat_session_id or "").endswith(f":{OwnRuns.CONFIRM.value}")
+
+
+def is_further(run: Run) -> bool:
+    """Whether it has decided nothing: made for a gain that was shown already."""
+    return (run.chat_session_id or "").endswith(f":{OwnRuns.FURTHER.value}")
 
 
 def is_evaluation(run: Run) -> bool:

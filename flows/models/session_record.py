@@ -179,6 +179,9 @@ class Standing(BaseModel):
     confirm_seeds: list[int] = Field(
         default_factory=list, description="Those that Wildloop itself runs candidates on."
     )
+    further_seeds: list[int] = Field(
+        default_factory=list, description="Those of the runs at the end that decide nothing."
+    )
     keep: KeepState = Field(default_factory=KeepState)
     sealed: SealedReport | None = Field(
         default=None, description="What the hold-out has said, once the session is over."

@@ -6,7 +6,7 @@ from itertools import groupby
 from wildloop.blocks.agents.prices import Usage
 from wildloop.flows.evidence.settings import seed_of, settings_of, shown
 from wildloop.flows.evidence.values import value_of
-from wildloop.flows.models.own_runs import is_confirmation, is_evaluation
+from wildloop.flows.models.own_runs import is_own
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.protocol.plan import MARKS, Plan
@@ -154,13 +154,13 @@ def runs_table(facts: ReportFacts) -> str:
 
 
 def _run_row(run: Run, metrics: Sequence[str], facts: ReportFacts) -> list[str]:
-    label, is_own = facts.label_of(run), is_confirmation(run) or is_evaluation(run)
+    label = facts.label_of(run)
     seconds = "-"
     if run.started_at is not None and run.finished_at is not None:
         seconds = f"{run.finished_at - run.started_at:.1f}"
     return [
         run_link(run),
-        f"[{label}](#{label.replace('.', '')})" if label else "Wildloop" if is_own else "-",
+        f"[{label}](#{label.replace('.', '')})" if label else "Wildloop" if is_own(run) else "-",
         run.status.value,
         seconds,
         plain(seed_of(run) or "-", 20),

@@ -16,7 +16,13 @@ from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.git.process import GitError
 from wildloop.flows.git.snapshot import snapshot_of_tree
 from wildloop.flows.models.contract import SessionContract
-from wildloop.flows.models.own_runs import OwnRuns, is_confirmation, is_evaluation, own_id
+from wildloop.flows.models.own_runs import (
+    OwnRuns,
+    is_confirmation,
+    is_evaluation,
+    is_further,
+    own_id,
+)
 from wildloop.flows.models.run import Checkout, Run, RunCreate, RunStatus
 from wildloop.flows.store.base import EXPERIMENT
 from wildloop.flows.store.run_mapping import readable_spec
@@ -31,6 +37,8 @@ def purposes(contract: SessionContract | None) -> list[OwnRuns]:
     found = []
     if contract is not None and contract.may_verify:
         found.append(OwnRuns.CONFIRM)
+    if contract is not None and contract.may_confirm and contract.further_seeds:
+        found.append(OwnRuns.FURTHER)
     if contract is not None and contract.evaluate is not None:
         found.append(OwnRuns.EVALUATE)
     return found
@@ -38,8 +46,8 @@ def purposes(contract: SessionContract | None) -> list[OwnRuns]:
 
 async def own_runs(store: RunStore, session_id: str, contract: SessionContract | None) -> list[Run]:
     """All of them, oldest first; no request where there are none by the contract."""
-    asked = [store.all(chat_session_id=own_id(session_id, one)) for one in purposes(contract)]
-    return [run for found in await asyncio.gather(*asked) for run in found]
+    ids = [own_id(session_id, one) for one in purposes(contract)]
+    return await store.all(chat_session_id=ids[0], also_called=ids[1:]) if ids else []
 
 
 def own_of(
@@ -60,6 +68,12 @@ def confirmations_of(one: Configuration, own: Sequence[Run]) -> list[Run]:
     return [run for run in own if is_confirmation(run) and run.parent_run_id in ids]
 
 
+def further_of(one: Configuration, own: Sequence[Run]) -> list[Run]:
+    """Those of Wildloop's own runs of a configuration that decide nothing."""
+    ids = {run.id for run in one.runs}
+    return [run for run in own if is_further(run) and run.parent_run_id in ids]
+
+
 async def run_again(
     store: RunStore,
     session_id: str,
@@ -67,6 +81,7 @@ async def run_again(
     wanted: Wanted,
     seeds: Sequence[int],
     begun: int | None = None,
+    purpose: OwnRuns = OwnRuns.CONFIRM,
 ) -> list[str]:
     """Create Wildloop's own runs of one configuration, each once; their ids.
 
@@ -77,6 +92,7 @@ async def run_again(
         wanted: the configuration, and how many runs.
         seeds: fresh ones, used in turn.
         begun: how many there are of it already (default: those that were launched).
+        purpose: what they are for.
     """
     one = wanted.configuration
     before = len(one.own_runs) if begun is None else begun
@@ -96,6 +112,7 @@ async def run_again(
             name: seed if is_seed(name) and command else value
             for name, value in spec.parameters.items()
         }
+        told = f" seed {seed}" if command else ""
         body = RunCreate(
             **spec.model_dump(
                 exclude={
@@ -110,16 +127,16 @@ async def run_again(
                     "origin_alert_id",
                 }
             ),
-            name=f"confirm {one.label[:NAME_LENGTH]}" + (f" seed {seed}" if command else ""),
+            name=f"{purpose.value} {one.label[:NAME_LENGTH]}{told}",
             command=command or spec.command,
             parameters=parameters,
             seed=seed if command else None,
             checkout=checkout,
-            chat_session_id=own_id(session_id, OwnRuns.CONFIRM),
+            chat_session_id=own_id(session_id, purpose),
             parent_run_id=first.id,
             auto_start=True,
         )
-        key = f"{session_id}:confirm:{contract.number}:{one.id}:{number}"
+        key = f"{session_id}:{purpose.value}:{contract.number}:{one.id}:{number}"
         ids.append((await store.create(body, idempotency_key=key)).id)
     logger.info("%s: %d runs by Wildloop itself", one.name, len(ids))
     return ids

@@ -26,8 +26,8 @@ class RunFilter(BaseModel):
     status: RunStatus | None = None
     sweep_id: str | None = None
     chat_session_id: str | None = None
-    also_called: str | None = Field(
-        default=None, description="A name that the session's runs had before it began."
+    also_called: list[str] = Field(
+        default_factory=list, description="Other ids whose runs belong to the session, too."
     )
     archived: bool | None = None
     before: float | None = Field(default=None, description="Created before; Unix seconds.")
@@ -51,8 +51,8 @@ class RunFilter(BaseModel):
         if self.sweep_id is not None:
             tags.append(f"sweep:{self.sweep_id}")
         either: list[str] | None = None
-        if self.chat_session_id is not None and self.also_called is not None:
-            either = [f"session:{self.chat_session_id}", f"session:{self.also_called}"]
+        if self.chat_session_id is not None and self.also_called:
+            either = [f"session:{id}" for id in (self.chat_session_id, *self.also_called)]
         elif self.chat_session_id is not None:
             tags.append(f"session:{self.chat_session_id}")
         if self.archived:

@@ -14,7 +14,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Scheduled
 
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition
-from wildloop.flows.models.own_runs import is_confirmation, is_evaluation
+from wildloop.flows.models.own_runs import is_own
 from wildloop.flows.models.run import (
     Checkout,
     Run,
@@ -219,9 +219,10 @@ class RunStore(Store):
         *,
         sweep_id: str | None = None,
         chat_session_id: str | None = None,
+        also_called: Sequence[str] = (),
         max_age_s: float = 0.0,
     ) -> list[Run]:
-        """Every run of a sweep or session, oldest first.
+        """Every run of a sweep or session (or of one of several), oldest first.
 
         Those of the session that this store has a copy of may be as they were `max_age_s` ago.
         """
@@ -230,7 +231,12 @@ class RunStore(Store):
             return await with_live_metrics(
                 [run for run in found if sweep_id in (None, run.sweep_id)]
             )
-        wanted = RunFilter(limit=1000, sweep_id=sweep_id, chat_session_id=chat_session_id)
+        wanted = RunFilter(
+            limit=1000,
+            sweep_id=sweep_id,
+            chat_session_id=chat_session_id,
+            also_called=list(also_called),
+        )
         runs: list[Run] = []
         while True:
             page = await self.select(wanted)
@@ -362,7 +368,7 @@ class RunStore(Store):
         flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
         spec, run = readable_spec(flow_run), to_run(flow_run)
         changed: dict[str, Any] = {"parent_run_id": run_id, "origin_alert_id": body.origin_alert_id}
-        if is_confirmation(run) or is_evaluation(run):
+        if is_own(run):
             changed["chat_session_id"] = None
         if body.command is not None:
             changed["command"] = body.command

@@ -117,7 +117,7 @@ class SessionReader:
     ) -> Shown:
         """What the session has shown: as its flow has noted it, or made anew where that is old."""
         record, totals = parts.record, parts.record.totals
-        _, evaluated = with_own(parts.runs, parts.own, contract.metric)
+        _, _, evaluated = with_own(parts.runs, parts.own, contract.metric)
         compared = contract_of(contract, spec.keep_alpha, evaluated)
         digest = digest_of([*parts.runs, *parts.own], compared, totals.calls, totals.verdicts)
         for known in (record.shown, self.memory.shown.get(id)):

@@ -112,7 +112,7 @@ async def list_runs(
         status=status,
         sweep_id=sweep_id,
         chat_session_id=session_id,
-        also_called=name if name != session_id else None,
+        also_called=[name] if name and name != session_id else [],
         archived={"false": False, "true": True, "all": None}[archived],
         before=before,
     )

@@ -241,8 +241,12 @@ class Checker:
             if found["label"].partition(" (code ")[0] != one.label:
                 self.note(f"{where}: label {found['label']}, recomputed {one.label}")
             if (test := found["comparison"]) is not None and base is not None:
-                mine = self.account.test(one, base)
-                self._test(where, test, mine)
+                self._test(where, test, self.account.told(one))
+            told = found["further"]
+            if (told is not None) != bool(one.after):
+                self.note(f"{where}: further seeds {told}, recomputed {one.after}")
+            elif told is not None:
+                self._side(f"{where}, further", told, one.after)
         self._best("evidence", by_run, seen["best"])
         self._ablation(by_run)
         digests = {one["code"]: frozenset(one["blobs"].items()) for one in seen["configurations"]}
@@ -303,8 +307,8 @@ class Checker:
         if said is not None and best is not None:
             if said["run_id"] not in [run.id for run in best.runs]:
                 self.note(f"status: best {said['configuration']}, recomputed {best.label}")
-            self.same("status: best", said["value"], mean(best.compared))
-            self.same("status: n", said["n"], len(best.compared))
+            self.same("status: best", said["value"], mean(self.account.final(best)))
+            self.same("status: n", said["n"], len(self.account.final(best)))
         reader = Reader(self.account, "status", self._target)
         texts = [seen["headline"], seen["target"] or "", *seen["candidates"], self.played.told]
         for one in texts:
@@ -494,9 +498,10 @@ class Checker:
                 if told is not None or group is not None:
                     self.note(f"digest: {role} {told}, recomputed {group}")
                 continue
-            self.same(f"digest: {role}", told["value"], mean(group.compared))
-            self.same(f"digest: sd of the {role}", told["sd"], deviation(group.compared))
-            self.same(f"digest: n of the {role}", told["n"], len(group.compared))
+            side = account.final(group)
+            self.same(f"digest: {role}", told["value"], mean(side))
+            self.same(f"digest: sd of the {role}", told["sd"], deviation(side))
+            self.same(f"digest: n of the {role}", told["n"], len(side))
             if told["run_id"] not in [run.id for run in group.runs]:
                 self.note(f"digest: {role} {told['configuration']}, recomputed {group.label}")
         self._digest_counts(said)

@@ -37,6 +37,11 @@ class Run:
     lines: int = 0
 
     @property
+    def is_further(self) -> bool:
+        """By its name, as people see it."""
+        return self.is_own and self.name.startswith("further ")
+
+    @property
     def program(self) -> str:
         """The command without its settings."""
         return " ".join(word for word in shlex.split(self.command) if not word.startswith("--"))

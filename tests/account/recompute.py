@@ -1,7 +1,7 @@
 """A session's account from its runs' files: configurations, comparisons, best, ablation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -31,6 +31,7 @@ class Group:
     """Runs of the same contents, program and settings."""
 
     runs: list[Run]
+    further: list[Run] = field(default_factory=list)
     withdrawn: bool = False
     is_reference: bool = False
 
@@ -52,6 +53,11 @@ class Group:
     def own(self) -> Side:
         """The values of Wildloop's own runs."""
         return {run.seed: run.value for run in self.runs if run.is_own and run.value is not None}
+
+    @cached_property
+    def after(self) -> Side:
+        """The values by seeds that came once all was decided."""
+        return {run.seed: run.value for run in self.further if run.value is not None}
 
     @property
     def counted(self) -> Side:
@@ -163,7 +169,8 @@ class Account:
         found: dict[object, Group] = {}
         for run in self.runs:
             key = (run.code, run.program, tuple(sorted(run.settings.items())))
-            found.setdefault(key, Group([])).runs.append(run)
+            group = found.setdefault(key, Group([]))
+            (group.further if run.is_further else group.runs).append(run)
         self.groups = list(found.values())
         for group in self.groups:
             group.withdrawn = any(run.id in self.withdrawn for run in group.runs)
@@ -209,6 +216,30 @@ class Account:
         """One configuration against another."""
         near = self.neighbours(ours, theirs)
         return compare(ours.compared, theirs.compared, self.sign, near, self.exact)
+
+    @property
+    def is_told_by_further(self) -> bool:
+        """Whether best and baseline have two seeds each that have decided nothing."""
+        best, base = self.best, self.baseline
+        if best is None or base is None or best is base or self.exact:
+            return False
+        return min(len(best.after), len(base.after)) > 1
+
+    def final(self, one: Group) -> Side:
+        """What is told of the best and the baseline."""
+        is_meant = one is self.best or one is self.baseline
+        return one.after if is_meant and self.is_told_by_further else one.compared
+
+    def told(self, ours: Group) -> Tested:
+        """The comparison with the baseline: gain and interval by further seeds, p by the others."""
+        base = self.baseline
+        assert base is not None
+        test = self.test(ours, base)
+        if ours is not self.best or not self.is_told_by_further:
+            return test
+        near = self.neighbours(ours, base)
+        fresh = compare(ours.after, base.after, self.sign, near, self.exact)
+        return replace(test, gain=fresh.gain, low=fresh.low, high=fresh.high)
 
     def testable(self, one: Group) -> bool:
         """Whether anything may be claimed of a configuration."""
@@ -293,7 +324,11 @@ class Account:
     @property
     def estimates(self) -> set[str]:
         """How its configurations may be written."""
-        return {text(side) for one in self.groups for side in (one.counted, one.compared)}
+        return {
+            text(side)
+            for one in self.groups
+            for side in (one.counted, one.compared, self.final(one))
+        }
 
     def level(self, one: Group, is_guarded: bool) -> str:
         """What stands behind a configuration."""

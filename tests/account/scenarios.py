@@ -34,6 +34,13 @@ value = 0.5 + LUCK.get(seed, (seed % 7 - 3) / 250 + (0.02 if seed >= 1000 else 0
 with open(os.environ["WILDLOOP_RUN_DIR"] + "/metrics.jsonl", "a") as out:
     out.write('{"step": 1, "score": %r}\\n' % value)
 '''
+GAIN = '''"""score: a faster rate helps, and the seed does a little."""
+import os, sys
+rate, seed = sys.argv[1].partition("=")[2], int(sys.argv[-1].partition("=")[2])
+value = {"0.1": 0.5, "0.3": 0.6}[rate] + seed * 7919 % 101 / 5000
+with open(os.environ["WILDLOOP_RUN_DIR"] + "/metrics.jsonl", "a") as out:
+    out.write('{"step": 1, "score": %r}\\n' % value)
+'''
 NIGHT = '''"""score: what the parts of the code add, and what settings and seed do."""
 import os, sys
 A = 0.0
@@ -74,6 +81,7 @@ class Scenario:
         memories: what its reflections say.
         goal: of the session.
         confirmed: by how many fresh seeds Wildloop confirms; 0: it does not.
+        further: how many of best and baseline it runs once all is decided.
     """
 
     train: str
@@ -84,6 +92,7 @@ class Scenario:
     memories: str = "none"
     goal: str = "Get the metric better"
     confirmed: int = 0
+    further: int = 0
 
     @property
     def toml(self) -> str:
@@ -91,7 +100,7 @@ class Scenario:
         said = f'[metric]\nname = "{self.metric}"\ndirection = "{self.direction}"\n'
         if self.confirmed:
             said = f'protected = ["wildloop.toml"]\n{said}[train]\ncommand = "{PROGRAM}"\n'
-            said += f"[confirm]\nseeds = {self.confirmed}\n"
+            said += f"[confirm]\nseeds = {self.confirmed}\nfurther = {self.further}\n"
         return said
 
     def script(self) -> dict[str, Any]:
@@ -259,6 +268,26 @@ NOISE = Scenario(
 )
 
 
+BORNE_OUT = Scenario(
+    GAIN,
+    "score",
+    "max",
+    [
+        [
+            turn(
+                "two rates",
+                runs("baseline", "--lr=0.1", range(3)),
+                runs("fast", "--lr=0.3", range(3)),
+                waits=True,
+            )
+        ]
+    ],
+    goal="Get the score above 0.55",
+    confirmed=3,
+    further=3,
+)
+
+
 def night(tries: int) -> Scenario:
     """Keeps, discards, fix and rerun, failures, an ablation, a withdrawal, then `tries` at a part.
 
@@ -351,6 +380,7 @@ SCENARIOS = {
     "most seeds": MOST_SEEDS,
     "tie": TIE,
     "noise": NOISE,
+    "borne out": BORNE_OUT,
     "night": night(tries=5),
     LONG: night(tries=15),
 }

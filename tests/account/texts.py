@@ -16,6 +16,11 @@ SENTENCE = re.compile(
     rf"one-sided \((?P<test>[^;)]+); below (?P<limit>{NUMBER}) is shown(?: for \d+ tests)?\)"
     rf"(?:; one seed shows nothing)?: (?P<ours>{ESTIMATE}) against (?P<theirs>{ESTIMATE})"
 )
+FURTHER = re.compile(
+    rf"(?P<word>better): difference (?P<gain>{NUMBER}) by (?P<n>\d+) further seeds of each, which "
+    rf"have decided nothing \((?P<ours>{ESTIMATE}) against (?P<theirs>{ESTIMATE})\); by those "
+    rf"that decided p = (?P<p>{NUMBER}) one-sided \((?P<test>[^)]+)\)"
+)
 EXACT = re.compile(
     rf"(?P<word>better|worse|equal): difference (?P<gain>{NUMBER}), (?P<test>exact: [^(]+) "
     rf"\((?P<ours>{ESTIMATE}) against (?P<theirs>{ESTIMATE})\)"
@@ -70,6 +75,7 @@ class Reader:
             said = said.replace(sentence, "")
         said = self._take(RUN, self._run, said)
         said = self._take(SENTENCE, self._sentence, said)
+        said = self._take(FURTHER, self._further, said)
         said = self._take(EXACT, self._sentence, said)
         said = self._take(SHARE, self._share, said)
         said = self._take(re.compile(ESTIMATE + r"[^\n]*"), self._estimates, said)
@@ -105,12 +111,24 @@ class Reader:
         if not any(agrees(test, found) for test in tests):
             self.note(f"{found[0]!r}; recomputed {tests}")
 
+    def _further(self, found: re.Match[str]) -> None:
+        """The gain of the best by seeds that have decided nothing."""
+        best, base = self.account.best, self.account.baseline
+        if best is None or base is None or not self.account.is_told_by_further:
+            return self.note(f"{found[0]!r}: there are no such seeds")
+        sides = (text(best.after), text(base.after))
+        n = str(min(len(best.after), len(base.after)))
+        told = self.account.told(best)
+        if (*sides, n) != (found["ours"], found["theirs"], found["n"]) or not agrees(told, found):
+            self.note(f"{found[0]!r}; recomputed {told} ({sides})")
+        return None
+
     def _share(self, found: re.Match[str]) -> None:
         """The best's mean by the baseline's."""
         best, base = self.account.best, self.account.baseline
         if best is None or base is None:
             return self.note(f"{found[0]!r}: there are not two to compare")
-        share = mean(best.compared) / mean(base.compared)
+        share = mean(self.account.final(best)) / mean(self.account.final(base))
         percent = 100 * abs(share - 1)
         if (f"{percent:.2g}", share > 1) != (found["share"], found["word"] == "higher"):
             self.note(f"{found[0]!r}: recomputed {share}")
@@ -148,7 +166,9 @@ class Reader:
         rivals = [one for one in self.account.groups if one.side and one is not base]
         line = self.account.line()
         pairs = [(one, best) for one in rivals for best in line if best is not one]
-        tests = [self.account.test(one, base) for one in rivals] if base and base.side else []
+        has_base = base is not None and bool(base.side)
+        tests = [self.account.test(one, base) for one in rivals] if has_base and base else []
+        tests += [self.account.told(one) for one in rivals] if has_base else []
         tests += [self.account.test(*pair) for pair in pairs]
         return tests + [one.test for one in (found[1] if found else []) if one.test is not None]
 
@@ -157,7 +177,12 @@ class Reader:
         return [one - other for one in means for other in means]
 
     def _sides(self) -> list[dict[str, float]]:
-        return [s for one in self.account.groups for s in (one.counted, one.compared) if s]
+        return [
+            side
+            for one in self.account.groups
+            for side in (one.counted, one.compared, self.account.final(one))
+            if side
+        ]
 
     def _is_interval(self, bounds: re.Match[str]) -> bool:
         said = (bounds["low"], bounds["high"])
@@ -181,7 +206,10 @@ class Reader:
 
     def _known(self) -> set[str]:
         runs = [
-            run.value for one in self.account.groups for run in one.runs if run.value is not None
+            run.value
+            for one in self.account.groups
+            for run in [*one.runs, *one.further]
+            if run.value is not None
         ]
         means = [mean(side) for side in self._sides()]
         spreads = [float(np.std(list(s.values()), ddof=1)) for s in self._sides() if len(s) > 1]

@@ -81,6 +81,19 @@ def test_every_number_is_what_the_runs_files_give(played: Mapping[str, Played], 
     assert played[name].told
 
 
+def test_what_is_confirmed_is_told_by_seeds_that_decided_nothing(
+    played: Mapping[str, Played],
+) -> None:
+    session = played["borne out"]
+    (best,) = [
+        one for one in session.evidence["configurations"] if one["id"] == session.evidence["best"]
+    ]
+    assert (best["comparison"]["further"], len(best["further"]["values"])) == (3, 3)
+    assert not set(best["further"]["seeds"]) & set(best["estimate"]["seeds"])
+    for text in (session.status["headline"], session.told, session.digest_text, session.report):
+        assert "by 3 further seeds of each, which have decided nothing" in text
+
+
 def test_a_wrong_number_anywhere_is_found(played: Mapping[str, Played]) -> None:
     session = played["most seeds"]
     true = session.status["best"]["value"]

@@ -197,7 +197,7 @@ def test_the_value_is_that_of_evaluate_where_there_is_one() -> None:
             parent_run_id=BASE[0].id,
         )
     ]
-    runs, values = with_own(BASE, told, "score")
+    runs, _, values = with_own(BASE, told, "score")
     assert (runs[0].metrics["score"], runs[1].metrics["score"]) == (0.5, 0.72)
     found = account_of(runs, evaluated=values)
     assert found.level_of_run(runs[0]) is Level.MEASURED
