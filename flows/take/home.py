@@ -13,7 +13,7 @@ from wildloop.flows.models.take import NightView, NotNeeded, Refused, Taken, Tak
 from wildloop.flows.project import ProjectConfig, load_project
 from wildloop.flows.take.checks import failed_on
 from wildloop.flows.take.message import message_of
-from wildloop.flows.take.replay import Conflicts, Replay, by_hand
+from wildloop.flows.take.replay import Conflicts, Replay
 from wildloop.flows.take.steps import Rules, Step, steps_of
 
 THERE = "{} has it already"
@@ -34,7 +34,7 @@ class Wanted:
         checks: commands that each commit is to pass, beside `[checks] commands`.
         with_checks: run checks at all.
         skip: leave out an idea that does not go, and go on; else stop there.
-        hooks: run the repository's hooks at each commit.
+        hooks: run the repository's hooks at each commit, also where `[git] hooks` does not say so.
         now: also of a session that goes on.
     """
 
@@ -101,11 +101,12 @@ class _Taking:
     ) -> None:
         self.place, self.night, self.wanted, self.taken = place, night, wanted, taken
         self.seconds = project.checks.timeout_seconds if project is not None else SECONDS
+        self.hooks = wanted.hooks or (project is not None and project.git.hooks)
 
     async def go(self, steps: Sequence[Step]) -> None:
         place, taken = self.place, self.taken
         async with scratch_worktree(place.root, place.commit) as tree:
-            replay = Replay(place.root, tree, self.night.base_commit, self.wanted.hooks)
+            replay = Replay(place.root, tree, self.night.base_commit, self.hooks)
             for at, step in enumerate(steps):
                 refused = await self._put(replay, step)
                 if refused is None:
@@ -131,23 +132,23 @@ class _Taking:
                     taken.not_needed.append(one)
                 return None
         except Conflicts as conflicts:
-            return _refused(step, "conflict", files=conflicts.files, by_hand=by_hand(step))
+            return _refused(step, "conflict", files=conflicts.files, by_hand=replay.by_hand)
         try:
             made = await replay.commit(
                 message_of(step, self.night), step.idea.at if step.idea else None
             )
         except GitError as error:
-            if not self.wanted.hooks:
+            if not self.hooks:
                 raise
             await replay.reset(before)
-            return _refused(step, "hook", said=str(error))
+            return _refused(step, "hook", said=str(error), by_hand=replay.by_hand)
         said = await self._failed(made)
         if said is not None:
             await replay.reset(before)
             own = await self._failed(before) if before == self.place.commit else None
             if own is not None:
                 said += f"; {self.place.onto} itself fails its checks: {own}"
-            return _refused(step, "check", said=said)
+            return _refused(step, "check", said=said, by_hand=replay.by_hand)
         taken.commits.append(TakenCommit(commit=made, title=step.title, idea=step.idea))
         return None
 

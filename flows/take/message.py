@@ -12,8 +12,9 @@ SHOWN_FILES = 20
 
 def subject(title: str) -> str:
     """One line of at most 72 characters, cut at a word."""
-    line = " ".join(title.split()).rstrip(".")
-    return textwrap.shorten(line, SUBJECT_LENGTH, placeholder="…") if line else "no summary"
+    line = " ".join(title.split()).rstrip(".") or "no summary"
+    cut = textwrap.shorten(line, SUBJECT_LENGTH, placeholder="…")
+    return f"{line[: SUBJECT_LENGTH - 1]}…" if cut == "…" else cut
 
 
 def message_of(step: Step, night: NightView) -> str:

@@ -20,7 +20,7 @@ NOT_JUDGED = "not judged"
 NO_VERDICT = "the session has judged no change (`--keep all`): this one stands as it was made"
 SUMMARY_LENGTH = 2000
 # `P1-T2: `, `[P1-T2] `, `**P1-T2**: `
-_TASK = re.compile(r"^[\W_]*P\d+-T\d+(?:[\s,]*P\d+-T\d+)*[\W_]*")
+_TASK = re.compile(r"^[\s\[(*_]*P\d+-T\d+(?:[\s,]+P\d+-T\d+)*[\s\])*_:.,-]*")
 
 
 async def read_night(sessions: SessionStore, runs: RunStore, session: Session) -> NightView:

@@ -51,6 +51,12 @@ class Replay:
 
     def __init__(self, root: Path, tree: Path, fork: str | None, hooks: bool) -> None:
         self.root, self.tree, self.fork, self.hooks = root, tree, fork, hooks
+        self.change = ""
+
+    @property
+    def by_hand(self) -> str:
+        """The command that brings the last step onto a branch by hand, conflicts in the files."""
+        return f"git cherry-pick --no-commit {self.change}"
 
     async def head(self) -> str:
         """The last commit."""
@@ -65,9 +71,9 @@ class Replay:
         """
         before = await commit_tree(self.root, step.base + "^{tree}", [], "Wildloop: before")
         after = await tree_with(self.root, step.base, step.changes)
-        change = await commit_tree(self.root, after, [before], "Wildloop: after")
+        self.change = await commit_tree(self.root, after, [before], f"Wildloop: {step.label}")
         try:
-            await run_git(self.tree, *_PICK, "cherry-pick", "--no-commit", change)
+            await run_git(self.tree, *_PICK, "cherry-pick", "--no-commit", self.change)
         except GitError:
             files = await self._conflicted()
             await self.reset()
@@ -126,11 +132,3 @@ class Replay:
 
 def _shown(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
-
-
-def by_hand(step: Step) -> str:
-    """The command that brings an idea onto the branch by hand, conflicts in the files."""
-    if step.idea is None:
-        return ""
-    scope = "':(top,exclude,glob)**/.wild/**'"
-    return f"git diff --binary {step.base} {step.idea.commit} -- {scope} | git apply --3way"

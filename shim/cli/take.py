@@ -73,10 +73,11 @@ def take(
     file = _file(night, text)
     taken = asyncio.run(take_home(night, wanted))
     if taken.branch is not None:
-        if run:
-            taken.ran = _run_again(client, found, night, taken, quiet=as_json)
         _write(file, request_text(taken, night))
         taken.pull_request = str(file)
+    if run and taken.branch is not None:
+        taken.ran = _run_again(client, found, night, taken, quiet=as_json)
+        _write(file, request_text(taken, night))
     if as_json:
         print_json(taken)
     else:
@@ -130,6 +131,8 @@ def _refused_lines(refused: Refused) -> list[str]:
 
 def _branch_line(taken: Taken, night: NightView) -> str:
     stays = f"{night.branch} stays as it is" if night.branch else "nothing else is changed"
+    if taken.branch is None and taken.is_whole:
+        return f"no branch was made: {taken.onto} has all of it already; {stays}"
     if taken.branch is None:
         return f"no branch was made: nothing goes onto {taken.onto} as it is; {stays}"
     ideas = sum(one.idea is not None for one in taken.commits)
