@@ -74,7 +74,8 @@ async def take_home(night: NightView, wanted: Wanted) -> Taken:
     ]
     if not any(step.idea for step in found.steps):
         why = "; ".join(f"{one.label}: {one.why}" for one in not_needed) or night.headline
-        raise Conflict(NOTHING.format(night.session_id, why))
+        runs = f"; the best is run by: {night.best.command}" if night.best is not None else ""
+        raise Conflict(NOTHING.format(night.session_id, why) + runs)
     taken = Taken(
         session_id=night.session_id,
         branch=None,

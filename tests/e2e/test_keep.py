@@ -175,7 +175,7 @@ def taken_home(server: Server, project: Path, session_id: str) -> None:
     changed = git(project, "diff", "--name-only", f"main...{branch}").splitlines()
     assert changed == ["notes.txt", "train.sh"]
     message = git(project, "log", "-1", "--format=%B", f"{branch}~1")
-    assert "score: 0.80133 ± 0.004 (n=3) -> 0.90133 ± 0.0047 (n=3)" in message
+    assert "score: 0.80133 ± 0.0047 (n=3) -> 0.90133 ± 0.0047 (n=3)" in message
     assert message.count("Wildloop-Run: ") == 3 and "level: claimed" in message
     text = Path(taken["pull_request"]).read_text()
     assert "as in the night" in text and text.count("another optimiser") == 1
