@@ -63,7 +63,8 @@ def take(
     not on the branch, and 4 where --run has not given the best's value.
     """
     # They bring pathspec along, which no other command's help needs.
-    from wildloop.flows.take.home import Wanted, take_home
+    from wildloop.flows.take.home import take_home
+    from wildloop.flows.take.place import Wanted
     from wildloop.flows.take.request import request_text
 
     client = server()

@@ -11,7 +11,8 @@ from tests.support.project import git
 from tests.support.repository import first_commit, sh
 from wildloop.flows.errors import Conflict, InvalidRequest
 from wildloop.flows.models.take import NightView, Taken
-from wildloop.flows.take.home import Wanted, take_home
+from wildloop.flows.take.home import take_home
+from wildloop.flows.take.place import Wanted
 from wildloop.flows.take.request import request_text
 
 NEW = f"take/{SESSION[:8]}"
