@@ -157,11 +157,7 @@ async def get_results(session_id: str, sessions: Sessions) -> ResultsView:
     return await read_results(sessions, found.session_id)
 
 
-@router.get(
-    "/kept/{session_id}",
-    summary="What a session has kept, to be taken home",
-    openapi_extra=READ,
-)
+@router.get("/kept/{session_id}", summary="What a session has kept, to be taken home")
 async def get_kept(session_id: str, sessions: Sessions, runs: Runs) -> NightView:
     """Each kept idea with its commits, its numbers as the account has them, and its runs."""
     return await read_night(sessions, runs, await sessions.find(session_id))

@@ -299,6 +299,17 @@ def test_what_cannot_be_is_refused_with_the_mend_and_changes_nothing(
     assert state_of(root) == before
 
 
+def test_a_session_that_goes_on_is_not_disturbed_and_gives_what_it_has_kept(root: Path) -> None:
+    night = Night(root)
+    night.idea("first", setting(root, 1))
+    put(root, setting(root, 2) | {"new.txt": "half done\n"})
+    before = state_of(root)
+    taken = home(night.view(is_active=True, status="running"), now=True)
+    assert taken.is_whole and log(root) == ["first"]
+    after = state_of(root)
+    assert after[:5] == before[:5] and after[0] == f"refs/heads/{BRANCH}"
+
+
 def test_without_a_name_git_is_asked_for_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     night = Night(root)
     night.idea("first", setting(root, 1))
