@@ -20,6 +20,7 @@ ROOMS = (
     "alerts",
     "session",
     "struggle",
+    "take",
     "sealed",
     "run",
     "guards",

@@ -118,6 +118,11 @@ class SessionPaths:
         return self.root / "runs.csv"
 
     @property
+    def pull_request(self) -> Path:
+        """Title and text for what `wildloop take` has made a branch of."""
+        return self.root / "pull_request.md"
+
+    @property
     def plots(self) -> Path:
         """Folder of the report's pictures."""
         return self.root / "plots"

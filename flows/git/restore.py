@@ -54,7 +54,7 @@ async def take_back(
     root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
     prefix = await git_line(path, "rev-parse", "--show-prefix")
     changed = await project_changes(path, base, upto)
-    names = [name for name in changed if not _is_spared(name, prefix, spared)]
+    names = [name for name in changed if not is_spared(name, prefix, spared)]
     if not names:
         return None
     await repository.commit_all(
@@ -77,7 +77,14 @@ async def take_back(
     return (await repository.commit_all(path, message, allow_empty=False)).commit
 
 
-def _is_spared(name: str, prefix: str, spared: Sequence[str]) -> bool:
+def is_spared(name: str, prefix: str, spared: Sequence[str]) -> bool:
+    """Whether a file of the repository is one of those that stay, or lies below one.
+
+    Args:
+        name: from the top of the repository.
+        prefix: the project's folder there, as `sub/`.
+        spared: files and folders, relative to the project.
+    """
     inside = name.removeprefix(prefix)
     return any(inside == one or inside.startswith(f"{one.rstrip('/')}/") for one in spared)
 

@@ -9,11 +9,19 @@ from wildloop.flows.git.process import NO_HOOKS, WILDLOOP, git_line, run_git, ru
 
 
 @asynccontextmanager
-async def scratch_worktree(root: Path, commit: str) -> AsyncIterator[Path]:
-    """A worktree of its own at a commit, taken away at the end."""
-    common = root / await git_line(root, "rev-parse", "--git-common-dir")
+async def scratch_worktree(
+    root: Path, commit: str, *, outside: bool = False
+) -> AsyncIterator[Path]:
+    """A worktree of its own at a commit, taken away at the end.
+
+    Args:
+        root: the top of the repository.
+        commit: what is checked out.
+        outside: not below `.git`, where linters look at nothing, but among the temporary files.
+    """
+    common = None if outside else root / await git_line(root, "rev-parse", "--git-common-dir")
     with TemporaryDirectory(prefix="wildloop-", dir=common) as folder:
-        tree = Path(folder) / "tree"
+        tree = Path(folder) / (root.name if outside else "tree")
         add = ("worktree", "add", "-q", "--detach", str(tree), commit)
         await run_git_locking(root, *NO_HOOKS, *add)
         try:

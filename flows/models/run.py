@@ -162,6 +162,10 @@ class RunRerun(Body):
         description="Run the commit and uncommitted changes of the first time, in a worktree of "
         "their own; otherwise the code as it is now.",
     )
+    checkout: Checkout | None = Field(
+        default=None,
+        description="Run this code instead; the run belongs to no session, and changes no account.",
+    )
     command: str | None = Field(
         default=None,
         min_length=1,

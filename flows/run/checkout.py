@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -139,14 +139,21 @@ async def _folder(root: Path, workdir: Path, checkout: Checkout, run_id: str) ->
         await run_git(folder, "apply", "--binary", "--whitespace=nowarn", checkout.patch)
     links: list[Path] = []
     if checkout.snapshot is not None:
-        links = await asyncio.to_thread(_link_all, root, workdir, folder)
+        links = await asyncio.to_thread(link_all, root, workdir, folder, ALWAYS_LINKED)
     listed = b"\0".join(os.fsencode(link) for link in links)
     await asyncio.to_thread(_beside(folder, "done").write_bytes, listed)
     return folder
 
 
-def _link_all(root: Path, workdir: Path, folder: Path) -> list[Path]:
-    """Link what git does not hold and the project names in [isolation] link; the links."""
+def link_all(root: Path, workdir: Path, folder: Path, also: Sequence[str] = ()) -> list[Path]:
+    """Link what git does not hold and the project names in [isolation] link; the links.
+
+    Args:
+        root: the top of the repository.
+        workdir: the project, in the repository.
+        folder: the top of the worktree that gets the links.
+        also: more names.
+    """
     top = root.resolve()
     here = workdir.resolve()
     project = next(
@@ -156,9 +163,7 @@ def _link_all(root: Path, workdir: Path, folder: Path) -> list[Path]:
     config = load_project(project)
     names = config.isolation.link if config is not None else LINKED
     inner = folder / project.relative_to(top)
-    return [
-        link for name in (*names, *ALWAYS_LINKED) for link in _link(project / name, inner / name)
-    ]
+    return [link for name in (*names, *also) for link in _link(project / name, inner / name)]
 
 
 def _link(source: Path, target: Path) -> list[Path]:

@@ -368,13 +368,15 @@ class RunStore(Store):
         flow_run = await self.read_flow_run("run", run_id, EXPERIMENT)
         spec, run = readable_spec(flow_run), to_run(flow_run)
         changed: dict[str, Any] = {"parent_run_id": run_id, "origin_alert_id": body.origin_alert_id}
-        if is_own(run):
+        if is_own(run) or body.checkout is not None:
             changed["chat_session_id"] = None
         if body.command is not None:
             changed["command"] = body.command
         if body.gpuwrap_config is not None:
             changed["gpuwrap_config"] = body.gpuwrap_config
-        if body.exact and spec.checkout is None:
+        if body.checkout is not None:
+            changed |= {"checkout": body.checkout, "sweep_id": None}
+        elif body.exact and spec.checkout is None:
             changed["checkout"] = exact_checkout(run)
         elif not body.exact and spec.checkout is not None and spec.checkout.snapshot is not None:
             changed["checkout"] = None

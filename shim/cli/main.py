@@ -29,6 +29,7 @@ from wildloop.shim.cli.faults import guarded_command
 from wildloop.shim.cli.init.command import init
 from wildloop.shim.cli.output import fail
 from wildloop.shim.cli.prune import prune
+from wildloop.shim.cli.take import take
 from wildloop.shim.cli.up import up
 from wildloop.shim.cli.verify import verify
 
@@ -67,6 +68,7 @@ for command in (
     agents,
     doctor,
     verify,
+    take,
     prune,
 ):
     app.command()(command)

@@ -14,6 +14,7 @@ from wildloop.blocks.proxies import transport_to
 from wildloop.flows.models.run import LogChunk, Run, RunCreate
 from wildloop.flows.models.session import History, Session, SessionActivity
 from wildloop.flows.models.session_options import SessionStart
+from wildloop.flows.models.take import NightView
 from wildloop.flows.settings import SERVER_URL_VARIABLE, Settings
 from wildloop.shim.client.errors import ClientError, ServerAway, no_answer, refusal
 from wildloop.shim.models import ReportView, RunMetricsView
@@ -190,6 +191,10 @@ class ApiClient:
     def metrics(self, run_id: str) -> RunMetricsView:
         """What a run has measured."""
         return RunMetricsView.model_validate(self.request("GET", f"/runs/{run_id}/metrics"))
+
+    def kept(self, session_id: str) -> NightView:
+        """What a session has kept, to be taken home."""
+        return NightView.model_validate(self.request("GET", f"/wild/v2/kept/{session_id}"))
 
     def rerun(self, run_id: str, *, exact: bool = False) -> Run:
         """Repeat a run."""

@@ -23,9 +23,11 @@ from wildloop.flows.models.session import (
     SteerCommand,
 )
 from wildloop.flows.models.session_options import SessionStart
+from wildloop.flows.models.take import NightView
 from wildloop.flows.project import load_project
 from wildloop.flows.session.log import entry_markdown
 from wildloop.flows.store.kept import read_results
+from wildloop.flows.take.night import read_night
 from wildloop.flows.text.redaction import Redactor
 from wildloop.shim.apart import OWN, READ
 from wildloop.shim.deps import ClusterAccess, Runs, Sessions, WithDisks
@@ -153,6 +155,12 @@ async def get_results(session_id: str, sessions: Sessions) -> ResultsView:
     """The rows of results.tsv; none unless the session was started with `keep: better`."""
     found = await sessions.find(session_id)
     return await read_results(sessions, found.session_id)
+
+
+@router.get("/kept/{session_id}", summary="What a session has kept, to be taken home")
+async def get_kept(session_id: str, sessions: Sessions, runs: Runs) -> NightView:
+    """Each kept idea with its commits, its numbers as the account has them, and its runs."""
+    return await read_night(sessions, runs, await sessions.find(session_id))
 
 
 @router.get(

@@ -150,6 +150,38 @@ def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
     shown = cli(server, "results", session_id)
     assert "discard" in shown and "best: 0.90133" in shown
     assert json.loads(cli(server, "results", session_id, "--json")) == found
+    taken_home(server, project, session_id)
+
+
+def taken_home(server: Server, project: Path, session_id: str) -> None:
+    """What was kept becomes a branch on a main that has moved on, with the best's value."""
+    (project / "README.md").write_text("main goes on\n")
+    git(project, "add", "README.md")
+    git(project, "commit", "-q", "-m", "main goes on")
+    (project / "dirty.txt").write_text("mine\n")
+    head, status = git(project, "rev-parse", "HEAD"), git(project, "status", "--porcelain")
+    check = 'bash train.sh --seed=1 | grep "score=0[.]"'
+    told = cli(server, "take", session_id[:8], "--check", check, "--run", "--json")
+    taken = json.loads(told)
+    branch = f"take/{session_id[:8]}"
+    assert (taken["branch"], taken["onto"], taken["refused"]) == (branch, "main", [])
+    assert git(project, "log", "--reverse", "--format=%s %an", f"main..{branch}").splitlines() == [
+        "twice as wide Tester",
+        "wrote notes Tester",
+    ]
+    assert taken["ran"]["is_within"] and taken["ran"]["value"] == pytest.approx(0.9, abs=0.01)
+    assert server.get(f"/runs/{taken['ran']['run_id']}")["chat_session_id"] is None
+    assert len(server.get("/runs", chat_session_id=session_id)) == 15
+    changed = git(project, "diff", "--name-only", f"main...{branch}").splitlines()
+    assert changed == ["notes.txt", "train.sh"]
+    message = git(project, "log", "-1", "--format=%B", f"{branch}~1")
+    assert "score: 0.80133 ± 0.0047 (n=3) -> 0.90133 ± 0.0047 (n=3)" in message
+    assert message.count("Wildloop-Run: ") == 3 and "level: claimed" in message
+    text = Path(taken["pull_request"]).read_text()
+    assert "as in the night" in text and text.count("another optimiser") == 1
+    assert [one["label"] for one in taken["not_needed"]] == ["iteration-01"]
+    assert git(project, "status", "--porcelain") == status
+    assert git(project, "rev-parse", "HEAD") == head
 
 
 def test_a_queued_run_executes_the_code_of_its_creation(

@@ -1,0 +1,1 @@
+"""Taking a night home: its kept ideas as a branch that a colleague can review."""
