@@ -145,6 +145,7 @@ class Supervisor:
         self.children: list[Child] = []
         self._record = record
         self._say = say
+        self._unwritten = ""
 
     def start(self, child: Child, before: Child | None = None) -> None:
         """Start a child and watch it from now on; `before` names a child that needs it."""
@@ -205,8 +206,19 @@ class Supervisor:
             if child.start_at is None:
                 child.start_at = now + self._back_off(child, now)
             elif now >= child.start_at:
-                child.start()
-                self._write_down()
+                self._start_again(child, now)
+        if self._unwritten:
+            self._write_down()
+
+    def _start_again(self, child: Child, now: float) -> None:
+        try:
+            child.start()
+        except OSError as error:
+            # Its log cannot be made, or there is no memory for a process: that may pass.
+            self._say(f"{child.name} cannot be started now ({error}): trying again")
+            child.start_at = now + BACK_OFF_S[-1]
+            return
+        self._write_down()
 
     def _back_off(self, child: Child, now: float) -> float:
         """Seconds to wait before an ended child is started again."""
@@ -244,9 +256,32 @@ class Supervisor:
                         grace_s=child.grace_s,
                     )
                 )
-        temporary = self._record.with_suffix(".tmp")
-        temporary.write_text(LeftoverChildren(children=known).model_dump_json(), encoding="utf-8")
-        temporary.replace(self._record)
+        try:
+            write_record(self._record, LeftoverChildren(children=known).model_dump_json())
+        except OSError as error:
+            # A full disk ends nothing: it is written as soon as it can be.
+            if not self._unwritten:
+                self._say(f"the children cannot be written down in {self._record} ({error})")
+            self._unwritten = str(error)
+        else:
+            self._unwritten = ""
+
+
+def write_record(path: Path, text: str) -> None:
+    """Replace a small file; where there is no room for another, write over what it has.
+
+    Raises:
+        OSError: neither can be done.
+    """
+    temporary = path.with_suffix(".tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        # The block that it has is kept: opening it anew would give that away.
+        with path.open("r+", encoding="utf-8") as file:
+            file.write(text)
+            file.truncate()
 
 
 def _log_of(child: Child) -> str:

@@ -1,5 +1,6 @@
 """`wildloop up` and its supervisor, with small stand-ins for the worker, the API and Prefect."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from tests.support.pace import patient
+from tests.support.small_disk import fill, small_disk
 from tests.support.waiting import wait_for
 from wildloop.blocks.interpreter import own_command
 from wildloop.shim.lock import AlreadyRuns, only_one
@@ -145,6 +147,66 @@ def test_child_that_died_is_started_again(
     known = LeftoverChildren.model_validate_json((tmp_path / "children.json").read_bytes())
     assert mortal.process is not None
     assert [kept.pid for kept in known.children] == [mortal.process.pid]
+
+
+@pytest.mark.parametrize("how", ["no byte is free", "nothing can be made there"])
+def test_a_full_disk_ends_nothing_and_the_child_is_started_and_written_down(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("wildloop.shim.supervisor.BACK_OFF_S", (0.1,))
+    with small_disk(tmp_path / "home", size="1m", files=12) as home:
+        supervisor = Supervisor(home / "children.json", said.append)
+        mortal = child(home, LASTS)
+        supervisor.start(mortal)
+        assert supervisor.wait_ready([mortal], never) and mortal.process is not None
+        if how == "no byte is free":
+            fill(home)
+        else:
+            for number in range(12):
+                with contextlib.suppress(OSError):
+                    (home / f"file-{number}").touch()
+            (home / "children.json").unlink()
+            (home / "last").touch()
+        mortal.process.kill()
+        mortal.process.wait()
+
+        def back() -> bool:
+            supervisor.keep()
+            return mortal.running
+
+        wait_for(back, "it is back")
+        for path in [*home.glob("file-*"), *home.glob("fill")]:
+            path.unlink()
+        supervisor.keep()
+        known = LeftoverChildren.model_validate_json((home / "children.json").read_bytes())
+        assert [kept.pid for kept in known.children] == [mortal.process.pid]
+        supervisor.stop()
+
+
+def test_child_that_cannot_be_started_now_is_tried_again(
+    tmp_path: Path, supervisor: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wildloop.shim.supervisor.BACK_OFF_S", (0.1,))
+    mortal = child(tmp_path, LASTS)
+    supervisor.start(mortal)
+    assert supervisor.wait_ready([mortal], never) and mortal.process is not None
+    mortal.log.unlink()
+    mortal.log.mkdir()
+    mortal.process.kill()
+    mortal.process.wait()
+
+    def told() -> bool:
+        supervisor.keep()
+        return any("cannot be started now" in line for line in said)
+
+    wait_for(told, "it is told")
+    mortal.log.rmdir()
+
+    def back() -> bool:
+        supervisor.keep()
+        return mortal.running
+
+    wait_for(back, "it is back")
 
 
 def test_child_that_has_answered_is_never_given_up(
