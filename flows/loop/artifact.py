@@ -22,11 +22,12 @@ from wildloop.flows.store import artifacts
 from wildloop.flows.store.base import flow_run_url
 from wildloop.flows.text.markdown import block, code, facts, head, link, page, section, table
 from wildloop.flows.text.redaction import Redactor
+from wildloop.flows.text.shortened import shortened
 from wildloop.flows.turn.transcripts import prompt_of
 from wildloop.flows.turn.turn import Turn
 
 DEEDS, RUNS = 30, 40
-DEED_LENGTH = 160
+DEED_LENGTH, COMMAND_LENGTH = 160, 100
 ACTIVITY_BYTES = 512 * 1024
 REPLY, PROMPT_END, DIFF, STAT = 2500, 1000, 2500, 1500
 DESCRIBED = 200
@@ -125,7 +126,11 @@ def _facts(position: Position, record: IterationRecord) -> list[tuple[str, str]]
 
 def _runs(runs: Sequence[Run]) -> str:
     rows = [
-        [link(run.name, flow_run_url(run.id)), run.status.value, code(run.command[:DEED_LENGTH])]
+        [
+            link(run.name, flow_run_url(run.id)),
+            run.status.value,
+            code(shortened(run.command, COMMAND_LENGTH)),
+        ]
         for run in runs[:RUNS]
     ]
     return table(["run", "as the call ended", "command"], rows)

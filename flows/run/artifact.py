@@ -133,7 +133,7 @@ def _facts(ended: Ended, patched: int) -> list[tuple[str, str]]:
     spec, manifest, environment = ended.spec, ended.manifest, ended.manifest.environment
     session = session_behind(spec.chat_session_id) if spec.chat_session_id else None
     parent = spec.parent_run_id
-    installed = [f"Python {environment.python or manifest.python}"]
+    installed = [code(environment.python)] if environment.python else []
     installed += [f"packages {code(environment.hash[:12])}"] if environment.hash else []
     installed += [f"driver {environment.driver}"] if environment.driver else []
     return [
@@ -142,7 +142,8 @@ def _facts(ended: Ended, patched: int) -> list[tuple[str, str]]:
         ("repeats", link(parent, flow_run_url(parent)) if parent else ""),
         ("evidence so far", _evidence(ended)),
         ("code", _code(manifest, patched)),
-        ("environment", f"{', '.join(installed)}, {manifest.platform}"),
+        ("environment", ", ".join(installed)),
+        ("platform", manifest.platform),
         ("seed", "" if manifest.seed is None else str(manifest.seed)),
         ("attempt", str(manifest.attempt + 1) if manifest.attempt else ""),
         ("Slurm job", manifest.job_id or ""),

@@ -143,13 +143,13 @@ class Position:
 
     async def _append(self, entry: LogEntry, document: str) -> None:
         label, text = section_of(entry)
+        # On no page: a person reads the artifact of the call itself.
         await artifacts.write(
             self.client,
             LOG_KEY + self.id,
             text=text,
             description=f"{label}: {told_of(entry) or self.spec.goal}"[:DESCRIBED],
             record=document,
-            flow_run_id=self.flow_run_id,
         )
 
     async def _write(self, summary: SessionSummary) -> None:

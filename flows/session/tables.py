@@ -17,7 +17,7 @@ from wildloop.flows.text.plural import counted
 from wildloop.flows.text.shortened import shortened
 
 MOST_ROWS = 30
-CELL = 120
+CELL = 100
 DESCRIBED = 200
 
 logger = get_logger("wildloop.tables")
@@ -67,14 +67,14 @@ def _row(account: Account, number: int, one: Configuration) -> dict[str, Any]:
     found, first = account.comparisons.get(one.id), one.runs[0]
     return {
         "#": number,
-        "configuration": shortened(one.name, CELL),
         account.contract.metric.name if account.contract.metric else "value": one.score,
         "on the baseline": "" if found is None else f"{found.gain:+.4g}",
-        "p": "" if found is None or found.p is None else f"{found.p:.2g}",
         "evidence": one.level.value if one.n else "",
         "standing": account.standing(one).value,
-        "runs": len(one.runs),
+        "configuration": shortened(one.name, CELL),
         "first run": link(first.name, flow_run_url(first.id)),
+        "runs": len(one.runs),
+        "p": "" if found is None or found.p is None else f"{found.p:.2g}",
     }
 
 

@@ -63,6 +63,7 @@ async def plan_prune(client: PrefectClient, before: float) -> PrunePlan:
     readable = [
         readable_key(kind, spec_of(one).goal, str(one.id)) for one in old for kind in READABLE
     ]
+    readable += await _gone_keys(client, {str(one.id) for one in sessions}, before)
     found = await _artifacts_of(client, plan, runs, readable)
     plan.artifacts = list(found)
     plan.artifact_bytes = sum(len(str(one.data or "").encode()) for one in found.values())
@@ -159,6 +160,18 @@ async def _sweep_keys(client: PrefectClient, plan: PrunePlan, runs: Sequence[Run
         ):
             keys.append(key)
     return keys
+
+
+async def _gone_keys(client: PrefectClient, known: set[str], before: float) -> list[str]:
+    """The logs of sessions whose flow run somebody has deleted by hand: they belong to none."""
+    found = await artifacts.latest_by_prefix(client, LOG_KEY, 100_000)
+    return [
+        key
+        for key, one in found.items()
+        if key.removeprefix(LOG_KEY) not in known
+        and one.updated is not None
+        and one.updated.timestamp() < before
+    ]
 
 
 async def _every_version(client: PrefectClient, wanted: ArtifactFilter) -> dict[UUID, Artifact]:
