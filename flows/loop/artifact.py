@@ -143,10 +143,11 @@ def _more(number: int, what: str) -> str:
 def _deeds(activity: Path, turn: Turn) -> list[str]:
     """The last lines of what the agent was seen to do, without those of the reply itself."""
     mark, reply = f" {turn.record.label} | ", turn.reply.text
+    begun = f"call {turn.record.label}."
     found = []
     for line in _tail(activity).splitlines():
         at, _, text = line.partition(mark)
-        if text and text not in reply and " | " not in at:
+        if text and text not in reply and " | " not in at and not text.startswith(begun):
             found.append(f"{at[11:]} {text[:DEED_LENGTH]}")
     left_out = len(found) - DEEDS
     return ([f"({left_out} lines before)"] if left_out > 0 else []) + found[-DEEDS:]

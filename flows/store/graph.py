@@ -20,6 +20,7 @@ from wildloop.flows.models.own_runs import session_behind
 
 NAMESPACE = UUID("c1c1a1f2-6d0e-5f3c-8b36-2f7b0f3a9d51")
 GROUP, ANCHOR = "runs", "run"
+GROUP_NAME = "of the session"
 
 
 @flow(name="runs")
@@ -60,7 +61,7 @@ async def make_anchor(client: PrefectClient, session_id: str) -> None:
     found = children or [
         await client.create_flow_run(
             runs_of_a_session,
-            name="of the session",
+            name=GROUP_NAME,
             tags=[f"session:{session_id}"],
             parent_task_run_id=group.id,
             state=done,

@@ -21,6 +21,7 @@ from tests.support.schedules import fired, scheduled, send_digest
 from tests.support.script import STOP, Script, planned
 from tests.support.server import Server, command_environment, start_server, wait_for
 from tests.support.sinks import http_sink
+from wildloop.flows import events
 from wildloop.flows.worker.deployments import ensure_deployments
 from wildloop.shim.net import free_ports
 
@@ -146,6 +147,18 @@ async def test_workers_that_begin_at_once_register_all_of_it_once(plain: PlainSe
     found = plain.deployments()
     assert set(found) == NAMES
     assert [len(found[name]["schedules"]) for name in sorted(USERS)] == [1, 1]
+
+
+def test_prefect_takes_the_automations_that_are_shipped(plain: PlainServer) -> None:
+    made = plain.prefect("automation", "create", "--from-file", "docs/automations.yaml")
+    assert made.returncode == 0, made.stderr + made.stdout
+    every = httpx.post(f"{plain.url}/automations/filter", json={}, timeout=patient(30)).json()
+    there = {one["name"]: one for one in every if one["name"].startswith("Wildloop: ")}
+    told = {name for one in there.values() for name in one["trigger"]["expect"]}
+    known = {events.SESSION_BEST, events.SESSION_FAILED, events.SESSION_STUCK, events.HOST_LOST}
+    assert (len(there), told) == (3, known)
+    for one in there.values():
+        httpx.delete(f"{plain.url}/automations/{one['id']}").raise_for_status()
 
 
 def nightly_of(plain: PlainServer) -> tuple[Any, ...]:
