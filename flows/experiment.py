@@ -32,9 +32,11 @@ from wildloop.flows.metrics import final_metrics
 from wildloop.flows.metrics.missing import unmeasured, wanted_names
 from wildloop.flows.metrics.names import match
 from wildloop.flows.metrics.sealed import seal
+from wildloop.flows.models.metrics import RunMetrics
 from wildloop.flows.models.own_runs import session_behind
 from wildloop.flows.models.run import RunFacts, RunSpec
 from wildloop.flows.run import checkout
+from wildloop.flows.run.artifact import Ended, attach_artifact, read_project
 from wildloop.flows.run.attempts import begin_next
 from wildloop.flows.run.bytecode import remove_bytecode
 from wildloop.flows.run.checkout import worktree_of
@@ -242,7 +244,7 @@ async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -
     wanted = await asyncio.to_thread(wanted_names, execution.workdir, session_id)
     trains = await asyncio.to_thread(is_trained, execution.workdir, execution.spec.command)
     own = execution.spec.metric
-    finished = await _write(
+    finished, metrics, manifest = await _write(
         execution, lambda: _finish_files(execution.paths, outcome, wanted, trains, own)
     )
     finished.code_note = note or None
@@ -250,7 +252,21 @@ async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -
         finished.violations = json.dumps(execution.violations)
     if shared := await asyncio.to_thread(shared_files, execution.paths, execution.workdir):
         finished.shared_files = json.dumps(shared)
-    await store.write_facts(UUID(execution.run_id), finished)
+    ended = Ended(
+        execution.spec,
+        execution.run_id,
+        execution.paths,
+        manifest,
+        outcome,
+        finished,
+        metrics,
+        await asyncio.to_thread(read_project, execution.workdir),
+        execution.violations,
+    )
+    await asyncio.gather(
+        store.write_facts(UUID(execution.run_id), finished),
+        attach_artifact(store.client, execution, ended),
+    )
     return finished
 
 
@@ -265,7 +281,7 @@ def _finish_files(
     wanted: Sequence[str] = (),
     trains: bool | None = False,
     own: str | None = None,
-) -> RunFacts:
+) -> tuple[RunFacts, RunMetrics, Manifest]:
     metrics = final_metrics(paths.root, wanted)
     has_own = own is not None and match(own, metrics.series).found is not None
     is_blind = outcome.status == "finished" and not has_own
@@ -273,7 +289,7 @@ def _finish_files(
     has_value = has_own or any(one.wanted in metrics.last for one in metrics.taken[:1])
     manifest: Manifest = finish_manifest(paths, outcome.status, outcome.exit_code)
     remove_bytecode(paths)
-    return RunFacts(
+    facts = RunFacts(
         finished_at=manifest.finished_at,
         sealed=seal(paths.root, manifest.started_at, manifest.finished_at),
         exit_code=outcome.exit_code,
@@ -284,3 +300,4 @@ def _finish_files(
         cpu_seconds=cpu_seconds(paths.root),
         peak_memory=peak_memory(paths.root),
     )
+    return facts, metrics, manifest

@@ -50,6 +50,7 @@ from wildloop.flows.session.position import Position
 from wildloop.flows.settings import Settings
 from wildloop.flows.skills.fixed import forget, session_library
 from wildloop.flows.spending import Limit, reached_limit, spending
+from wildloop.flows.store.graph import make_anchor
 from wildloop.flows.store.leftovers import close_steps, continue_numbering
 from wildloop.flows.store.naming import own_name
 from wildloop.flows.store.runs import RunStore
@@ -247,10 +248,20 @@ async def open_session(spec: SessionSpec, client: PrefectClient) -> Work:
         resumed=bool(record.iterations or record.in_progress),
     )
     enter_work(work)
+    await open_graph(client, position.id)
     if work.resumed:
         await continue_numbering(client, position.flow_run_id)
     get_run_logger().info("session %s %s", position.id, "resumed" if work.resumed else "begins")
     return work
+
+
+async def open_graph(client: PrefectClient, session_id: str) -> None:
+    """Have the runs of the session drawn in its graph; without that it goes on all the same."""
+    logger = get_run_logger()
+    try:
+        await make_anchor(client, session_id)
+    except Exception:
+        logger.exception("the runs of the session are not drawn in its graph")
 
 
 async def finish(work: Work, reason: str, report: bool = True) -> None:

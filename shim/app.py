@@ -13,6 +13,7 @@ from wildloop.blocks.agents.masking import SHORTEST
 from wildloop.flows.prefect_inside.patience import make_patient
 from wildloop.flows.settings import Settings
 from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.graph import Anchors
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.session_memory import SessionMemory
 from wildloop.flows.text.redaction import Redactor
@@ -132,6 +133,7 @@ def create_app(
     app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
     app.state.budgets = BudgetGate(app.state.run_index)
+    app.state.anchors = Anchors()
     guard(app, settings, rules or AccessRules(), limits)
     errors.install(app)
     for module in ROUTERS:

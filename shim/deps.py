@@ -15,6 +15,7 @@ from wildloop.flows.store.budget import BudgetGate
 from wildloop.flows.store.cluster import ClusterStore
 from wildloop.flows.store.evo import EvoSweepStore
 from wildloop.flows.store.memories import MemoryStore
+from wildloop.flows.store.owners import KnownSessions
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import SessionStore
@@ -67,6 +68,12 @@ def get_budgets(request: Request) -> BudgetGate:
     return gate
 
 
+def get_known(request: Request) -> KnownSessions:
+    """The sessions that this request looks up, and what the app knows of their graphs."""
+    return KnownSessions(request.app.state.anchors)
+
+
+WithKnown = Annotated[KnownSessions, Depends(get_known)]
 WithBudgets = Annotated[BudgetGate, Depends(get_budgets)]
 
 
@@ -84,9 +91,10 @@ def get_runs(
     known: WithDeployments,
     gate: WithBudgets,
     agent: WithAgent,
+    sessions: WithKnown,
 ) -> RunStore:
     """The runs."""
-    return RunStore(client, settings, known, gate, agent)
+    return RunStore(client, settings, known, gate, agent, known=sessions)
 
 
 def get_run_index(request: Request) -> RunIndex:
@@ -125,9 +133,10 @@ def get_sweeps(
     index: WithIndex,
     gate: WithBudgets,
     agent: WithAgent,
+    sessions: WithKnown,
 ) -> SweepStore:
     """The sweeps."""
-    return SweepStore(client, settings, index, gate, agent)
+    return SweepStore(client, settings, index, gate, agent, known=sessions)
 
 
 def get_sessions(

@@ -25,6 +25,7 @@ FEWER_QUERIES = {
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_STATEMENT_CACHE_SIZE": "500",
 }
 PREFECT_PORT = 4200
+UI_URL = "PREFECT_UI_URL"
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,10 @@ class Plan:
         if self.database is None:
             return env
         env |= {KEY_VARIABLE: self.key, PREFECT_VARIABLE: "1"}
-        # The user's own profile must not lead our processes to another server.
-        env = {key: value for key, value in env.items() if not key.startswith("PREFECT_")}
+        # The user's own profile must not lead our processes to another server; where a browser
+        # finds this one, links tell.
+        public = {key: value for key, value in env.items() if key == UI_URL}
+        env = {key: value for key, value in env.items() if not key.startswith("PREFECT_")} | public
         env |= {"PREFECT_API_URL": self.prefect_api_url, "PREFECT_HOME": str(self.home / "prefect")}
         if self.token:
             env["PREFECT_API_AUTH_STRING"] = f"wildloop:{self.token}"

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from prefect.runtime import flow_run as runtime
+
 from wildloop.flows.loop.branch import keep_on_branch
 from wildloop.flows.loop.direct_runs import watched
 from wildloop.flows.loop.work import Work
@@ -28,5 +30,6 @@ async def agent_turn(
         sources = work.prompt_sources()
         call = await take_turn(work.caller(), sources, kind, index, turn, faults, sections)
     call.processes = seen
+    call.record.flow_run_id = str(runtime.id) if runtime.id else None
     await keep_on_branch(work.position, call.record)
     return call

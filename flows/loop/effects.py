@@ -11,6 +11,7 @@ from wildloop.flows.evidence.account import Account
 from wildloop.flows.git import repository
 from wildloop.flows.git.history import tag_commit, tag_name
 from wildloop.flows.git.process import run_git
+from wildloop.flows.loop.artifact import attach_call, step_id
 from wildloop.flows.loop.protection import inspect_call
 from wildloop.flows.loop.settle import flag_edits
 from wildloop.flows.loop.work import Work
@@ -25,6 +26,7 @@ from wildloop.flows.protocol.tags import storable
 from wildloop.flows.session.evidence import account_for, note_shown
 from wildloop.flows.session.log import entry_markdown
 from wildloop.flows.session.position import Position
+from wildloop.flows.session.tables import publish
 from wildloop.flows.spending import spending, spent_bound
 from wildloop.flows.store.own_runs import own_runs
 from wildloop.flows.store.runs import RunStore
@@ -187,7 +189,9 @@ async def close_turn(
         position.record.phase = Phase.WAITING
     await asyncio.gather(
         position.save(),
-        position.save_plan(),
+        position.save_plan(step_id()),
+        attach_call(work, turn, runs),
+        publish(position, account),
         # What has ended since the call before this one began may not be told yet.
         refresh_sweeps(work.stores.sweeps, runs, since),
     )

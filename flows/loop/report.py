@@ -13,10 +13,11 @@ from wildloop.flows.report.build import build
 from wildloop.flows.report.facts import SessionFacts
 from wildloop.flows.report.gather import gather
 from wildloop.flows.session.evidence import note_shown
+from wildloop.flows.session.tables import publish
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.base import flow_run_url
+from wildloop.flows.store.naming import REPORT
 from wildloop.flows.store.own_runs import own_runs
-from wildloop.flows.store.sessions import REPORT_KEY
 
 
 async def write_report(work: Work) -> Path:
@@ -57,12 +58,14 @@ async def write_report(work: Work) -> Path:
     record.report_path = str(paths.report)
     await artifacts.write(
         work.client,
-        REPORT_KEY + position.id,
+        position.key(REPORT),
         text=report.markdown,
         description=f"Report: {position.spec.goal[:200]}",
         flow_run_id=position.flow_run_id,
     )
     await position.save()
+    await position.save_plan()
+    await publish(position, gathered.account)
     try:
         await repository.commit_all(position.workdir, f"wild: report\n\nSession: {position.id}")
     except repository.GitError as error:

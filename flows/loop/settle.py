@@ -23,6 +23,7 @@ from wildloop.flows.keep.flags import flagged_edits
 from wildloop.flows.keep.held import held
 from wildloop.flows.keep.ledger import write_ledger
 from wildloop.flows.keep.texts import log_entry, refused
+from wildloop.flows.loop.artifact import attach_verdict
 from wildloop.flows.loop.checks import checked
 from wildloop.flows.loop.confirming import confirm_and_wait
 from wildloop.flows.loop.waiting import wait_for_runs
@@ -34,6 +35,7 @@ from wildloop.flows.models.session_record import IterationRecord, Phase, Session
 from wildloop.flows.project import ProjectConfig
 from wildloop.flows.session.evidence import account_for
 from wildloop.flows.session.position import Position
+from wildloop.flows.session.tables import publish_ledger
 from wildloop.flows.store.own_runs import own_runs
 from wildloop.flows.store.run_filter import RunFilter
 from wildloop.flows.store.runs import RunStore
@@ -308,6 +310,9 @@ async def _carry_out(position: Position, verdict: Verdict, project: ProjectConfi
     write_ledger(position.paths.results, _applied(position.record.keep))
     append_verdict(position.paths.log, verdict)
     await _commit_ledger(position, verdict)
+    # Before it is noted as carried out: what a crash leaves out here is made up for.
+    await attach_verdict(position, verdict)
+    await publish_ledger(position)
     await position.save()
 
 

@@ -81,9 +81,10 @@ async def settle(
 
 async def _remove_copies(path: str, made: dict[str, Any], seconds: float, send: Send) -> None:
     """Remove the versions of an artifact that earlier sendings of the same request have made."""
-    if not made.get("key"):
+    name = "key" if made.get("key") else "flow_run_id"
+    if not made.get(name):
         return
-    wanted = {"artifacts": {"key": {"any_": [made["key"]]}}, "sort": "CREATED_DESC"}
+    wanted = {"artifacts": {name: {"any_": [made[name]]}}, "sort": "CREATED_DESC"}
     answer = await send("POST", f"{path}filter", wanted | {"limit": VERSIONS})
     since = _time(made) - timedelta(seconds=seconds + SLACK_SECONDS)
     for version in answer.json() if answer.is_success else []:

@@ -1,5 +1,6 @@
 """The iteration log, and where a session stands, as a person reads it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,23 +8,55 @@ from wildloop.flows.keep.texts import log_entry
 from wildloop.flows.models.session_options import SessionSpec
 from wildloop.flows.models.session_record import IterationRecord, LogEntry, SessionSummary
 from wildloop.flows.store.position import LOG_KEY
+from wildloop.flows.text.markdown import code, link
 
 PARTS = 4
 
 
-def position_markdown(spec: SessionSpec, summary: SessionSummary, log: Path) -> str:
-    """Where a session stands, as a person reads it."""
-    totals = summary.totals
+def position_markdown(
+    spec: SessionSpec,
+    summary: SessionSummary,
+    log: Path,
+    plan: str = "",
+    links: Mapping[str, str | None] | None = None,
+) -> str:
+    """Where a session stands, as a person reads it.
+
+    Args:
+        spec: what it was asked to do.
+        summary: where it stands.
+        log: iteration_log.md.
+        plan: its progress by phase, in Markdown.
+        links: where the Prefect UI shows what it keeps, by kind.
+    """
+    totals, shown = summary.totals, summary.shown
     lines = [f"**Goal**: {spec.goal}", "", f"- phase: {summary.phase.value}"]
     lines.append(f"- iteration: {totals.last_index}, {totals.calls} calls of the agent")
     if summary.in_progress is not None:
         lines.append(f"- under way: {summary.in_progress}")
     if summary.note:
         lines.append(f"- note: {summary.note}")
+    if shown is not None:
+        lines.append(f"- result so far: {shown.headline}")
+        lines += [f"- {shown.target}"] if shown.target else []
+    if totals.cost_usd is not None:
+        lines.append(f"- cost: ${totals.cost_usd:.2f}" + " (estimate)" * totals.cost_is_estimate)
+    if summary.branch:
+        lines.append(f"- branch: {code(summary.branch)} in {code(spec.workdir)}")
     if summary.ended_reason:
         lines.append(f"- ended: {summary.ended_reason}")
+    if told := [link(kind, url) for kind, url in (links or {}).items() if url]:
+        lines.append(f"- see {', '.join(told)}")
+    lines += ["", plan] if plan else []
     lines += ["", f"Each call is a version of `{LOG_KEY}{summary.session_id}`; all: `{log}`"]
     return "\n".join(lines)
+
+
+def told_of(entry: LogEntry) -> str:
+    """What a list says of an entry of the log, beside its label."""
+    if entry.call is not None:
+        return entry.call.summary or entry.call.error or ""
+    return f"{entry.verdict.status.value}: {entry.verdict.why}" if entry.verdict else ""
 
 
 def section_of(entry: LogEntry) -> tuple[str, str]:

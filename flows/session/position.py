@@ -19,10 +19,11 @@ from wildloop.flows.models.session_record import (
 )
 from wildloop.flows.protocol.plan import Plan, parse_plan, progress, progress_table
 from wildloop.flows.protocol.tags import storable
-from wildloop.flows.session.log import position_markdown, section_of
+from wildloop.flows.session.log import position_markdown, section_of, told_of
 from wildloop.flows.store import artifacts
+from wildloop.flows.store.base import artifact_url
+from wildloop.flows.store.naming import LEADERBOARD, LEDGER, PLAN, REPORT, readable_key
 from wildloop.flows.store.position import LOG_KEY, POSITION_KEY, read_stored
-from wildloop.flows.store.sessions import PLAN_KEY
 
 DESCRIBED = 200
 
@@ -46,6 +47,7 @@ class Position:
     written: set[str] = field(default_factory=set, repr=False)
     totals: Totals = field(default_factory=Totals)
     version: UUID | None = None
+    _tables: artifacts.Tables | None = field(default=None, repr=False)
     _plan: str | None = field(default=None, repr=False)
     _line: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -75,6 +77,17 @@ class Position:
         return UUID(self.id)
 
     @property
+    def tables(self) -> artifacts.Tables:
+        """The tables on its page."""
+        if self._tables is None:
+            self._tables = artifacts.Tables(self.client, self.flow_run_id)
+        return self._tables
+
+    def key(self, kind: str) -> str:
+        """The key of what a person looks for by name: plan, leaderboard, ledger, report."""
+        return readable_key(kind, self.spec.goal, self.id)
+
+    @property
     def workdir(self) -> Path:
         """The project's folder."""
         return Path(self.spec.workdir)
@@ -94,6 +107,14 @@ class Position:
     def plan(self) -> Plan:
         """tasks.md, parsed."""
         return parse_plan(self.plan_text())
+
+    @property
+    def kinds(self) -> list[str]:
+        """What there is to be looked for by name."""
+        found = [PLAN] if self._plan is not None or self.record.planned else []
+        found += [LEADERBOARD] if self.record.shown is not None else []
+        found += [LEDGER] if self.record.keep.verdicts else []
+        return found + ([REPORT] if self.record.report_path else [])
 
     async def enter(self, phase: Phase) -> None:
         """Note what the session is doing now."""
@@ -122,17 +143,19 @@ class Position:
 
     async def _append(self, entry: LogEntry, document: str) -> None:
         label, text = section_of(entry)
+        # On no page: a person reads the artifact of the call itself.
         await artifacts.write(
             self.client,
             LOG_KEY + self.id,
             text=text,
-            description=f"{label}: {self.spec.goal[:DESCRIBED]}",
+            description=f"{label}: {told_of(entry) or self.spec.goal}"[:DESCRIBED],
             record=document,
-            flow_run_id=self.flow_run_id,
         )
 
     async def _write(self, summary: SessionSummary) -> None:
-        text = position_markdown(self.spec, summary, self.paths.log)
+        links = {kind: artifact_url(self.key(kind)) for kind in self.kinds}
+        plan = progress_table(progress(self.plan()))
+        text = position_markdown(self.spec, summary, self.paths.log, plan, links)
         document = summary.model_dump_json(exclude_defaults=True)
         if self.version is not None:
             try:
@@ -150,20 +173,24 @@ class Position:
             flow_run_id=self.flow_run_id,
         )
 
-    async def save_plan(self) -> None:
+    async def save_plan(self, flow_run_id: UUID | None = None) -> None:
         """Write tasks.md, below its progress, as a new version of the plan artifact, if it is new.
 
         Of one that is taken up again it is not known, and written once more.
+
+        Args:
+            flow_run_id: of the step that has left it so, named beside the version (default: the
+                session's own, whether it is new or not).
         """
-        if (text := self.plan_text()) == self._plan:
+        if (text := self.plan_text()) == self._plan and flow_run_id is not None:
             return
         found = progress(parse_plan(text))
         await artifacts.write(
             self.client,
-            PLAN_KEY + self.id,
+            self.key(PLAN),
             text=f"{progress_table(found)}\n\n{text}".lstrip("\n"),
             description=f"Plan, {found.closed} of {found.total} tasks closed: "
             f"{self.spec.goal[:DESCRIBED]}",
-            flow_run_id=self.flow_run_id,
+            flow_run_id=flow_run_id or self.flow_run_id,
         )
         self._plan = text

@@ -4,8 +4,9 @@ What a person reads and what Wildloop reads back travel together: the record is 
 an HTML comment at the end of the Markdown. (Prefect cuts metadata values at 500 characters.)
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from prefect.client.schemas.filters import (
     ArtifactCollectionFilterFlowRunId,
     ArtifactCollectionFilterKey,
     ArtifactFilter,
+    ArtifactFilterFlowRunId,
     ArtifactFilterKey,
 )
 from prefect.client.schemas.objects import Artifact, ArtifactCollection
@@ -63,21 +65,113 @@ async def write(
     return UUID(created.json()["id"])
 
 
+async def attach(
+    client: PrefectClient, flow_run_id: UUID, *, text: str, description: str, again: bool = False
+) -> None:
+    """Write Markdown that belongs to one flow run alone.
+
+    It has no key: thousands of them would fill the list of all artifacts, and the server keeps
+    what has a key twice. The flow run's own page shows it by its description.
+
+    Args:
+        client: the Prefect client.
+        flow_run_id: the flow run whose page shows it.
+        text: what a person reads.
+        description: one line above it.
+        again: it may have been written before a crash; then it is left as it is.
+    """
+    body = ArtifactCreate(
+        type="markdown",
+        description=redact(description),
+        data=redact(text),
+        flow_run_id=flow_run_id,
+    )
+    if again and body.data in await _attached(client, flow_run_id):
+        return
+    await _send(client, "POST", "/artifacts/", body)
+
+
+async def _attached(client: PrefectClient, flow_run_id: UUID) -> list[Any]:
+    found = await client.read_artifacts(
+        artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id])),
+        sort=ArtifactSort.CREATED_DESC,
+        limit=FEW,
+    )
+    return [one.data for one in found]
+
+
 async def rewrite(
-    client: PrefectClient, version: UUID, *, text: str, record: str | None = None
+    client: PrefectClient,
+    version: UUID,
+    *,
+    text: str,
+    record: str | None = None,
+    description: str | None = None,
 ) -> None:
     """Replace the text and record of a version: for steps too small to be kept in the history.
+
+    Its description stays, where none is given.
 
     Raises:
         ObjectNotFound: somebody has deleted it.
     """
     body = ArtifactUpdate(data=_document(text, record))
+    await _replace(client, version, body, description)
+
+
+async def _replace(
+    client: PrefectClient, version: UUID, body: ArtifactUpdate, description: str | None
+) -> None:
+    if description is not None:
+        body.description = redact(description)
     try:
         await _send(client, "PATCH", f"/artifacts/{version}", body)
     except PrefectHTTPStatusError as error:
         if error.response.status_code == 404:
             raise ObjectNotFound(http_exc=error) from error
         raise
+
+
+class Tables:
+    """Tables of one flow run, kept up to date in place; one that is as it was costs nothing.
+
+    Args:
+        client: the Prefect client.
+        flow_run_id: the flow run whose page shows them.
+    """
+
+    def __init__(self, client: PrefectClient, flow_run_id: UUID) -> None:
+        self._client, self._flow_run_id = client, flow_run_id
+        self._written: dict[str, tuple[UUID, str]] = {}
+
+    async def write(self, key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
+        """Bring table `key` up to date; nothing is made where there are no rows."""
+        data = redact(json.dumps(list(rows), ensure_ascii=False))
+        known = self._written.get(key)
+        if not rows or (known is not None and known[1] == data):
+            return
+        version = known[0] if known is not None else await self._found(key)
+        if version is not None:
+            try:
+                await _replace(self._client, version, ArtifactUpdate(data=data), description)
+            except ObjectNotFound:
+                # Somebody has deleted it.
+                version = None
+        if version is None:
+            body = ArtifactCreate(
+                key=key,
+                type="table",
+                description=redact(description),
+                data=data,
+                flow_run_id=self._flow_run_id,
+            )
+            answer = await _send(self._client, "POST", "/artifacts/", body)
+            version = UUID(answer.json()["id"])
+        self._written[key] = version, data
+
+    async def _found(self, key: str) -> UUID | None:
+        found = await latest(self._client, key)
+        return found[key].latest_id if key in found else None
 
 
 async def _send(

@@ -170,6 +170,12 @@ def flow_run_url(id: UUID | str) -> str | None:
     return f"{base}/runs/flow-run/{id}" if base else None
 
 
+def artifact_url(key: str) -> str | None:
+    """Where the Prefect UI shows the versions of this artifact."""
+    base = get_current_settings().ui_url
+    return f"{base}/artifacts/key/{key}" if base else None
+
+
 async def every_flow_run(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
     """All the flow runs that match, page by page, oldest first."""
     found: list[FlowRun] = []

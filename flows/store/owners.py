@@ -16,6 +16,7 @@ from wildloop.flows.git.process import GitError
 from wildloop.flows.git.snapshot import take_snapshot
 from wildloop.flows.models.run import Checkout
 from wildloop.flows.store.base import LOOP_TAG
+from wildloop.flows.store.graph import Anchors
 
 _BEGINNING = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]{0,27}")
 # Of the latest sessions; older ones are named in full.
@@ -47,10 +48,15 @@ async def find_session(client: PrefectClient, name: str) -> FlowRun | None:
 
 
 class KnownSessions:
-    """Sessions by their own ids: what runs take from one never changes, so it is read once."""
+    """Sessions by their own ids: what runs take from one never changes, so it is read once.
 
-    def __init__(self) -> None:
+    Args:
+        anchors: what their runs hang on to, as far as it is known to more than this one.
+    """
+
+    def __init__(self, anchors: Anchors | None = None) -> None:
         self._known: dict[str, FlowRun] = {}
+        self.anchors = anchors or Anchors()
 
     async def find(self, client: PrefectClient, name: str) -> FlowRun | None:
         """As `find_session`; the state of what is known is as it was when it was read."""

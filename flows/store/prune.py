@@ -33,15 +33,17 @@ from wildloop.flows.models.sweep import SweepRecord
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.base import LOOP_TAG, PAGE, every_flow_run
 from wildloop.flows.store.evo import STOP_KEY
+from wildloop.flows.store.naming import READABLE, readable_key
 from wildloop.flows.store.position import LOG_KEY, POSITION_KEY
 from wildloop.flows.store.pruned_folders import folders_of, remove_folders
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, to_run
 from wildloop.flows.store.session_mapping import spec_of
-from wildloop.flows.store.sessions import EVENTS_KEY, PLAN_KEY, REPORT_KEY
+from wildloop.flows.store.sessions import EVENTS_KEY
 from wildloop.flows.store.sweeps import PREFIX as SWEEP_PREFIX
 
 T = TypeVar("T")
-SESSION_KEYS = (POSITION_KEY, LOG_KEY, PLAN_KEY, REPORT_KEY, EVENTS_KEY, STOP_KEY)
+# Those of plan and report are as they were before they could be read.
+SESSION_KEYS = (POSITION_KEY, LOG_KEY, "plan-", "report-", EVENTS_KEY, STOP_KEY)
 # Prefect deletes at most so many by one request, and a filter names no more.
 AT_ONCE = 50
 
@@ -58,7 +60,11 @@ async def plan_prune(client: PrefectClient, before: float) -> PrunePlan:
         steps = await every_flow_run(client, _tagged(f"session:{session.id}"))
         known = {*plan.runs, *plan.sessions}
         plan.steps += [step.id for step in steps if step.id not in known]
-    found = await _artifacts_of(client, plan, runs)
+    readable = [
+        readable_key(kind, spec_of(one).goal, str(one.id)) for one in old for kind in READABLE
+    ]
+    readable += await _gone_keys(client, {str(one.id) for one in sessions}, before)
+    found = await _artifacts_of(client, plan, runs, readable)
     plan.artifacts = list(found)
     plan.artifact_bytes = sum(len(str(one.data or "").encode()) for one in found.values())
     await _count_logs(client, plan)
@@ -124,14 +130,17 @@ def _is_over(run: Run, before: float) -> bool:
 
 
 async def _artifacts_of(
-    client: PrefectClient, plan: PrunePlan, runs: Sequence[Run]
+    client: PrefectClient, plan: PrunePlan, runs: Sequence[Run], keys: Sequence[str]
 ) -> dict[UUID, Artifact]:
-    """All versions of the artifacts that the flow runs wrote, or that are named after them."""
+    """All versions of the artifacts that the flow runs wrote, or that are named after them.
+
+    Those of `keys` are among them.
+    """
     found: dict[UUID, Artifact] = {}
     for ids in _parts(plan.flow_runs):
         wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=ids))
         found |= await _every_version(client, wanted)
-    keys = [f"{prefix}{id}" for id in plan.sessions for prefix in SESSION_KEYS]
+    keys = [*keys, *(f"{prefix}{id}" for id in plan.sessions for prefix in SESSION_KEYS)]
     keys += await _sweep_keys(client, plan, runs)
     for some in _parts(keys):
         found |= await _every_version(client, ArtifactFilter(key=ArtifactFilterKey(any_=some)))
@@ -151,6 +160,18 @@ async def _sweep_keys(client: PrefectClient, plan: PrunePlan, runs: Sequence[Run
         ):
             keys.append(key)
     return keys
+
+
+async def _gone_keys(client: PrefectClient, known: set[str], before: float) -> list[str]:
+    """The logs of sessions whose flow run somebody has deleted by hand: they belong to none."""
+    found = await artifacts.latest_by_prefix(client, LOG_KEY, 100_000)
+    return [
+        key
+        for key, one in found.items()
+        if key.removeprefix(LOG_KEY) not in known
+        and one.updated is not None
+        and one.updated.timestamp() < before
+    ]
 
 
 async def _every_version(client: PrefectClient, wanted: ArtifactFilter) -> dict[UUID, Artifact]:

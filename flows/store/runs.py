@@ -11,6 +11,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from prefect.states import Scheduled
 
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition
@@ -53,10 +54,14 @@ from wildloop.flows.text.storable import UNSTORABLE, unstorable
 
 
 class Placed(NamedTuple):
-    """A run to be created, in its session, and the id that a front end has given the session."""
+    """A run to be created, in its session, and the id that a front end has given the session.
+
+    `parent` is what draws it in the session's graph.
+    """
 
     run: RunCreate
     front_end_id: str | None
+    parent: UUID | None = None
 
 
 Step = Callable[[], Awaitable[None]]
@@ -157,8 +162,25 @@ class RunStore(Store):
                 "checkout": body.checkout or taken[id, workdir],
                 "chat_session_id": str(session.id) if session is not None else id,
             }
-            placed.append(Placed(body.model_copy(update=changed), front_end_id(session)))
+            run = body.model_copy(update=changed)
+            parent = await self.known.anchors.find(self.client, run.chat_session_id)
+            placed.append(Placed(run, front_end_id(session), parent))
         return placed
+
+    async def create_flow_run(self, flow_name: str, **fields: Any) -> FlowRun:
+        """As `Store.create_flow_run`; without its parent where somebody has deleted that.
+
+        Raises:
+            Unavailable: as `deployment_id`.
+        """
+        try:
+            return await super().create_flow_run(flow_name, **fields)
+        except (PrefectHTTPStatusError, ObjectAlreadyExists):
+            parent = fields.pop("parent_task_run_id", None)
+            if parent is None:
+                raise
+            self.known.anchors.forget(parent)
+            return await super().create_flow_run(flow_name, **fields)
 
     def _draft(self, placed: Placed, idempotency_key: str | None) -> dict[str, Any]:
         """The fields of a run's flow run."""
@@ -174,6 +196,7 @@ class RunStore(Store):
             "state": Scheduled() if body.auto_start else ready_state(),
             "work_queue_name": RUNS_QUEUE if spec.gpus else CPU_QUEUE,
             "idempotency_key": idempotency_key,
+            "parent_task_run_id": placed.parent,
         }
 
     async def _check_slots(self, gpus: int) -> None:

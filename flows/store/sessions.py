@@ -41,8 +41,6 @@ from wildloop.flows.store.session_memory import SessionMemory
 from wildloop.flows.store.session_reads import Parts, SessionReader
 from wildloop.flows.store.states import cancel, in_states, session_status, suspended_state
 
-PLAN_KEY = "plan-"
-REPORT_KEY = "report-"
 EVENTS_KEY = "events-"
 STEER_KEY = "steer-"
 CONTRACT_KEY = "contract-"

@@ -1,9 +1,10 @@
 """The work pool, its queues, and the deployments: what Wildloop needs on a Prefect server."""
 
+from contextlib import suppress
 from typing import Any
 
 from prefect.blocks.core import Block
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import WorkPool
 from prefect.deployments.runner import RunnerDeployment
@@ -34,9 +35,6 @@ async def deployments() -> list[RunnerDeployment]:
     common: dict[str, Any] = {
         "work_pool_name": POOL_NAME,
         "entrypoint_type": EntrypointType.MODULE_PATH,
-        # Checked by our own models at the edge; the server's JSON-schema check costs more than
-        # a quarter of a creation.
-        "enforce_parameter_schema": False,
     }
     return [
         await experiment.ato_deployment(
@@ -44,6 +42,9 @@ async def deployments() -> list[RunnerDeployment]:
             work_queue_name=RUNS_QUEUE,
             description="One tracked experiment: a command, its log, metrics and exit code.",
             tags=[f"wildloop:{EXPERIMENT}"],
+            # Checked by our own models at the edge; the server's JSON-schema check costs more than
+            # a quarter of a creation, and there are thousands of them.
+            enforce_parameter_schema=False,
             **common,
         ),
         await research_loop.ato_deployment(
@@ -107,7 +108,11 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
         try:
             await client.read_work_queue_by_name(name, POOL_NAME)
         except ObjectNotFound:
-            await client.create_work_queue(name, description=description, work_pool_name=POOL_NAME)
+            # Another worker may have made it meanwhile.
+            with suppress(ObjectAlreadyExists):
+                await client.create_work_queue(
+                    name, description=description, work_pool_name=POOL_NAME
+                )
     return pool
 
 
@@ -115,6 +120,10 @@ async def register_blocks() -> None:
     """Make the types of our blocks known to the server, so that the UI has forms for them."""
     blocks: tuple[type[Block], ...] = (*AGENT_BLOCKS, SlurmCompute)
     for block in blocks:
+        # Prefect looks first and makes it then: of two workers at once, one finds it there.
+        with suppress(ObjectAlreadyExists):
+            await block.register_type_and_schema()
+            continue
         await block.register_type_and_schema()
 
 
@@ -133,24 +142,23 @@ async def ensure_deployments(client: PrefectClient) -> list[str]:
     return registered
 
 
-async def deploy_all() -> list[str]:
+async def deploy_all(client: PrefectClient) -> list[str]:
     """Register all deployments anew, after an upgrade as well; return their names.
 
     What the user has set stays: parameters, schedules, limits, and whether they are switched on.
     """
-    async with get_client() as client:
-        await ensure_pool(client)
-        await register_blocks()
-        names = []
-        for deployment in await deployments():
-            name = f"{deployment.flow_name}/{deployment.name}"
-            try:
-                there = await client.read_deployment_by_name(name)
-            except ObjectNotFound:
-                await deployment.aapply()
-            else:
-                await client.update_deployment(there.id, _ours(deployment))
-            names.append(name)
+    await ensure_pool(client)
+    await register_blocks()
+    names = []
+    for deployment in await deployments():
+        name = f"{deployment.flow_name}/{deployment.name}"
+        try:
+            there = await client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            await deployment.aapply()
+        else:
+            await client.update_deployment(there.id, _ours(deployment))
+        names.append(name)
     return names
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 from prefect.context import AsyncClientContext
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
 from wildloop.blocks.launchers.choice import Launchers
@@ -22,6 +23,7 @@ from wildloop.flows.models.cluster import HostRecord
 from wildloop.flows.prefect_inside.lean import lean_engine
 from wildloop.flows.prefect_inside.outage import Outage
 from wildloop.flows.prefect_inside.patience import make_patient, patient_limits
+from wildloop.flows.prefect_inside.refusal import REFUSED, refused
 from wildloop.flows.settings import POOL_NAME, read_token, wildloop_home
 from wildloop.flows.store.hosts import WORKER_PREFIX, publish_host
 from wildloop.flows.text.redaction import Redactor, redact_logs
@@ -84,13 +86,19 @@ async def run_worker(
     """Run a worker until `stop` is set; then let go of everything, set `done`, and wait.
 
     Raises:
-        Unavailable: the Prefect API does not answer.
+        Unavailable: the Prefect API does not answer, or refuses access.
         InvalidRequest: `compute` names nothing that is there.
     """
     await wait_for_api(stop)
     outage = Outage()
     with lean_engine(), patient_limits(outage):
-        await serve(slots, compute, ready_file, stop, done, outage)
+        try:
+            await serve(slots, compute, ready_file, stop, done, outage)
+        except PrefectHTTPStatusError as error:
+            status = error.response.status_code
+            if status not in REFUSED:
+                raise
+            raise Unavailable(refused(str(get_current_settings().api.url), status)) from error
 
 
 async def serve(

@@ -1,7 +1,7 @@
 """The `wildloop` command."""
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,6 +32,10 @@ from wildloop.shim.cli.prune import prune
 from wildloop.shim.cli.take import take
 from wildloop.shim.cli.up import up
 from wildloop.shim.cli.verify import verify
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
 
 app = typer.Typer(
     name="wildloop",
@@ -142,16 +146,19 @@ def mcp() -> None:
 
 @app.command()
 def deploy() -> None:
-    """Register the deployments on the Prefect server of PREFECT_API_URL."""
-    import asyncio
+    """Register the deployments on the Prefect server of PREFECT_API_URL, `up` or the profile."""
+    from wildloop.shim.cli.on_prefect import ask_prefect
 
-    from wildloop.shim.cli.prefect_target import aim_prefect
+    for name in ask_prefect(_deploy_all):
+        typer.echo(f"deployed {name}")
 
-    aim_prefect()
+
+async def _deploy_all(client: "PrefectClient") -> list[str]:
+    # Imported once it is known which server is meant: Prefect reads that as it is imported.
     from wildloop.flows.worker.deployments import deploy_all
 
-    for name in asyncio.run(deploy_all()):
-        typer.echo(f"deployed {name}")
+    typer.echo(f"on {client.api_url}", err=True)
+    return await deploy_all(client)
 
 
 def main() -> None:

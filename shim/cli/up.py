@@ -18,13 +18,14 @@ from wildloop.flows.settings import (
 )
 from wildloop.shim.children import LOOK_SECONDS, await_external, start_prefect, start_workers
 from wildloop.shim.cli.output import fail
+from wildloop.shim.cli.prefect_target import target_of_up
 from wildloop.shim.database import DatabaseKind, DatabaseUnavailable, choose_database
 from wildloop.shim.detach import READY, hold_on, start_detached, stop_event
 from wildloop.shim.going_on import going_on, remember_url
 from wildloop.shim.home import open_home, raise_file_limit
 from wildloop.shim.lock import AlreadyRuns, only_one
 from wildloop.shim.net import is_loopback
-from wildloop.shim.plan import LOOPBACK, PREFECT_PORT, Plan, bracketed
+from wildloop.shim.plan import LOOPBACK, PREFECT_PORT, UI_URL, Plan, bracketed
 from wildloop.shim.ports import Ports
 from wildloop.shim.supervisor import (
     ChildFailed,
@@ -74,7 +75,7 @@ def up(
 ) -> None:
     """Start Prefect server, worker and API; Ctrl-C stops them, experiments go on.
 
-    With PREFECT_API_URL set, that server is used and none is started.
+    With PREFECT_API_URL or a Prefect profile, that server is used and none is started.
     """
     home, folder = wildloop_home(), (workdir or Path.cwd()).expanduser().resolve()
     if not folder.is_dir():
@@ -83,7 +84,6 @@ def up(
         fail(f"refused to bind {host} without a token: drop --no-token or bind {LOOPBACK}")
     if fault := proxy_fault():
         fail(fault)
-    embedded = not os.environ.get("PREFECT_API_URL")
     wanted = parse_prefect_port(prefect_port)
     open_home(home)
     if detach:
@@ -99,7 +99,13 @@ def up(
         given = [f"--{name}={value}" for name, value in options.items() if value is not None]
         start_detached(home, [*given, *(["--no-token"] if no_token else [])], say)
         return
+    target, choice = target_of_up(home, database is not None or wanted is not None)
+    embedded = target is None
+    if target is not None:
+        os.environ["PREFECT_API_URL"] = target.url
     hold_on(home / "logs" / "up.log")
+    if choice:
+        say(choice)
     if remark := raise_file_limit():
         say(f"Note: {remark}")
     try:
@@ -159,8 +165,7 @@ def run_all(plan: Plan) -> None:
 
 def announce(plan: Plan) -> None:
     """Say that all is ready, and leave word for the other commands."""
-    ui = os.environ.get("PREFECT_UI_URL") if plan.database is None else None
-    ui = ui or plan.prefect_api_url.removesuffix("/api")
+    ui = os.environ.get(UI_URL) or plan.prefect_api_url.removesuffix("/api")
     UpNote(
         pid=os.getpid(),
         server_url=plan.server_url,

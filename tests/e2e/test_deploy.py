@@ -1,5 +1,6 @@
 """A plain Prefect server elsewhere: deployed to, and used by `wildloop up`."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.support.pace import patient
 from tests.support.project import make_project
@@ -18,6 +21,8 @@ from tests.support.schedules import fired, scheduled, send_digest
 from tests.support.script import STOP, Script, planned
 from tests.support.server import Server, command_environment, start_server, wait_for
 from tests.support.sinks import http_sink
+from wildloop.flows import events
+from wildloop.flows.worker.deployments import ensure_deployments
 from wildloop.shim.net import free_ports
 
 pytestmark = pytest.mark.e2e
@@ -126,8 +131,34 @@ def test_wildloop_deploy_registers_the_same(plain: PlainServer) -> None:
         assert sorted(there["tags"]) == sorted(one["tags"])
         assert there["work_queue_name"] == one["work_pool"]["work_queue_name"]
         assert there["description"] == one["description"].strip()
-        assert there["enforce_parameter_schema"] is False
+        assert there["enforce_parameter_schema"] is one["enforce_parameter_schema"]
+        assert there["enforce_parameter_schema"] is (flow == "research-loop")
         assert there["parameters"] == one.get("parameters", {})
+
+
+async def test_workers_that_begin_at_once_register_all_of_it_once(plain: PlainServer) -> None:
+    for pool in httpx.post(f"{plain.url}/work_pools/filter", json={}).json():
+        httpx.delete(f"{plain.url}/work_pools/{pool['name']}").raise_for_status()
+    for one in plain.deployments().values():
+        httpx.delete(f"{plain.url}/deployments/{one['id']}").raise_for_status()
+    with temporary_settings({PREFECT_API_URL: plain.url}):
+        async with get_client() as client:
+            await asyncio.gather(*(ensure_deployments(client) for _ in range(3)))
+    found = plain.deployments()
+    assert set(found) == NAMES
+    assert [len(found[name]["schedules"]) for name in sorted(USERS)] == [1, 1]
+
+
+def test_prefect_takes_the_automations_that_are_shipped(plain: PlainServer) -> None:
+    made = plain.prefect("automation", "create", "--from-file", "docs/automations.yaml")
+    assert made.returncode == 0, made.stderr + made.stdout
+    every = httpx.post(f"{plain.url}/automations/filter", json={}, timeout=patient(30)).json()
+    there = {one["name"]: one for one in every if one["name"].startswith("Wildloop: ")}
+    told = {name for one in there.values() for name in one["trigger"]["expect"]}
+    known = {events.SESSION_BEST, events.SESSION_FAILED, events.SESSION_STUCK, events.HOST_LOST}
+    assert (len(there), told) == (3, known)
+    for one in there.values():
+        httpx.delete(f"{plain.url}/automations/{one['id']}").raise_for_status()
 
 
 def nightly_of(plain: PlainServer) -> tuple[Any, ...]:

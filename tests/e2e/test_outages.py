@@ -1,5 +1,6 @@
 """The Prefect server is away in each phase of a session: it costs time, and nothing else."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,14 @@ class Away:
         """The names of the flow runs that match."""
         answer = self.prefect.post("/flow_runs/filter", json={"flow_runs": wanted})
         return sorted(one["name"] for one in answer.json())
+
+    def pages(self, wanted: dict[str, object]) -> list[str]:
+        """The flow runs among those that match which have a page, once for each page."""
+        found = self.prefect.post("/flow_runs/filter", json={"flow_runs": wanted}).json()
+        names = {one["id"]: one["name"] for one in found}
+        ids = {"flow_run_id": {"any_": list(names)}}
+        pages = self.prefect.post("/artifacts/filter", json={"artifacts": ids, "limit": 200})
+        return sorted(names[one["flow_run_id"]] for one in pages.json() if one["key"] is None)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +112,7 @@ class Outcome:
     runs: list[str]
     steps: list[str]
     versions: dict[str, int]
+    pages: list[str]
 
 
 def play(away: Away, folder: Path, kinds: list[str]) -> Outcome:
@@ -113,7 +123,9 @@ def play(away: Away, folder: Path, kinds: list[str]) -> Outcome:
     session_id = away.server.start(make_project(folder / "project"), script.agent)
     session = away.server.wait_for(lambda: ended(away.server, session_id), "it ends", 240)
     runs = {"tags": {"all_": [f"session:{session_id}", "wildloop:experiment"]}}
-    keys = [key for key in away.artifact_keys() if session_id in key]
+    # Readable keys have the beginning of the id alone.
+    keys = [key for key in away.artifact_keys() if session_id[:8] in key]
+    pages = away.pages({"tags": {"any_": [f"session:{session_id}"]}})
     return Outcome(
         session["status"],
         session["error"],
@@ -122,7 +134,11 @@ def play(away: Away, folder: Path, kinds: list[str]) -> Outcome:
         sorted(marks.read_text().split()),
         away.flow_runs(runs),
         away.flow_runs({"parent_flow_run_id": {"any_": [session_id]}}),
-        {key.replace(session_id, "ID"): len(away.versions(key)) for key in keys},
+        {
+            re.sub(rf"{session_id[:8]}[0-9a-f-]*", "ID", key): len(away.versions(key))
+            for key in keys
+        },
+        pages,
     )
 
 

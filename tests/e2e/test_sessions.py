@@ -72,11 +72,21 @@ def test_every_step_is_in_the_audit_trail(server: Server, project: Path, script:
     assert {"planning", "iteration-01"} <= {run["name"] for run in found}
     assert all(run["state"]["type"] == "COMPLETED" for run in found)
     assert all(run["parent_task_run_id"] for run in found)
-    keys = [f"{kind}-{session_id}" for kind in ("plan", "iteration-log", "report")]
+    readable = f"raise-the-score-{session_id[:8]}"
+    keys = [f"plan-{readable}", f"report-{readable}", f"iteration-log-{session_id}"]
     artifacts = server.prefect.post(
         "/artifacts/latest/filter", json={"artifacts": {"key": {"any_": keys}}}
     ).json()
     assert {artifact["key"] for artifact in artifacts} == set(keys)
+    # Each call's page tells of it, and the session's own is not full of its log.
+    steps = {run["id"]: run["name"] for run in found}
+    ids = {"flow_run_id": {"any_": [session_id, *steps]}}
+    shown = server.prefect.post("/artifacts/filter", json={"artifacts": ids}).json()
+    pages = {steps[one["flow_run_id"]]: one["data"] for one in shown if one["key"] is None}
+    assert {"planning", "iteration-01"} <= set(pages)
+    assert "### Prompt" in pages["iteration-01"]
+    own = {one["key"].split("-")[0] for one in shown if one["flow_run_id"] == session_id}
+    assert own == {"position", "plan", "report"}
     assert session_id in server.session(session_id)["ui_url"]
 
 

@@ -187,8 +187,9 @@ class Server:
         return str(self.post("/wild/v2/start", body)["session_id"])
 
     def steps(self, session_id: str) -> list[dict[str, Any]]:
-        """The flow runs within a session, as the Prefect UI shows them."""
-        return self._records("flow_runs", {"parent_flow_run_id": {"any_": [session_id]}})
+        """The steps of a session, as the Prefect UI shows them below it; its runs are none."""
+        found = self._records("flow_runs", {"parent_flow_run_id": {"any_": [session_id]}})
+        return [one for one in found if one["name"] != "of the session"]
 
     def tasks(self, flow_run_id: str) -> list[dict[str, Any]]:
         """The task runs of a flow run, as the Prefect UI shows them."""

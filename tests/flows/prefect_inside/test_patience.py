@@ -230,9 +230,11 @@ class Sent:
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
         self.asked: list[tuple[str, str]] = []
+        self.bodies: list[Any] = []
 
     async def __call__(self, method: str, path: str, body: Any) -> httpx.Response:
         self.asked.append((method, path))
+        self.bodies.append(body)
         return httpx.Response(200, json=self.answers.get(path))
 
 
@@ -240,8 +242,9 @@ def posted(path: str, body: Any) -> httpx.Request:
     return httpx.Request("POST", f"http://server{path}", json=body)
 
 
-async def test_copies_of_an_artifact_that_a_repetition_has_made_are_removed() -> None:
-    made = {"id": "3", "key": "k", "data": "d", "flow_run_id": None}
+@pytest.mark.parametrize("name", ["key", "flow_run_id"])
+async def test_copies_of_an_artifact_that_a_repetition_has_made_are_removed(name: str) -> None:
+    made = {"id": "3", "key": None, "data": "d", "flow_run_id": None} | {name: "k"}
     made["created"] = "2026-01-01T10:00:30Z"
     copy = made | {"id": "2", "created": "2026-01-01T10:00:05Z"}
     other = copy | {"id": "1", "data": "before"}
@@ -251,6 +254,7 @@ async def test_copies_of_an_artifact_that_a_repetition_has_made_are_removed() ->
     found = await settle(posted("/api/artifacts/", {}), answer, 30.0, sent)
     assert found.json() == made
     assert sent.asked == [("POST", "/api/artifacts/filter"), ("DELETE", "/api/artifacts/2")]
+    assert sent.bodies[0]["artifacts"] == {name: {"any_": ["k"]}}
 
 
 @pytest.mark.parametrize("fault", ["reset", "half", "503"])

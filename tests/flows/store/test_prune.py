@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import LogCreate
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Running, Scheduled
 
@@ -24,6 +29,7 @@ from wildloop.flows.files.paths import RunPaths, SessionPaths
 from wildloop.flows.models.own_runs import OwnRuns, own_id
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.base import LOOP_TAG
+from wildloop.flows.store.naming import PLAN, readable_key
 from wildloop.flows.store.position import LOG_KEY, POSITION_KEY
 from wildloop.flows.store.prune import plan_prune, prune
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
@@ -106,6 +112,13 @@ async def test_old_session_goes_as_a_whole_and_nothing_else(records: Records) ->
     for key in (LOG_KEY, LOG_KEY, POSITION_KEY):
         await artifacts.write(records.client, f"{key}{old}", text="x" * 500, record="{}")
     await artifacts.write(records.client, "report-of-test", text="y", flow_run_id=old)
+    # Of a step that was deleted by hand, of a session that was, and of one that stays.
+    plan_key = readable_key(PLAN, "a goal", str(old))
+    deleted = f"{LOG_KEY}{uuid4()}"
+    for key in (plan_key, deleted):
+        await artifacts.write(records.client, key, text="y")
+    page = {"text": "what it was", "description": "a run"}
+    await artifacts.attach(records.client, its_runs[0], **page)
     said = LogCreate(
         name="test", level=20, message="said", timestamp=datetime.now(UTC), flow_run_id=step
     )
@@ -115,6 +128,7 @@ async def test_old_session_goes_as_a_whole_and_nothing_else(records: Records) ->
     active = await records.session(Running())
     kept = await records.run(Completed(), active)
     write(SessionPaths.of(records.project, str(active)).log, "log\n")
+    await artifacts.write(records.client, f"{LOG_KEY}{active}", text="y")
     with_runs = await records.session(Completed())
     under_way = await records.run(Running(), with_runs)
     before = time.time() + 0.001
@@ -136,7 +150,11 @@ async def test_old_session_goes_as_a_whole_and_nothing_else(records: Records) ->
     await prune(records.client, plan)
     assert not any([await records.is_there(one) for one in goes])
     assert all([await records.is_there(one) for one in stays])
-    assert await artifacts.latest(records.client, f"{LOG_KEY}{old}", "report-of-test") == {}
+    gone = [f"{LOG_KEY}{old}", "report-of-test", plan_key, deleted]
+    assert await artifacts.latest(records.client, *gone) == {}
+    assert await artifacts.latest(records.client, f"{LOG_KEY}{active}")
+    attached = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[its_runs[0]]))
+    assert await records.client.read_artifacts(artifact_filter=attached) == []
     assert not any(records.folder(one).exists() for one in [*its_runs, alone])
     assert all(records.folder(one).exists() for one in [repeated, kept, under_way, repetition])
     assert not SessionPaths.of(records.project, str(old)).root.exists()
