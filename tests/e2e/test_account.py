@@ -121,7 +121,7 @@ def test_the_commands_of_the_report_give_the_value_again(
     played: Mapping[str, Played], name: str, tmp_path: Path
 ) -> None:
     session = played[name]
-    back = session.report.partition("\n## Reproduce the best\n")[2]
+    back = session.report.partition("\n## Reproduce the ")[2]
     block = re.search(r"^```bash\n(.*?)^```", back, re.M | re.S)
     named = re.search(r"^Run .*`(\w{8})`.*, with its seed (\d+), gave `\w+` ([\d.]+)", back, re.M)
     assert block and named
