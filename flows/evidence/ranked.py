@@ -23,6 +23,7 @@ WORDS = {
     Standing.OFF_BRANCH: "not on the branch",
 }
 NOT_BETTER = "not better"
+NOT_COMPARED = "not compared"
 SHOWN_CHANGES = 6
 
 
@@ -111,6 +112,8 @@ def standing_word(account: Account, one: Configuration) -> str:
     if one is account.baseline:
         return WORDS[Standing.BASELINE] if account.has_true_baseline else STAND_IN
     standing, test = account.standing(one), account.comparisons.get(one.id)
+    if account.baseline is not None and account.baseline.mean is None and one.n:
+        return NOT_COMPARED
     if standing is Standing.BEST and test is None:
         return ""
     is_open = standing in (Standing.CANDIDATE, Standing.UNDECIDED)

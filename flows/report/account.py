@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from wildloop.blocks.agents.prices import Usage
-from wildloop.flows.evidence.lessons import subject_of
+from wildloop.flows.evidence.lessons import failing_regions, subject_of
 from wildloop.flows.evidence.settings import seed_of, settings_of, shown
 from wildloop.flows.evidence.values import value_of
 from wildloop.flows.evidence.view import established
@@ -42,7 +42,7 @@ def price(facts: ReportFacts) -> str:
     said = [runs, counted(session.last_index, "iteration"), span(session.seconds)]
     if facts.gpu_hours:
         said.append(f"{facts.gpu_hours:.2g} GPU-hours")
-    return f"It took {', '.join(said)}; {_spent(session.iterations)}."
+    return f"It took {', '.join(said)}; {_cost(session.iterations)}."
 
 
 def summary(facts: ReportFacts) -> str:
@@ -68,19 +68,25 @@ def summary(facts: ReportFacts) -> str:
     )
 
 
+def _cost(iterations: Sequence[IterationRecord]) -> str:
+    """What the calls of the agent cost, as far as it tells that."""
+    costs = [it.cost_usd for it in iterations if it.cost_usd is not None]
+    if not costs:
+        return "cost not told by the agent"
+    some = [f"{len(costs)} of {counted(len(iterations), 'call')} tell theirs"]
+    told = some * (len(costs) < len(iterations))
+    told += ["partly by list prices"] * any(it.cost_is_estimate for it in iterations)
+    return f"${sum(costs):.2f}" + (f" ({', '.join(told)})" if told else "")
+
+
 def _spent(iterations: Sequence[IterationRecord]) -> str:
     """Cost and tokens, as far as the agent tells them."""
-    costs = [it.cost_usd for it in iterations if it.cost_usd is not None]
-    cost = "cost not told by the agent"
-    if costs:
-        guess = ", partly by list prices" if any(it.cost_is_estimate for it in iterations) else ""
-        cost = f"${sum(costs):.2f} ({len(costs)} of {len(iterations)} calls tell theirs{guess})"
     usage = sum((it.usage for it in iterations if it.usage), Usage())
     if usage == Usage():
-        return cost
+        return _cost(iterations)
     return (
-        f"{cost}, tokens: {usage.input + usage.cache_write} in, {usage.cache_read} from the cache, "
-        f"{usage.output} out"
+        f"{_cost(iterations)}, tokens: {usage.input + usage.cache_write} in, {usage.cache_read} "
+        f"from the cache, {usage.output} out"
     )
 
 
@@ -200,6 +206,8 @@ def failures(facts: ReportFacts) -> str:
         more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
         rows.append([plain(cause), str(len(runs)), names + more])
     text = table(["cause", "runs", "which"], rows)
+    for region in failing_regions(facts.account):
+        text += f"\n\n{plain(region.text[:1].upper() + region.text[1:])}."
     if len(found) > SHOWN_FAILURES:
         text += f"\n\nThe {SHOWN_FAILURES} most frequent of {len(found)} causes."
     return text

@@ -15,6 +15,15 @@ from wildloop.flows.report.text import code, moment, plain, quote
 
 NOTHING_MEASURED = "**No run of this session has finished: nothing was measured.**"
 FOREST = "forest"
+PICTURES = {
+    "forest": "Gains on the baseline with 95 % intervals, as in the table",
+    "progress": "The mean of each configuration in the order of the first runs, and the baseline",
+    "learning_curves": "Learning curves of the best configurations and the baseline",
+    "parallel_coordinates": "The settings of each configuration and what they gave",
+    "importance": "How much each setting mattered",
+    "history": "The trials of the sweep in their order",
+}
+"""What is to be seen, by the picture's name."""
 
 
 def document(
@@ -51,7 +60,7 @@ def document(
         "Session": f"{account.summary(facts)}\n\n{_branch(facts)}".strip(),
     }
     parts = ["# Research report", _first(facts), quote(session.goal)]
-    if not any(run.status is RunStatus.FINISHED for run in facts.runs):
+    if not _is_measured(facts):
         parts.insert(0, NOTHING_MEASURED)
     parts += [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     return "\n\n".join(parts) + "\n"
@@ -59,7 +68,9 @@ def document(
 
 def _first(facts: ReportFacts) -> str:
     """The verdict, what the hold-out said, the price, and why it ended: all in one paragraph."""
-    said = [f"**{plain(verdict(facts.account), 600)}.**", held_out(facts), account.price(facts)]
+    said = [held_out(facts), account.price(facts)]
+    if _is_measured(facts):
+        said.insert(0, f"**{plain(verdict(facts.account), 600)}.**")
     session = facts.session
     ended = f"It ended: {plain(session.ended)}" if session.ended else ""
     said.append(
@@ -70,13 +81,17 @@ def _first(facts: ReportFacts) -> str:
     return " ".join(filter(None, said))
 
 
+def _is_measured(facts: ReportFacts) -> bool:
+    return any(run.status is RunStatus.FINISHED for run in facts.runs)
+
+
 def _what_to_keep(facts: ReportFacts) -> str:
     return "best" if facts.account.gain is not None else "baseline"
 
 
 def _image(path: str) -> str:
-    name = path.rpartition("/")[2].removesuffix(".png").replace("_", " ")
-    return f"![{name}](<{path}>)"
+    stem = path.rpartition("/")[2].removesuffix(".png")
+    return f"![{PICTURES.get(stem, stem.replace('_', ' '))}](<{path}>)"
 
 
 def _branch(facts: ReportFacts) -> str:

@@ -45,13 +45,13 @@ def result(facts: ReportFacts, pictures: Sequence[str] = ()) -> str:
     if metric is None:
         return NO_METRIC
     if not any(one.n for one in facts.account.configurations):
-        return f"No finished run has a value of {code(metric.name)}: nothing can be compared."
+        return ""
     goal = texts.target_line(facts.account)
     full = f"In full: {plain(texts.headline(facts.account), 1000)}."
     parts = [
         ranking(facts),
         *pictures,
-        " ".join([full, *([f"{plain(goal, 300)}."] if goal else [])]),
+        " ".join([full, *([f"{plain(goal[:1].upper() + goal[1:], 300)}."] if goal else [])]),
         sealed_values(facts),
         "" if facts.account.contract.guards else beside(facts),
         "\n".join(f"- {plain(note, 500)}" for note in texts.notes(facts.account)),
