@@ -27,6 +27,7 @@ FOLDED = (
 CARDS = ("Result", "Ablation")
 """Sections whose tables a phone shows as cards, a row each."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+_ACTIVE = re.compile(r"<script|<foreignObject|<iframe|\son\w+\s*=|href=\"(?!#)", re.IGNORECASE)
 _SLUG = re.compile(r"[^\w\- ]")
 
 
@@ -64,7 +65,7 @@ def _section(parser: MarkdownIt, tokens: Sequence[Token]) -> str:
     title = _text(tokens[1]) if is_section else ""
     if title in CARDS:
         _name_cells(tokens)
-    body = parser.renderer.render(list(tokens), parser.options, {})
+    body = str(parser.renderer.render(list(tokens), parser.options, {}))
     what = html.escape(title or "Table")
     cards = " cards" if title in CARDS else ""
     opening = f'<div class="wide{cards}" role="region" tabindex="0" aria-label="{what}: table">'
@@ -160,5 +161,8 @@ def _svg(path: Path, text: str) -> str:
     try:
         content = path.read_text(encoding="utf-8")
     except OSError:
+        return ""
+    # A picture may be another's by now: what could do anything is not put into the page.
+    if _ACTIVE.search(content):
         return ""
     return content.replace("<svg ", f'<svg role="img" aria-label="{text}" ', 1).strip()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -40,7 +41,7 @@ _OF_PAGE = {INK: "currentColor", FAINT: "var(--faint, #8a939d)", PAPER: "var(--p
 _REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
 _FONT = re.compile(r"(font: (?:[a-z]+ )*[\d.]+px )[^;\"]*")
 _HALO = "paint-order: stroke; stroke: var(--paper, #fff); stroke-width: 3px"
-_LOOK = {
+_LOOK: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "wildloop",
     "font.size": FONT,

@@ -161,7 +161,7 @@ def draw_parallel(
             aspect=40,
             pad=0.04,
         )
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         bar.ax.xaxis.set_major_locator(MaxNLocator(4 if sheet.is_narrow else 7))
         word = "Settings" if sheet.is_narrow else "Settings and what they gave"
         axes.set_title(word + (f" (thick: {what})" if thick is not None else ""), pad=12)

@@ -1,5 +1,7 @@
 """The main job: `wildloop demo`, as a newcomer runs it, and its report, number by number."""
 
+import csv
+import io
 import json
 import re
 import signal
@@ -241,7 +243,16 @@ def test_report_comes_as_page_and_table_too(demo: Demo, tmp_path: Path) -> None:
         timeout=patient(60),
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "r.html").read_text(encoding="utf-8") == page
+    sent = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert sent.count("<svg") == page.count("<svg") and "127.0.0.1" in page
+    assert "127.0.0.1" not in sent and str(demo.project) not in sent
+    pdf = demo.http.get(f"/wild/v2/report/{session}/share/pdf").content
+    assert pdf.startswith(b"%PDF-") and len(pdf) > 50_000
+    table = demo.http.get(f"/wild/v2/report/{session}/table/csv").text
+    (best,) = [one for one in csv.DictReader(io.StringIO(table)) if one["standing"] == "best"]
+    said = demo.get("/wild/v2/status")["best"]
+    assert float(best["mean"]) == pytest.approx(said["value"]) and int(best["n"]) == said["n"]
+    assert r"\toprule" in demo.http.get(f"/wild/v2/report/{session}/table/tex").text
 
 
 def findings_of(report: str) -> str:

@@ -205,7 +205,7 @@ def no_metric(make: Maker) -> ReportFacts:
 def stopped_early(make: Maker) -> ReportFacts:
     """Stopped by its user while a run went on."""
     make.add(0.963, [0, 1, 2], **BASE)
-    make.add(0.71, [0, 1], lr=0.01, width=32, depth=2)
+    make.add(0.71, [0, 1, 2], lr=0.01, width=32, depth=2)
     make.add(None, [0], lr=0.03, width=32, depth=2, status=RunStatus.STOPPED)
     return make.facts(ended="stopped by the user")
 
