@@ -310,7 +310,13 @@ class Checker:
             self.same("status: best", said["value"], mean(self.account.final(best)))
             self.same("status: n", said["n"], len(self.account.final(best)))
         reader = Reader(self.account, "status", self._target)
-        texts = [seen["headline"], seen["target"] or "", *seen["candidates"], self.played.told]
+        texts = [
+            seen["verdict"],
+            seen["headline"],
+            seen["target"] or "",
+            *seen["candidates"],
+            self.played.told,
+        ]
         for one in texts:
             reader.read(one)
         self._take(reader)

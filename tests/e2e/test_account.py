@@ -70,7 +70,7 @@ def is_over(server: Server, id: str) -> bool:
 def told(session: dict[str, Any]) -> str:
     """What `wildloop status` prints of a result."""
     lines = "\n".join(summary_lines(Session.model_validate(session)))
-    return "\n".join(re.findall(r"^ +(?:target|best|candidate) .*", lines, re.M))
+    return "\n".join(re.findall(r"^ +(?:verdict|target|best|candidate) .*", lines, re.M))
 
 
 @every_scenario
