@@ -70,6 +70,7 @@ def _section(parser: MarkdownIt, tokens: Sequence[Token]) -> str:
     cards = " cards" if title in CARDS else ""
     opening = f'<div class="wide{cards}" role="region" tabindex="0" aria-label="{what}: table">'
     body = body.replace("<table>", f"{opening}<table>").replace("</table>", "</table></div>")
+    body = body.replace("<pre>", '<pre tabindex="0">')
     body = body.replace("<th></th>", '<th><span class="unseen">standing</span></th>')
     body = body.replace("<th>", '<th scope="col">').replace("<th style", '<th scope="col" style')
     if title not in FOLDED:
