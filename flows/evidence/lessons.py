@@ -37,8 +37,13 @@ def measured(found: Estimate) -> str:
 
 
 def subject_of(lesson: str) -> str:
-    """What a lesson is about: it is the same however its numbers changed."""
-    return lesson.partition(VERB)[0].strip() if VERB in lesson else lesson.partition(" (")[0]
+    """What a lesson of the account claims: it is the same however its numbers changed."""
+    return lesson.partition(VERB)[0] + VERB if VERB in lesson else lesson.partition(" (")[0]
+
+
+def is_of_account(text: str) -> bool:
+    """Whether a text tells a gain, or what a part is worth, in the account's words."""
+    return VERB in text or ": needed (" in text or ": not needed" in text
 
 
 def _code(one: Configuration) -> str:

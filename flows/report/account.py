@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from wildloop.blocks.agents.prices import Usage
-from wildloop.flows.evidence.lessons import failing_regions, subject_of
+from wildloop.flows.evidence.lessons import failing_regions, is_of_account, subject_of
 from wildloop.flows.evidence.settings import seed_of, settings_of, shown
 from wildloop.flows.evidence.values import value_of
 from wildloop.flows.evidence.view import established
@@ -301,12 +301,12 @@ def lessons(facts: ReportFacts) -> str:
 
     What was shown when it was written and is not by now is marked.
     """
-    held = {subject_of(text) for text in established(facts.account)}
+    held = [subject_of(text) for text in established(facts.account)]
     lines = []
     for one in facts.lessons:
         mark = one.standing
-        if one.evidence is not None and subject_of(one.content) not in held:
-            mark = GONE
+        if one.evidence is not None and is_of_account(one.content):
+            mark = mark if any(subject in one.content for subject in held) else GONE
         told = f"- {code(one.tag.value)} {plain(one.content, 1000)}"
         lines.append(told + (f" ({mark})" if mark else ""))
     return "\n".join(dict.fromkeys(lines))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ WIDE, NARROW = 7.2, 3.9
 FONT = 9
 NARROW_SUFFIX = ".narrow.svg"
 MOST_TIPS = 300
+FEW_STEPS = 4
 FENCE = 3.0
 # Ink, lines and paper are the page's own: it may be dark.
 _OF_PAGE = {INK: "currentColor", FAINT: "var(--faint, #8a939d)", PAPER: "var(--paper, #fff)"}
@@ -240,6 +242,10 @@ def legend_below(sheet: Sheet, axes: Axes, columns: int = 3) -> None:
 
 def whole_steps(axes: Axes) -> None:
     """Whole numbers only along the x axis."""
+    low, high = axes.get_xlim()
+    if high - low < FEW_STEPS:
+        axes.set_xticks(range(ceil(low), floor(high) + 1))
+        return
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 

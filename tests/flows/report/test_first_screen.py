@@ -8,6 +8,7 @@ import pytest
 from tests.support.report_cases import CASES, facts_of
 from wildloop.flows.evidence.texts import findings
 from wildloop.flows.evidence.verdict import verdict
+from wildloop.flows.models.memory import Memory, MemorySource
 from wildloop.flows.report.document import document
 
 WON = (
@@ -73,6 +74,25 @@ def test_lessons_tell_what_by_how_much_with_n_and_on_which_code(tmp_path: Path) 
     )
     (exact,) = findings(facts_of("deterministic", tmp_path / "exact").account)
     assert "0.9 (n=3)" in exact and "±" not in exact
+
+
+def test_a_lesson_that_is_shown_no_more_is_marked(tmp_path: Path) -> None:
+    facts = facts_of("won", tmp_path)
+    (held,) = findings(facts.account)
+    said = [held, f"So {held}", "lr=0.1 gives val_loss 0.4 (n=2), 0.5 lower", "Use a warm-up"]
+    facts.lessons = [
+        Memory(
+            id=str(place),
+            content=text,
+            source=MemorySource.REFLECTION,
+            project="/project",
+            created_at=1.0,
+            evidence="measured",
+        )
+        for place, text in enumerate(said)
+    ]
+    lines = document(facts).partition("\n## Lessons\n\n")[2].partition("\n\n")[0].splitlines()
+    assert ["contradicted" in line for line in lines] == [False, False, True, False]
 
 
 def test_failures_are_told_as_a_region(tmp_path: Path) -> None:
