@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+# As search/figure.py writes them; that loads matplotlib, which a page can do without.
 NARROW_SUFFIX = ".narrow.svg"
 # The browser enforces it too: nothing is loaded, whatever text found its way into the page.
 FOLDED = (

@@ -137,7 +137,7 @@ def test_demo_reflects_at_both_gates_and_keeps_lessons(demo: Demo) -> None:
     assert decisions == [True, False]
     tasks = (demo.session / "tasks.md").read_text(encoding="utf-8")
     assert len(re.findall(r"- \[x\] \[P\d-T\d\] Reflection gate", tasks)) == 2
-    assert "No lesson" not in demo.section("Lessons")
+    assert demo.section("Lessons").count("\n- ") >= 1
 
 
 def test_demo_has_an_evolutionary_sweep_whose_trials_are_runs(demo: Demo) -> None:
