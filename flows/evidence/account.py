@@ -275,7 +275,7 @@ class Account:
         target, best = self.contract.target, self.best or self.baseline
         if target is None or best is None or self.target_verdict != "undecided" or self.is_exact:
             return None
-        return seeds_to_tell(target, best.compared)
+        return seeds_to_tell(target, self.final(best))
 
     def standing(self, one: Configuration) -> Standing:
         """What a configuration is."""

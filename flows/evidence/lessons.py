@@ -21,6 +21,9 @@ def effect(account: Account) -> str | None:
     base = account.baseline
     if gain is None or best is None or base is None or metric is None or not gain.established:
         return None
+    # What further seeds do not bear out is no lesson.
+    if gain.gain <= 0:
+        return None
     difference = (gain.ours.mean or 0.0) - (gain.theirs.mean or 0.0)
     word = "higher" if difference > 0 else "lower"
     what = "the baseline's" if account.has_true_baseline else "what stands for the baseline,"

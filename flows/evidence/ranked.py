@@ -35,7 +35,8 @@ class RankedRow:
         one: the configuration.
         what: how it differs from the baseline; the baseline's own settings.
         standing: what it is, in a word or two.
-        estimate: of the seeds that it is compared by.
+        estimate: of the seeds that it is compared by; of the best and the baseline by those that
+            have decided nothing, where there are some.
         comparison: with the baseline; None for the baseline, and where it has no value.
         seconds: run time of all its runs together.
         gpu_hours: GPUs held by them, times hours.
@@ -100,7 +101,7 @@ def _row(account: Account, one: Configuration, code_names: Mapping[str, str]) ->
         one=one,
         what=what_differs(one, account.baseline, code_names),
         standing=standing_word(account, one),
-        estimate=one.compared,
+        estimate=account.final(one),
         comparison=account.comparisons.get(one.id),
         seconds=sum(seconds for _, seconds in times),
         gpu_hours=sum(len(run.gpus) * seconds for run, seconds in times) / 3600,

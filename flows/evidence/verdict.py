@@ -2,7 +2,7 @@
 
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
-from wildloop.flows.models.evidence import Level
+from wildloop.flows.models.evidence import Comparison, Level
 from wildloop.flows.text.plural import counted
 
 NO_METRIC = "No primary metric is named, so nothing is compared"
@@ -87,13 +87,17 @@ def _gain(account: Account, best: Configuration, metric: str) -> str:
     text = f"{gain.ours.text} against {gain.theirs.text}: {told}{base}{_goal(account)}"
     if account.is_exact:
         text += ", exact"
-    return f"{text}, {_level(best)}{_tie(account)}"
+    return f"{text}, {_level(best, gain)}{_tie(account)}"
 
 
-def _level(best: Configuration) -> str:
+def _level(best: Configuration, gain: Comparison) -> str:
     if best.level is Level.CONFIRMED:
-        fresh = best.compared.n
-        return f"confirmed on {counted(fresh, 'fresh seed')}"
+        told = f"confirmed on {counted(best.compared.n, 'fresh seed')}"
+        if not gain.further:
+            return told
+        if gain.gain <= 0:
+            return f"{told}, BUT {counted(gain.further, 'FURTHER SEED')} DO NOT BEAR IT OUT"
+        return f"{told} and told by {gain.further} further ones"
     if best.level is Level.MEASURED:
         return "measured, not confirmed"
     return "no more than claimed"

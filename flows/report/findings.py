@@ -9,11 +9,11 @@ from wildloop.flows.evidence.ablation import ablation
 from wildloop.flows.evidence.account import KEEP_RULE, RULE
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.evidence.ranked import short_list
-from wildloop.flows.evidence.settings import shown
-from wildloop.flows.models.evidence import AblationRow
+from wildloop.flows.evidence.settings import seed_of, shown
+from wildloop.flows.models.evidence import AblationRow, Estimate
 from wildloop.flows.models.evo import Trial, TrialStatus
 from wildloop.flows.models.evo_sweep import EvoSweepRecord
-from wildloop.flows.models.own_runs import is_confirmation
+from wildloop.flows.models.own_runs import is_confirmation, is_further
 from wildloop.flows.models.run import Run
 from wildloop.flows.report.beside import beside
 from wildloop.flows.report.facts import ReportFacts
@@ -34,6 +34,7 @@ LEVELS = (
 )
 CHOSE = ", chose it"
 OWN = "confirm"
+FURTHER = "further"
 NOT_COUNTED = ", not counted"
 SHOWN_TRIALS = 20
 SHOWN_RUNS = 8
@@ -63,19 +64,32 @@ def behind(facts: ReportFacts) -> str:
     """The runs behind the numbers of the ranked table; empty where nothing has a value."""
     rows = [row for row in rows_of(facts) if row.one.n]
     listed = short_list(rows, SHOWN)
-    cells = [
-        [
-            row.standing,
-            settings(row.one),
-            str(row.one.counted.n),
-            number(row.one.counted.mean),
-            number(row.one.counted.sd, 3),
-            measured(row.one),
-        ]
-        for row in listed
-    ]
+    cells = []
+    for row in listed:
+        seen = row.one.counted
+        cells.append(_behind(row.standing, row.one, seen, measured(row.one)))
+        if row.estimate.values not in (row.one.compared.values, seen.values):
+            runs = _further(row.one, row.estimate, facts)
+            cells.append(_behind(f"{row.standing}, further seeds", row.one, row.estimate, runs))
     header = ["", "settings", "seeds", "mean", "SD", "runs (seed: value)"]
     return table(header, cells, right=3, after=1) if cells else ""
+
+
+def _behind(standing: str, one: Configuration, found: Estimate, runs: str) -> list[str]:
+    means = [str(found.n), number(found.mean), number(found.sd, 3)]
+    return [standing, settings(one), *means, runs]
+
+
+def _further(one: Configuration, found: Estimate, facts: ReportFacts) -> str:
+    """The runs that have decided nothing, by which the best and the baseline are told."""
+    ids = {run.id for run in one.runs}
+    runs = {seed_of(run): run for run in facts.own if is_further(run) and run.parent_run_id in ids}
+    told = [
+        f"{run_link(run, FURTHER)} (seed {plain(seed, 20)}: {number(value)})"
+        for seed, value in zip(found.seeds, found.values, strict=True)
+        if (run := runs.get(seed)) is not None
+    ]
+    return ", ".join(told)
 
 
 def settings(group: Configuration) -> str:

@@ -413,12 +413,13 @@ class Checker:
             if row is None or group is None:
                 self.note(f"report: the ranked table has no {role}")
                 continue
-            spread = deviation(group.compared)
-            told = f"{mean(group.compared):.5g}" + (f" ± {spread:.2g}" if spread else "")
+            side = self.account.final(group)
+            spread = deviation(side)
+            told = f"{mean(side):.5g}" + (f" ± {spread:.2g}" if spread else "")
             self.numbers += 2
-            if row[2:4] != [told, str(len(group.compared))]:
-                self.note(f"report: {role} {row[2:4]}, recomputed {told}, {len(group.compared)}")
-            gain = self.account.test(group, roles["baseline"]).gain if role == "best" else None
+            if row[2:4] != [told, str(len(side))]:
+                self.note(f"report: {role} {row[2:4]}, recomputed {told}, {len(side)}")
+            gain = self.account.told(group).gain if role == "best" else None
             if gain is not None and not row[4].startswith(f"{gain:+.4g}"):
                 self.note(f"report: gain of the best {row[4]}, recomputed {gain}")
 
