@@ -136,7 +136,7 @@ def removed_from(reference: Configuration, without: Configuration) -> str:
     changes = differences(reference.settings, without.settings)
     said = [f"{name}: {_said(was)} -> {_said(now)}" for name, (was, now) in changes.items()]
     if without.code != reference.code:
-        said.append(f"code ({without.runs[0].name})")
+        said.append(f"code: {without.code_name or 'other code'}")
     return ", ".join(said) or without.runs[0].name
 
 

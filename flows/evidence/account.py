@@ -17,7 +17,7 @@ from wildloop.flows.evidence.guards import breach
 from wildloop.flows.evidence.levels import doubts, level_of
 from wildloop.flows.evidence.settings import is_program, normal, settings_in
 from wildloop.flows.evidence.simplest import in_order
-from wildloop.flows.evidence.target import Target, TargetVerdict, reached
+from wildloop.flows.evidence.target import Target, TargetVerdict, reached, seeds_to_tell
 from wildloop.flows.models.evidence import Comparison, Direction, Estimate, Level, Standing
 from wildloop.flows.models.guard import Guard
 from wildloop.flows.models.run import Run
@@ -268,6 +268,14 @@ class Account:
         if target is None:
             return None
         return "undecided" if best is None else reached(target, self.final(best), self.is_exact)
+
+    @property
+    def seeds_for_target(self) -> int | None:
+        """How many more seeds of the best would tell whether the goal's number is reached."""
+        target, best = self.contract.target, self.best or self.baseline
+        if target is None or best is None or self.target_verdict != "undecided" or self.is_exact:
+            return None
+        return seeds_to_tell(target, self.final(best))
 
     def standing(self, one: Configuration) -> Standing:
         """What a configuration is."""

@@ -6,6 +6,7 @@ from hashlib import sha256
 from wildloop.flows.evidence.account import Account, Contract
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.evidence.texts import candidate_lines, headline, target_line
+from wildloop.flows.evidence.verdict import verdict
 from wildloop.flows.models.evidence import BestResult, Shown
 from wildloop.flows.models.run import Run
 
@@ -22,6 +23,7 @@ def shown_of(account: Account, of: str) -> Shown:
         best=_result(account, account.best),
         baseline=_result(account, account.baseline),
         gain=account.gain,
+        verdict=verdict(account),
         headline=headline(account),
         target=target_line(account),
         candidates=candidate_lines(account),

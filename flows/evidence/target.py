@@ -1,10 +1,12 @@
 """The number that a goal sets for the metric, and whether it is reached."""
 
 import re
+from math import sqrt
 from typing import Literal
 
 from pydantic import BaseModel
 
+from wildloop.flows.evidence.estimate import CONFIDENCE, t_quantile
 from wildloop.flows.models.evidence import Direction, Estimate
 
 TargetVerdict = Literal["reached", "not reached", "undecided"]
@@ -55,3 +57,18 @@ def reached(target: Target, estimate: Estimate, is_exact: bool) -> TargetVerdict
     if len(ends) > 1:
         return "undecided"
     return "reached" if ends == {True} else "not reached"
+
+
+def seeds_to_tell(target: Target, estimate: Estimate, most: int = 50) -> int | None:
+    """How many more seeds would tell whether the target is reached, if mean and SD stay so.
+
+    None where more than `most` would be needed, or nothing is known of the spread.
+    """
+    if estimate.mean is None or not estimate.sd:
+        return None
+    distance = abs(estimate.mean - target.value)
+    for more in range(1, most + 1):
+        n = estimate.n + more
+        if t_quantile((1 + CONFIDENCE) / 2, n - 1) * estimate.sd / sqrt(n) < distance:
+            return more
+    return None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
+from wildloop.flows.evidence.lessons import effect
 from wildloop.flows.evidence.simplest import tie_text
 from wildloop.flows.models.evidence import Comparison, Level, Standing
 
@@ -36,7 +37,8 @@ def headline(account: Account) -> str:
     is_further = gain is not None and gain.further > 0
     text = f"{metric.name} {account.final(best).text if is_further else scored(best)} ({best.name})"
     if gain is not None:
-        text += f", {gain.gain:+.4g} on the baseline's {gain.theirs.text}{certainty(account)}"
+        what = "the baseline's" if account.has_true_baseline else "what stands for the baseline,"
+        text += f", {gain.gain:+.4g} on {what} {gain.theirs.text}{certainty(account)}"
         text += borne_out(gain)
     return text + standing_behind(best) + tie_text(account.ties, account.why_simplest)
 
@@ -133,10 +135,8 @@ def what_decides(account: Account, one: Configuration) -> str:
 
 def findings(account: Account) -> list[str]:
     """What is established, a sentence each: the lessons of a session."""
-    best, metric = account.best, account.contract.metric
-    if account.gain is None or best is None or metric is None or not account.gain.established:
-        return []
-    return [f"{metric.name}: {best.name} is {account.gain.why}"]
+    found = effect(account)
+    return [found] if found is not None else []
 
 
 def notes(account: Account) -> list[str]:

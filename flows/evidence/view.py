@@ -6,8 +6,10 @@ from wildloop.flows.evidence import texts
 from wildloop.flows.evidence.ablation import ablation
 from wildloop.flows.evidence.account import KEEP_RULE, RULE, Account
 from wildloop.flows.evidence.configuration import Configuration
+from wildloop.flows.evidence.lessons import failing_regions
 from wildloop.flows.evidence.settings import seed_of
 from wildloop.flows.evidence.values import value_of
+from wildloop.flows.evidence.verdict import verdict
 from wildloop.flows.models.evidence import AccountView, ConfigurationView, Level, RunNote
 from wildloop.flows.models.run import Run
 from wildloop.flows.text.redaction import redact
@@ -38,6 +40,7 @@ def view_of(
         is_deterministic=account.is_exact,
         baseline=account.baseline.id if account.baseline else None,
         best=account.best.id if account.best else None,
+        verdict=verdict(account),
         headline=texts.headline(account),
         level=account.level,
         rule=RULE if account.branch is None else KEEP_RULE,
@@ -54,11 +57,15 @@ def view_of(
 
 
 def established(account: Account) -> list[str]:
-    """What the session has established, a sentence each: the best, and what its parts are worth."""
+    """What the session has established, a sentence each.
+
+    The best, what its parts are worth, and where runs fail.
+    """
     ablated = ablation(account)
     rows = ablated.rows if ablated else []
     said = [row.text for row in rows if row.verdict.startswith(("needed", "not needed"))]
-    return [*texts.findings(account), *said]
+    regions = [one.text for one in failing_regions(account)]
+    return [*texts.findings(account), *said, *regions]
 
 
 def lessons(account: Account) -> dict[str, str]:

@@ -19,6 +19,7 @@ class SessionDigest(BaseModel):
     max_iterations: int
     started_at: float | None = None
     finished_at: float | None = None
+    verdict: str = Field(default="", description="What is reached, in one short sentence.")
     headline: str = Field(description="What it has shown, with the level of the evidence.")
     level: Level | None = Field(
         default=None, description="Of the evidence for the best; none where nothing is better."

@@ -161,6 +161,7 @@ class AccountView(BaseModel):
     is_deterministic: bool = False
     baseline: str | None = Field(default=None, description="Id of its configuration.")
     best: str | None = None
+    verdict: str = Field(default="", description="What is reached, in one short sentence.")
     headline: str
     level: Level = Field(default=Level.CLAIMED, description="Of the best.")
     rule: str
@@ -194,6 +195,7 @@ class Shown(BaseModel):
     best: BestResult | None = None
     baseline: BestResult | None = None
     gain: Comparison | None = None
+    verdict: str = ""
     headline: str = ""
     target: str | None = None
     candidates: list[str] = Field(default_factory=list)

@@ -105,6 +105,7 @@ class Session(BaseModel):
     gain: Comparison | None = Field(
         default=None, description="The best against the baseline; none where that is the best."
     )
+    verdict: str = Field(default="", description="What is reached, in one short sentence.")
     headline: str = Field(default="", description="What the session has shown, in a sentence.")
     unmeasured: str = Field(
         default="", description="Why no run has a value of the metric, and the mend; else empty."

@@ -31,6 +31,7 @@ def session_digest(session: Session, alerts: Sequence[Alert]) -> SessionDigest:
         max_iterations=session.max_iterations,
         started_at=session.started_at,
         finished_at=session.finished_at,
+        verdict=session.verdict,
         headline=session.headline,
         level=session.best.level if session.best is not None and is_better else None,
         target=session.target,
@@ -78,6 +79,8 @@ def look_at(session: Session, opened: Sequence[Alert]) -> list[str]:
 def session_lines(found: SessionDigest) -> list[str]:
     """A session in a few lines of Markdown."""
     lines = [f"- status: {_status(found)}"]
+    if found.verdict:
+        lines.append(f"- **{found.verdict}**")
     if found.headline:
         lines.append(f"- result: {found.headline}")
     if found.target:

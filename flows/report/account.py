@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from wildloop.blocks.agents.prices import Usage
+from wildloop.flows.evidence.lessons import failing_regions, is_of_account, subject_of
 from wildloop.flows.evidence.settings import seed_of, settings_of, shown
 from wildloop.flows.evidence.values import value_of
+from wildloop.flows.evidence.view import established
 from wildloop.flows.models.own_runs import is_own
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session_record import IterationRecord
@@ -13,7 +15,6 @@ from wildloop.flows.protocol.plan import MARKS, Plan
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.findings import run_link
 from wildloop.flows.report.text import (
-    call_link,
     code,
     link,
     moment,
@@ -25,9 +26,10 @@ from wildloop.flows.report.text import (
 )
 from wildloop.flows.text.plural import counted
 
+GONE = "**contradicted**: it was shown then, and is not by the runs that came since"
 SHOWN_RUNS = 200
 SHOWN_FAILURES = 20
-SHOWN_BUSY = 10
+SHOWN_BUSY = 3
 SHOWN_IN_CALL = 30
 OTHER_METRICS = 3
 
@@ -40,7 +42,7 @@ def price(facts: ReportFacts) -> str:
     said = [runs, counted(session.last_index, "iteration"), span(session.seconds)]
     if facts.gpu_hours:
         said.append(f"{facts.gpu_hours:.2g} GPU-hours")
-    return f"It took {', '.join(said)}; {_spent(session.iterations)}."
+    return f"It took {', '.join(said)}; {_cost(session.iterations)}."
 
 
 def summary(facts: ReportFacts) -> str:
@@ -66,19 +68,25 @@ def summary(facts: ReportFacts) -> str:
     )
 
 
+def _cost(iterations: Sequence[IterationRecord]) -> str:
+    """What the calls of the agent cost, as far as it tells that."""
+    costs = [it.cost_usd for it in iterations if it.cost_usd is not None]
+    if not costs:
+        return "cost not told by the agent"
+    some = [f"{len(costs)} of {counted(len(iterations), 'call')} tell theirs"]
+    told = some * (len(costs) < len(iterations))
+    told += ["partly by list prices"] * any(it.cost_is_estimate for it in iterations)
+    return f"${sum(costs):.2f}" + (f" ({', '.join(told)})" if told else "")
+
+
 def _spent(iterations: Sequence[IterationRecord]) -> str:
     """Cost and tokens, as far as the agent tells them."""
-    costs = [it.cost_usd for it in iterations if it.cost_usd is not None]
-    cost = "cost not told by the agent"
-    if costs:
-        guess = ", partly by list prices" if any(it.cost_is_estimate for it in iterations) else ""
-        cost = f"${sum(costs):.2f} ({len(costs)} of {len(iterations)} calls tell theirs{guess})"
     usage = sum((it.usage for it in iterations if it.usage), Usage())
     if usage == Usage():
-        return cost
+        return _cost(iterations)
     return (
-        f"{cost}, tokens: {usage.input + usage.cache_write} in, {usage.cache_read} from the cache, "
-        f"{usage.output} out"
+        f"{_cost(iterations)}, tokens: {usage.input + usage.cache_write} in, {usage.cache_read} "
+        f"from the cache, {usage.output} out"
     )
 
 
@@ -99,17 +107,35 @@ def phases(plan: Plan) -> str:
 
 
 def calls(facts: ReportFacts) -> str:
-    """Each call of the agent with its commit and its runs, and their metric."""
-    by_id = facts.by_id
-    parts = [_call(it, by_id, facts) for it in facts.session.iterations]
+    """The calls of the agent that changed something, and how many did not.
+
+    Each with its commit, its runs and their metric; what it says is not told twice.
+    """
+    by_id, parts, idle, last = facts.by_id, list[str](), list[str](), ""
+    for it in facts.session.iterations:
+        if not _has_changed(it):
+            idle.append(it.label)
+            continue
+        parts.append(_call(it, by_id, facts, last))
+        last = it.summary or last
+    if idle:
+        more = f" to {idle[-1]}" if len(idle) > 1 else ""
+        parts.append(f"{counted(len(idle), 'call')} changed nothing ({idle[0]}{more}).")
     return "\n\n".join(parts) or "The agent has not been called."
 
 
-def _call(it: IterationRecord, by_id: dict[str, Run], facts: ReportFacts) -> str:
+def _has_changed(it: IterationRecord) -> bool:
+    """Whether a call made runs or changed files, decided something, or went wrong."""
+    made = bool(it.run_ids) or bool(it.commit and it.files_changed)
+    return made or it.continue_session is not None or bool(it.error or it.breaches or it.steered)
+
+
+def _call(it: IterationRecord, by_id: dict[str, Run], facts: ReportFacts, last: str) -> str:
     seconds = (it.finished_at or it.started_at) - it.started_at
-    lines = [f"- {moment(it.started_at)}, {span(seconds)}, {plain(it.exit_reason or '-')}"]
+    reason = f", {plain(it.exit_reason)}" if it.exit_reason else ""
+    lines = [f"- {moment(it.started_at)}, {span(seconds)}{reason}"]
     if it.commit:
-        changed = f"{it.files_changed} project files changed"
+        changed = f"{counted(it.files_changed, 'project file')} changed"
         lines.append(f"- commit {code(it.commit[:12])}, {changed}")
     if it.continue_session is not None:
         lines.append(f"- decision: {'continue' if it.continue_session else 'stop'}")
@@ -122,8 +148,8 @@ def _call(it: IterationRecord, by_id: dict[str, Run], facts: ReportFacts) -> str
     lines += [f"- breach of the rules: {plain(text)}" for text in it.breaches]
     if it.error:
         lines.append(f"- error: {plain(it.error)}")
-    body = "\n".join(lines) + (f"\n\n{quote(it.summary)}" if it.summary else "")
-    return f"### {it.label}\n\n{body}"
+    told = f"\n\n{quote(it.summary)}" if it.summary and it.summary != last else ""
+    return f"### {it.label}\n\n" + "\n".join(lines) + told
 
 
 def _value(run: Run, facts: ReportFacts) -> str:
@@ -173,13 +199,15 @@ def failures(facts: ReportFacts) -> str:
     """What has no result, by cause."""
     found = facts.failures
     if not found:
-        return "Every run that has ended has a result."
+        return ""
     rows = []
     for cause, runs in found[:SHOWN_FAILURES]:
         names = ", ".join(run_link(run) for run in runs[:3])
         more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
         rows.append([plain(cause), str(len(runs)), names + more])
     text = table(["cause", "runs", "which"], rows)
+    for region in failing_regions(facts.account):
+        text += f"\n\n{plain(region.text[:1].upper() + region.text[1:])}."
     if len(found) > SHOWN_FAILURES:
         text += f"\n\nThe {SHOWN_FAILURES} most frequent of {len(found)} causes."
     return text
@@ -194,10 +222,10 @@ def comparability(facts: ReportFacts) -> str:
     crowd, alone = _crowd(facts.runs)
     if crowd:
         lines.append(
-            f"- {crowd} runs ran beside other runs of this session on the same host, {alone} "
-            "alone: their times, and metrics that depend on time, do not compare."
+            f"- {counted(crowd, 'run')} ran beside other runs of this session on the same host, "
+            f"{alone} alone: their times, and metrics that depend on time, do not compare."
         )
-    return "\n".join(lines) or "Nothing was noted that stands against comparing the runs."
+    return "\n".join(lines)
 
 
 def _mixed(facts: ReportFacts) -> list[str]:
@@ -205,25 +233,29 @@ def _mixed(facts: ReportFacts) -> list[str]:
     if not facts.busy:
         return []
     busy = [run for run in facts.runs if run.id in facts.busy]
-    told = [f"{run_link(run)} ({plain(facts.busy[run.id])})" for run in busy[:SHOWN_BUSY]]
-    more = f" and {len(busy) - SHOWN_BUSY} more" if len(busy) > SHOWN_BUSY else ""
-    lines = [f"- On a busy machine: {', '.join(told)}{more}."]
+    why = plain(facts.busy[busy[0].id], 120) if busy else ""
+    of = f"of {counted(len(facts.runs), 'run')}"
+    lines = [f"- {len(busy)} {of} ran on a busy machine, such as {_some(busy)} ({why})."]
     sides = [facts.account.best, facts.account.baseline]
-    measured = [run for side in sides if side is not None for run in side.measured]
-    shared = sum(run.id in facts.busy for run in measured)
+    measured = {run.id for side in sides if side is not None for run in side.measured}
+    shared = sum(id in facts.busy for id in measured)
     if 0 < shared < len(measured):
         lines.append(
-            f"- **Warning**: the best and the baseline were measured by {shared} runs on a busy "
-            f"machine and {len(measured) - shared} on a quiet one: a metric that depends on time "
-            "does not compare."
+            "- **Warning**: the best and the baseline were measured by "
+            f"{counted(shared, 'run')} on a busy machine and {len(measured) - shared} on a quiet "
+            "one: a metric that depends on time does not compare."
         )
     return lines
 
 
+def _some(runs: Sequence[Run]) -> str:
+    return ", ".join(map(run_link, runs[:SHOWN_BUSY]))
+
+
 def _shared_devices(runs: Sequence[Run]) -> list[str]:
-    """Runs that held one device at one time."""
+    """Pairs of runs that held one device at one time: how many, and the first."""
     held = [(run.host, device, run) for run in runs if run.started_at for device in run.gpus]
-    lines = []
+    pairs = list[str]()
     for (host, device), group in groupby(
         sorted(held, key=lambda one: (one[0] or "", one[1], one[2].started_at or 0.0)),
         key=lambda one: one[:2],
@@ -231,19 +263,19 @@ def _shared_devices(runs: Sequence[Run]) -> list[str]:
         last: Run | None = None
         for _, _, run in group:
             if last is not None and (last.finished_at or 0.0) > (run.started_at or 0.0):
-                lines.append(
-                    f"- {run_link(last)} and {run_link(run)} shared GPU {code(device)} of "
-                    f"{code(host)}."
+                pairs.append(
+                    f"{run_link(last)} and {run_link(run)} shared GPU {code(device)} of "
+                    f"{code(host)}"
                 )
             last = run
-    return lines
+    more = f", and {counted(len(pairs) - 1, 'more pair')}" if len(pairs) > 1 else ""
+    return [f"- {pairs[0]}{more}."] if pairs else []
 
 
 def _retried(runs: Sequence[Run]) -> list[str]:
     again = [run for run in runs if run.attempt > 0]
-    names = ", ".join(f"{run_link(run)} ({run.attempt + 1} attempts)" for run in again[:10])
-    more = f" and {len(again) - 10} more" if len(again) > 10 else ""
-    return [f"- Tried more than once: {names}{more}."] if again else []
+    told = f"- {counted(len(again), 'run')} tried more than once, such as {_some(again)}."
+    return [told] if again else []
 
 
 def _crowd(runs: Sequence[Run]) -> tuple[int, int]:
@@ -265,17 +297,16 @@ def _crowd(runs: Sequence[Run]) -> tuple[int, int]:
 
 
 def lessons(facts: ReportFacts) -> str:
-    """What was learnt, and what the reflections said."""
-    kept = [
-        f"- {code(one.tag.value)} {plain(one.content, 1000)}"
-        + (f" ({one.standing})" if one.standing else "")
-        for one in facts.lessons
-    ]
-    reflections = [
-        f"{call_link(it.label)}: "
-        + {True: "continue", False: "stop", None: "no decision"}[it.continue_session]
-        for it in facts.session.iterations
-        if it.kind == "reflection"
-    ]
-    text = "\n".join(kept) or "No lesson was kept."
-    return text + (f"\n\nReflections: {', '.join(reflections)}." if reflections else "")
+    """What was learnt; empty where no lesson was kept.
+
+    What was shown when it was written and is not by now is marked.
+    """
+    held = [subject_of(text) for text in established(facts.account)]
+    lines = []
+    for one in facts.lessons:
+        mark = one.standing
+        if one.evidence is not None and is_of_account(one.content):
+            mark = mark if any(subject in one.content for subject in held) else GONE
+        told = f"- {code(one.tag.value)} {plain(one.content, 1000)}"
+        lines.append(told + (f" ({mark})" if mark else ""))
+    return "\n".join(dict.fromkeys(lines))

@@ -23,7 +23,7 @@ def beside(facts: ReportFacts) -> str:
 
 def _times(best: Configuration, base: Configuration) -> list[str]:
     ours, theirs = seconds_of(best), seconds_of(base)
-    if not ours or not theirs:
+    if not ours or not theirs or span(ours) == span(theirs):
         return []
     word = _word(ours, theirs) if ours - theirs > NOTABLE_S else ""
     return [f"a run takes {span(ours)}, the baseline's {span(theirs)}{word}"]

@@ -32,7 +32,7 @@ def build(facts: ReportFacts, folder: Path) -> Report:
     from wildloop.flows.report.plots import draw_plots
 
     (folder / "plots").mkdir(parents=True, exist_ok=True)
-    drawn = draw_plots(folder / "plots", facts.runs, facts.account)
+    drawn = draw_plots(folder / "plots", facts)
     pictures = {f"plots/{path.name}": path for path in drawn}
     sweeps = _sweep_pictures(facts.evo_sweeps, folder)
     text = redact(document(facts, list(pictures), list(sweeps)))

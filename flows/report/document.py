@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from wildloop.flows.evidence.texts import target_line
+from wildloop.flows.evidence.verdict import verdict
 from wildloop.flows.models.run import RunStatus
 from wildloop.flows.report import account, findings
 from wildloop.flows.report.decides import decides
@@ -10,15 +10,26 @@ from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.kept import kept
 from wildloop.flows.report.next_steps import next_steps
 from wildloop.flows.report.reproduce import reproduce
-from wildloop.flows.report.text import code, plain, quote
+from wildloop.flows.report.sealed import held_out
+from wildloop.flows.report.text import code, moment, plain, quote
 
 NOTHING_MEASURED = "**No run of this session has finished: nothing was measured.**"
+FOREST = "forest"
+PICTURES = {
+    "forest": "Gains on the baseline with 95 % intervals, as in the table",
+    "progress": "The mean of each configuration in the order of the first runs, and the baseline",
+    "learning_curves": "Learning curves of the best configurations and the baseline",
+    "parallel_coordinates": "The settings of each configuration and what they gave",
+    "importance": "How much each setting mattered",
+    "history": "The trials of the sweep in their order",
+}
+"""What is to be seen, by the picture's name."""
 
 
 def document(
     facts: ReportFacts, pictures: Sequence[str] = (), sweep_pictures: Sequence[str] = ()
 ) -> str:
-    """The whole report.
+    """The whole report; a section without anything to tell is left out.
 
     Args:
         facts: what it tells.
@@ -26,36 +37,61 @@ def document(
         sweep_pictures: those of the evolutionary sweeps.
     """
     session = facts.session
+    forest = [_image(path) for path in pictures if FOREST in path]
+    plots = [_image(path) for path in pictures if FOREST not in path]
     sections = {
-        "Result": f"{findings.result(facts)}\n\n{account.price(facts)}",
         "What next": next_steps(facts),
-        "Plots": "\n\n".join(_image(path) for path in pictures) or "There is nothing to draw yet.",
+        "Result": findings.result(facts, forest),
+        "Plots": "\n\n".join(plots),
         "Ablation": findings.ablations(facts),
         "Evolutionary sweeps": findings.evo_sweeps(
             facts, [_image(path) for path in sweep_pictures]
         ),
-        "What was done": account.phases(facts.plan),
-        **({"Kept and discarded": kept(session.kept, session.keep_alpha)} if session.keeps else {}),
-        "Runs": account.runs_table(facts),
+        "Lessons": account.lessons(facts),
+        f"Reproduce the {_what_to_keep(facts)}": reproduce(facts),
         "Failures": account.failures(facts),
         "Comparability": account.comparability(facts),
-        "Lessons": account.lessons(facts),
-        "Reproduce the best": f"{reproduce(facts)}\n\n{_branch(facts)}".strip(),
+        "Kept and discarded": kept(session.kept, session.keep_alpha) if session.keeps else "",
+        "What was done": account.phases(facts.plan),
+        "Runs behind the numbers": findings.behind(facts),
+        "Runs": account.runs_table(facts),
         "Calls of the agent": account.calls(facts),
-        "Session": f"{account.summary(facts)}\n\nWhat decides:\n\n{decides(session)}",
+        "How it is decided": f"{decides(session)}\n\n{findings.account_rule(facts)}",
+        "Session": f"{account.summary(facts)}\n\n{_branch(facts)}".strip(),
     }
-    parts = ["# Research report", quote(session.goal)]
-    if (target := target_line(facts.account)) is not None:
-        parts.insert(1, f"**{plain(target)}**")
-    if not any(run.status is RunStatus.FINISHED for run in facts.runs):
+    parts = ["# Research report", _first(facts), quote(session.goal)]
+    if not _is_measured(facts):
         parts.insert(0, NOTHING_MEASURED)
-    parts += [f"## {title}\n\n{text}" for title, text in sections.items()]
+    parts += [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     return "\n\n".join(parts) + "\n"
 
 
+def _first(facts: ReportFacts) -> str:
+    """The verdict, what the hold-out said, the price, and why it ended: all in one paragraph."""
+    said = [held_out(facts), account.price(facts)]
+    if _is_measured(facts):
+        said.insert(0, f"**{plain(verdict(facts.account), 600)}.**")
+    session = facts.session
+    ended = f"It ended: {plain(session.ended)}" if session.ended else ""
+    said.append(
+        f"{ended.removesuffix('.')}."
+        if ended
+        else f"This is how it stood at {moment(session.now)}."
+    )
+    return " ".join(filter(None, said))
+
+
+def _is_measured(facts: ReportFacts) -> bool:
+    return any(run.status is RunStatus.FINISHED for run in facts.runs)
+
+
+def _what_to_keep(facts: ReportFacts) -> str:
+    return "best" if facts.account.gain is not None else "baseline"
+
+
 def _image(path: str) -> str:
-    name = path.rpartition("/")[2].removesuffix(".png").replace("_", " ")
-    return f"![{name}](<{path}>)"
+    stem = path.rpartition("/")[2].removesuffix(".png")
+    return f"![{PICTURES.get(stem, stem.replace('_', ' '))}](<{path}>)"
 
 
 def _branch(facts: ReportFacts) -> str:

@@ -8,14 +8,16 @@ from wildloop.flows.evidence.ablation import RULE as RULE_OF_ABLATION
 from wildloop.flows.evidence.ablation import ablation
 from wildloop.flows.evidence.account import KEEP_RULE, RULE
 from wildloop.flows.evidence.configuration import Configuration
-from wildloop.flows.evidence.settings import shown
-from wildloop.flows.models.evidence import AblationRow
+from wildloop.flows.evidence.ranked import short_list
+from wildloop.flows.evidence.settings import seed_of, shown
+from wildloop.flows.models.evidence import AblationRow, Estimate
 from wildloop.flows.models.evo import Trial, TrialStatus
 from wildloop.flows.models.evo_sweep import EvoSweepRecord
-from wildloop.flows.models.own_runs import is_confirmation
+from wildloop.flows.models.own_runs import is_confirmation, is_further
 from wildloop.flows.models.run import Run
 from wildloop.flows.report.beside import beside
 from wildloop.flows.report.facts import ReportFacts
+from wildloop.flows.report.ranking import SHOWN, ranking, rows_of
 from wildloop.flows.report.sealed import sealed_values
 from wildloop.flows.report.text import code, link, number, plain, signed, table
 from wildloop.flows.search.summary import CANDIDATE
@@ -32,46 +34,62 @@ LEVELS = (
 )
 CHOSE = ", chose it"
 OWN = "confirm"
+FURTHER = "further"
 NOT_COUNTED = ", not counted"
 SHOWN_TRIALS = 20
 SHOWN_RUNS = 8
-SHOWN_CANDIDATES = 3
 
 
-def result(facts: ReportFacts) -> str:
-    """Best against baseline, with how sure that is."""
-    account, metric = facts.account, facts.metric
+def result(facts: ReportFacts, pictures: Sequence[str] = ()) -> str:
+    """The ranked table, what it comes to in full, and what is to be known of it."""
+    metric = facts.metric
     if metric is None:
         return NO_METRIC
-    if not any(one.n for one in account.configurations):
-        return f"No finished run has a value of {code(metric.name)}: nothing can be compared."
-    base, best = account.baseline, account.best
-    rows = [_group_row("baseline", base, facts)] if base is not None else []
-    if best is not None and best is not base:
-        rows.append(_group_row("best", best, facts))
-    rows += [_group_row("candidate", one, facts) for one in account.candidates[:SHOWN_CANDIDATES]]
-    header = ["", "settings", "level", "seeds", "mean", "SD", "gain on the baseline"]
-    parts = [verdict(facts), table([*header, "runs (seed: value)"], rows, right=4, after=1)]
-    parts += [*filter(None, [sealed_values(facts)]), account_rule(facts)]
-    if not account.contract.guards and (costs := beside(facts)):
-        parts.insert(2, costs)
-    notes = [f"- {plain(note)}" for note in texts.notes(account)]
-    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
-
-
-def _group_row(title: str, group: Configuration, facts: ReportFacts) -> list[str]:
-    found = group.counted
-    test = facts.account.comparisons.get(group.id)
-    return [
-        title,
-        settings(group),
-        group.level.value,
-        str(found.n),
-        number(found.mean),
-        number(found.sd, 3),
-        signed(test.gain) if test is not None else "",
-        measured(group),
+    if not any(one.n for one in facts.account.configurations):
+        return ""
+    goal = texts.target_line(facts.account)
+    full = f"In full: {plain(texts.headline(facts.account), 1000)}."
+    parts = [
+        ranking(facts),
+        *pictures,
+        " ".join([full, *([f"{plain(goal[:1].upper() + goal[1:], 300)}."] if goal else [])]),
+        sealed_values(facts),
+        "" if facts.account.contract.guards else beside(facts),
+        "\n".join(f"- {plain(note, 500)}" for note in texts.notes(facts.account)),
     ]
+    return "\n\n".join(filter(None, parts))
+
+
+def behind(facts: ReportFacts) -> str:
+    """The runs behind the numbers of the ranked table; empty where nothing has a value."""
+    rows = [row for row in rows_of(facts) if row.one.n]
+    listed = short_list(rows, SHOWN)
+    cells = []
+    for row in listed:
+        seen = row.one.counted
+        cells.append(_behind(row.standing, row.one, seen, measured(row.one)))
+        if row.estimate.values not in (row.one.compared.values, seen.values):
+            runs = _further(row.one, row.estimate, facts)
+            cells.append(_behind(f"{row.standing}, further seeds", row.one, row.estimate, runs))
+    header = ["", "settings", "seeds", "mean", "SD", "runs (seed: value)"]
+    return table(header, cells, right=3, after=1) if cells else ""
+
+
+def _behind(standing: str, one: Configuration, found: Estimate, runs: str) -> list[str]:
+    means = [str(found.n), number(found.mean), number(found.sd, 3)]
+    return [standing, settings(one), *means, runs]
+
+
+def _further(one: Configuration, found: Estimate, facts: ReportFacts) -> str:
+    """The runs that have decided nothing, by which the best and the baseline are told."""
+    ids = {run.id for run in one.runs}
+    runs = {seed_of(run): run for run in facts.own if is_further(run) and run.parent_run_id in ids}
+    told = [
+        f"{run_link(run, FURTHER)} (seed {plain(seed, 20)}: {number(value)})"
+        for seed, value in zip(found.seeds, found.values, strict=True)
+        if (run := runs.get(seed)) is not None
+    ]
+    return ", ".join(told)
 
 
 def settings(group: Configuration) -> str:
@@ -116,36 +134,12 @@ def run_link(run: Run, name: str | None = None) -> str:
     return f"{told} {code(run.id[:8])}"
 
 
-def verdict(facts: ReportFacts) -> str:
-    """What the comparison says, and how far it may be believed."""
-    account = facts.account
-    parts = [f"**{plain(texts.headline(account), 1000)}**", *_share(facts)]
-    if account.gain is not None:
-        parts.append(f"By its test: {plain(account.gain.why, 600)}.")
-    looks = texts.candidate_lines(account)
-    if looks:
-        listed = "\n".join(f"- {plain(line, 600)}" for line in looks)
-        told = "Candidates, which look better than that and are not shown to be:"
-        parts.append(f"{told}\n\n{listed}")
-    return "\n\n".join(parts)
-
-
-def _share(facts: ReportFacts) -> list[str]:
-    """The gain as a share of the baseline, where it is one."""
-    gain = facts.account.gain
-    if gain is None or not gain.theirs.mean or gain.ours.mean is None:
-        return []
-    share = gain.ours.mean / gain.theirs.mean - 1
-    if not share or share <= -1:
-        return []
-    word = "higher" if share > 0 else "lower"
-    return [f"That is {100 * abs(share):.2g} % {word} than the baseline's."]
-
-
 def account_rule(facts: ReportFacts) -> str:
     """How the best is found, for a reader to check."""
     account = facts.account
     rule = RULE if account.branch is None else KEEP_RULE
+    if any(run.sweep_id or "ablat" in run.name.lower() for run in facts.runs):
+        rule = f"{rule} {RULE_OF_ABLATION}"
     return f"{rule} All tests of the session share alpha = {account.contract.alpha:g}. {LEVELS}"
 
 
@@ -153,12 +147,12 @@ def ablations(facts: ReportFacts) -> str:
     """What each component of the reference is worth."""
     found, account = ablation(facts.account), facts.account
     if facts.metric is None or found is None or not found.rows:
-        return f"No ablation was run. {RULE_OF_ABLATION}"
+        return ""
     reference = account.by_id[found.reference]
     head = f"Reference: {settings(reference)}; {plain(found.estimate.text)}: {measured(reference)}."
     header = ["removed", "runs (seed: value)", "seeds", "mean", "without - with", "p", "verdict"]
     rows = [_ablation_row(one, facts) for one in found.rows]
-    return f"{head}\n\n{table(header, rows)}\n\n{RULE_OF_ABLATION}"
+    return f"{head}\n\n{table(header, rows)}"
 
 
 def _ablation_row(one: AblationRow, facts: ReportFacts) -> list[str]:
@@ -185,7 +179,7 @@ def _ablation_row(one: AblationRow, facts: ReportFacts) -> list[str]:
 def evo_sweeps(facts: ReportFacts, pictures: Sequence[str]) -> str:
     """The evolutionary sweeps; `pictures` are ready image links, those of all sweeps together."""
     if not facts.evo_sweeps:
-        return "There was no evolutionary sweep."
+        return ""
     parts = [_evo_sweep(record, facts) for record in facts.evo_sweeps]
     return "\n\n".join([*parts, *pictures])
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from wildloop.flows.evidence import texts
 from wildloop.flows.evidence.ablation import NOT_NEEDED, ablation
 from wildloop.flows.evidence.configuration import Configuration
-from wildloop.flows.models.evidence import Level
+from wildloop.flows.models.evidence import Level, Standing
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.reproduce import nearest
 from wildloop.flows.report.text import call_link, code, link, plain
+from wildloop.flows.text.plural import counted
 from wildloop.flows.text.redaction import redact
 
 IDEA_LENGTH = 400
@@ -31,13 +32,26 @@ def _steps(facts: ReportFacts) -> Iterator[str]:
         yield f"**Mend the runs**: none has a value of {code(metric.name)}, see {failures}."
         return
     yield from _standing(facts)
-    for one in account.candidates[:1]:
+    for one in _open(facts):
         yield f"**Decide** {plain(f'{one.name}: {one.score}')}: {_deciding(facts, one)}."
     found = ablation(account)
     for row in found.rows if found is not None else ():
         if row.verdict == NOT_NEEDED:
             yield f"**Simplify** ({plain(row.removed)}): it is as good without."
     yield from _idea(facts)
+
+
+def _open(facts: ReportFacts) -> list[Configuration]:
+    """The first candidate, where the baseline has a value and a few seeds may decide."""
+    account = facts.account
+    found = account.candidates[:1]
+    if account.baseline is None or account.baseline.mean is None or not found:
+        return []
+    is_far = account.seeds_to_decide(found[0]) is None and account.standing(found[0]) in (
+        Standing.UNDECIDED,
+        Standing.CANDIDATE,
+    )
+    return [] if is_far and found[0].is_unchosen and not found[0].doubts else found
 
 
 def _standing(facts: ReportFacts) -> Iterator[str]:
@@ -49,7 +63,7 @@ def _standing(facts: ReportFacts) -> Iterator[str]:
         yield f"**Mend the baseline**: {told}."
         return
     if best is None or best is base:
-        yield "**Keep the baseline**: nothing is shown to be better than it."
+        yield _keep_baseline(facts)
         return
     if best.level is Level.CLAIMED:
         why = plain(best.doubts[0]) if best.doubts else "nobody but the run has measured it"
@@ -60,6 +74,19 @@ def _standing(facts: ReportFacts) -> Iterator[str]:
     if best.level is Level.MEASURED:
         again = code(f"wildloop verify {facts.session.id}")
         yield f"**Confirm it**: {again} runs it and the baseline again on fresh seeds."
+    elif (more := account.seeds_for_target) is not None:
+        again = code(f"wildloop verify {facts.session.id} --seeds {more}")
+        told = "the goal's number lies in the 95 % interval of the mean"
+        yield f"**Decide the goal**: {told}; about {counted(more, 'more seed')} would do ({again})."
+
+
+def _keep_baseline(facts: ReportFacts) -> str:
+    account = facts.account
+    others = any(one.n and one is not account.baseline for one in account.configurations)
+    if not others:
+        return "**Try something**: nothing but the baseline has a value, so there is no choice yet."
+    what = "the baseline" if account.has_true_baseline else "what stands for the baseline"
+    return f"**Keep {what}**: nothing that was tried is shown to be better."
 
 
 def _keeping(facts: ReportFacts, best: Configuration) -> str:
@@ -79,7 +106,7 @@ def _deciding(facts: ReportFacts, one: Configuration) -> str:
         return told
     seeds = facts.account.seeds_to_decide(one)
     some = f" --seeds {seeds}" if seeds else ""
-    return f"{told} ({code(f'wildloop verify {one.runs[0].id}{some}')})"
+    return f"{told} ({code(f'wildloop verify {one.runs[0].id[:8]}{some}')})"
 
 
 def _idea(facts: ReportFacts) -> Iterator[str]:

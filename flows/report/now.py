@@ -10,9 +10,10 @@ from prefect.client.orchestration import PrefectClient
 from wildloop.flows.models.session import Session
 from wildloop.flows.models.session_record import SessionRecord
 from wildloop.flows.project import load_project
-from wildloop.flows.report.build import Report, build
-from wildloop.flows.report.facts import SessionFacts
+from wildloop.flows.report.build import TITLE_LENGTH, Report, build
+from wildloop.flows.report.facts import ReportFacts, SessionFacts
 from wildloop.flows.report.gather import gather
+from wildloop.flows.report.share import SharedForm, share
 from wildloop.flows.settings import Settings
 
 
@@ -20,6 +21,37 @@ async def report_now(
     client: PrefectClient, settings: Settings, session: Session, record: SessionRecord
 ) -> Report:
     """The report of a session as it stands; nothing is written into its project."""
+    gathered = await facts_now(client, settings, session, record)
+
+    def make() -> Report:
+        with tempfile.TemporaryDirectory(prefix="wildloop-report-") as folder:
+            return build(gathered, Path(folder))
+
+    return await asyncio.to_thread(make)
+
+
+async def shared_now(
+    client: PrefectClient,
+    settings: Settings,
+    session: Session,
+    record: SessionRecord,
+    form: SharedForm,
+) -> bytes:
+    """The report of a session as it stands, as a file that can be sent away."""
+    gathered = await facts_now(client, settings, session, record)
+
+    def make() -> bytes:
+        with tempfile.TemporaryDirectory(prefix="wildloop-report-") as folder:
+            text = build(gathered, Path(folder)).markdown
+            return share(text, Path(folder), form, session.workdir, session.goal[:TITLE_LENGTH])
+
+    return await asyncio.to_thread(make)
+
+
+async def facts_now(
+    client: PrefectClient, settings: Settings, session: Session, record: SessionRecord
+) -> ReportFacts:
+    """What the report of a session tells as it stands."""
     facts = SessionFacts(
         id=session.session_id,
         goal=session.goal,
@@ -40,10 +72,4 @@ async def report_now(
         sealed=record.sealed,
     )
     project = await asyncio.to_thread(load_project, Path(session.workdir))
-    gathered = await gather(client, settings, facts, project, session.is_active)
-
-    def make() -> Report:
-        with tempfile.TemporaryDirectory(prefix="wildloop-report-") as folder:
-            return build(gathered, Path(folder))
-
-    return await asyncio.to_thread(make)
+    return await gather(client, settings, facts, project, session.is_active)

@@ -3,7 +3,7 @@
 import base64
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +12,23 @@ from jinja2 import Environment, StrictUndefined, Template
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+# As search/figure.py writes them; that loads matplotlib, which a page can do without.
+NARROW_SUFFIX = ".narrow.svg"
 # The browser enforces it too: nothing is loaded, whatever text found its way into the page.
+FOLDED = (
+    "Kept and discarded",
+    "What was done",
+    "Runs behind the numbers",
+    "Runs",
+    "Calls of the agent",
+    "How it is decided",
+    "Session",
+)
+"""The whole record: it is there, behind its heading."""
+CARDS = ("Result", "Ablation")
+"""Sections whose tables a phone shows as cards, a row each."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+_ACTIVE = re.compile(r"<script|<foreignObject|<iframe|\son\w+\s*=|href=\"(?!#)", re.IGNORECASE)
 _SLUG = re.compile(r"[^\w\- ]")
 
 
@@ -30,10 +45,59 @@ def page(markdown: str, title: str, pictures: Mapping[str, Path]) -> str:
     parser.renderer.rules["image"] = _Images(pictures).render  # type: ignore[attr-defined]
     tokens = parser.parse(markdown)
     sections = _mark_headings(tokens)
-    body = parser.renderer.render(tokens, parser.options, {})
-    body = body.replace("<table>", '<div class="wide"><table>')
-    body = body.replace("</table>", "</table></div>")
+    body = "".join(_section(parser, part) for part in _parts(tokens))
     return _template().render(policy=POLICY, title=title, sections=sections, body=body)
+
+
+def _parts(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """The tokens section by section, what stands before the first as the first."""
+    part: list[Token] = []
+    for token in tokens:
+        if token.type == "heading_open" and token.tag == "h2" and part:
+            yield part
+            part = []
+        part.append(token)
+    yield part
+
+
+def _section(parser: MarkdownIt, tokens: Sequence[Token]) -> str:
+    """One section; those of the whole record are folded, tables scroll where they are too wide."""
+    is_section = bool(tokens) and tokens[0].tag == "h2"
+    title = _text(tokens[1]) if is_section else ""
+    if title in CARDS:
+        _name_cells(tokens)
+    body = str(parser.renderer.render(list(tokens), parser.options, {}))
+    what = html.escape(title or "Table")
+    cards = " cards" if title in CARDS else ""
+    opening = f'<div class="wide{cards}" role="region" tabindex="0" aria-label="{what}: table">'
+    body = body.replace("<table>", f"{opening}<table>").replace("</table>", "</table></div>")
+    body = body.replace("<pre>", '<pre tabindex="0">')
+    body = body.replace("<th></th>", '<th><span class="unseen">standing</span></th>')
+    body = body.replace("<th>", '<th scope="col">').replace("<th style", '<th scope="col" style')
+    if title not in FOLDED:
+        return body
+    heading, _, rest = body.partition("</h2>")
+    return f"<details><summary>{heading}</h2></summary>{rest}</details>\n"
+
+
+def _name_cells(tokens: Sequence[Token]) -> None:
+    """Give every cell of a table the name of its column, which a phone shows beside it."""
+    names: list[str] = []
+    place = 0
+    for token, following in pairwise(tokens):
+        if token.type == "table_open":
+            names = []
+        elif token.type == "th_open":
+            names.append(_text(following))
+        elif token.type == "tr_open":
+            place = 0
+        elif token.type == "td_open":
+            token.attrSet("data-name", names[place] if place < len(names) else "")
+            place += 1
+
+
+def _text(inline: Token) -> str:
+    return "".join(one.content for one in inline.children or [])
 
 
 def _template() -> Template:
@@ -56,7 +120,7 @@ def _mark_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
     for token, inline in pairwise(tokens):
         if token.type != "heading_open":
             continue
-        text = "".join(one.content for one in inline.children or [])
+        text = _text(inline)
         slug = slug_of(text)
         if slug in seen:
             continue
@@ -78,11 +142,29 @@ class _Images:
         token = tokens[index]
         text = html.escape(token.content)
         path = self._pictures.get(str(token.attrGet("src")))
-        try:
-            content = path.read_bytes() if path is not None else None
-        except OSError:
-            content = None
-        if content is None:
+        if path is None:
             return f"[{text}]"
-        data = base64.b64encode(content).decode()
+        vector = [_svg(path.with_suffix(suffix), text) for suffix in (".svg", NARROW_SUFFIX)]
+        if all(vector):
+            wide, narrow = vector
+            return (
+                f'<span class="plot"><span class="if-wide">{wide}</span>'
+                f'<span class="if-narrow">{narrow}</span></span>'
+            )
+        try:
+            data = base64.b64encode(path.read_bytes()).decode()
+        except OSError:
+            return f"[{text}]"
         return f'<img alt="{text}" src="data:image/png;base64,{data}">'
+
+
+def _svg(path: Path, text: str) -> str:
+    """A picture's vector form with its text; empty where it has none."""
+    try:
+        content = path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    # A picture may be another's by now: what could do anything is not put into the page.
+    if _ACTIVE.search(content):
+        return ""
+    return content.replace("<svg ", f'<svg role="img" aria-label="{text}" ', 1).strip()

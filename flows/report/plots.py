@@ -5,130 +5,66 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from wildloop.flows.evidence.account import Account
-from wildloop.flows.evidence.settings import plain_value, settings_of
-from wildloop.flows.evidence.values import scored
-from wildloop.flows.metrics import downsample
-from wildloop.flows.metrics.sealed import measured
+from wildloop.flows.evidence.settings import plain_value
 from wildloop.flows.models.evo import Choice, EvoSweepSpec, Range, Trial, TrialStatus
-from wildloop.flows.models.run import Run
-from wildloop.flows.project import MetricConfig
-from wildloop.flows.search.figure import (
-    BEST,
-    DOTS,
-    cut,
-    new_figure,
-    plain,
-    save_figure,
-    whole_steps,
-)
+from wildloop.flows.report.curves import draw_curves
+from wildloop.flows.report.facts import ReportFacts
+from wildloop.flows.report.forest import draw_forest
+from wildloop.flows.report.progress import draw_progress
 
-CURVES = 8
-POINTS = 400
 AXES = 12
-NAME_LENGTH = 40
 LEAST_SHARE = 0.5
+FOR_IMPORTANCE = 8
 
 
-def draw_plots(folder: Path, runs: Sequence[Run], account: Account) -> list[Path]:
+def draw_plots(folder: Path, facts: ReportFacts) -> list[Path]:
     """Draw what can be drawn into `folder`; return the pictures' paths."""
-    metric = account.contract.metric
-    if metric is None:
-        return []
-    found = scored(runs, metric.name)
-    if not found:
-        return []
     drawn = [
-        _progress(folder, found, metric, account),
-        _curves(folder, found, metric),
-        _parallel(folder, found, metric),
+        draw_forest(folder, facts),
+        draw_progress(folder, facts),
+        draw_curves(folder, facts),
+        *_of_settings(folder, facts),
     ]
     return [path for path in drawn if path is not None]
 
 
-def _progress(
-    folder: Path, found: Sequence[tuple[float, Run]], metric: MetricConfig, account: Account
-) -> Path:
-    """The metric run by run, and the baseline and the best as the account has them."""
-    figure, values = new_figure(), [value for value, _ in found]
-    axes = figure.subplots()
-    axes.scatter(range(1, len(values) + 1), values, s=28, color=DOTS, label="run", zorder=3)
-    sides = {"baseline": (account.baseline, "#777777"), "best": (account.best, BEST)}
-    for name, (one, color) in sides.items():
-        if one is None or one.compared.mean is None or (name == "best" and one is account.baseline):
-            continue
-        seen = one.compared
-        axes.axhline(one.compared.mean, color=color, label=f"{name}: {seen.text}")
-        if seen.low is not None and seen.high is not None:
-            axes.axhspan(seen.low, seen.high, color=color, alpha=0.12)
-    whole_steps(axes)
-    axes.set_xlabel("run, in order of creation")
-    axes.set_ylabel(plain(metric.name))
-    axes.set_title(f"{plain(metric.name)} over the session")
-    axes.legend(loc="lower right" if metric.direction == "max" else "upper right")
-    return save_figure(figure, folder / "progress.png", grid=True)
+def _of_settings(folder: Path, facts: ReportFacts) -> list[Path]:
+    """Every configuration across the settings that vary, and what mattered of these.
 
-
-def _curves(folder: Path, found: Sequence[tuple[float, Run]], metric: MetricConfig) -> Path | None:
-    """Learning curves of the first run and of the best ones."""
-    ranked = sorted(found, key=lambda pair: pair[0], reverse=metric.direction == "max")
-    chosen = {run.id: run for _, run in [found[0], *ranked[: CURVES - 1]]}
-    figure = new_figure()
-    axes = figure.subplots()
-    count = 0
-    for run in chosen.values():
-        line = [
-            point
-            for point in downsample(measured(run).series.get(metric.name, []), POINTS)
-            if point.value is not None and isfinite(point.value)
-        ]
-        if len(line) < 2:
-            continue
-        count += 1
-        steps = [point.step if point.step is not None else i for i, point in enumerate(line)]
-        values = [point.value or 0.0 for point in line]
-        axes.plot(steps, values, label=_label(run.name), linewidth=1.4)
-    if not count:
-        return None
-    whole_steps(axes)
-    axes.set_xlabel("step")
-    axes.set_ylabel(plain(metric.name))
-    axes.set_title(f"Learning curves: the first run and the best {count - 1 or ''}".strip())
-    axes.legend(fontsize=8)
-    return save_figure(figure, folder / "learning_curves.png", grid=True)
-
-
-def _parallel(
-    folder: Path, found: Sequence[tuple[float, Run]], metric: MetricConfig
-) -> Path | None:
-    """Every run across the settings that vary; None where fewer than two do."""
-    settings = [settings_of(run) for _, run in found]
-    space = varied(settings)
-    if len(space) < 2:
-        return None
-    # SciPy and Optuna come along, which reports without such a picture need not pay for.
-    from wildloop.flows.search.plots import draw_parallel
-
+    None where fewer than two settings vary.
+    """
+    metric = facts.metric
+    valued = [one for one in facts.account.configurations if one.compared.mean is not None]
+    space = varied([one.settings for one in valued])
+    if metric is None or len(space) < 2:
+        return []
     spec = EvoSweepSpec(
         target_script="any",
         fitness_metric=metric.name,
         fitness_direction=metric.direction,
         search_space=space,
     )
-    trials = []
-    for number, ((value, _), given) in enumerate(zip(found, settings, strict=True)):
-        if not all(name in given for name in space):
-            continue
-        parameters = {name: _value(given[name], one) for name, one in space.items()}
-        trial = Trial(
+    trials = [
+        Trial(
             number=number,
             generation=0,
-            parameters=parameters,
+            parameters={name: _value(one.settings[name], kind) for name, kind in space.items()},
             status=TrialStatus.FINISHED,
-            value=value,
+            value=one.compared.mean,
         )
-        trials.append((trial, value))
-    return draw_parallel(folder, spec, trials) if len(trials) > 1 else None
+        for number, one in enumerate(valued)
+        if all(name in one.settings for name in space)
+    ]
+    if len(trials) < 2:
+        return []
+    # SciPy and Optuna come along, which reports without such pictures need not pay for.
+    from wildloop.flows.search.plots import draw_importance, draw_parallel, importances
+
+    best = facts.account.best if facts.account.gain is not None else None
+    thick = next((number for number, one in enumerate(valued) if one is best), None)
+    drawn = [draw_parallel(folder, spec, [(one, one.value or 0.0) for one in trials], thick)]
+    weights = importances(spec, trials) if len(trials) >= FOR_IMPORTANCE else {}
+    return drawn + ([draw_importance(folder, spec, weights, len(trials))] if weights else [])
 
 
 def varied(settings: Sequence[dict[str, Any]]) -> dict[str, Choice | Range]:
@@ -165,9 +101,3 @@ def _number(value: Any) -> float | None:
 
 def _value(value: Any, dimension: Choice | Range) -> Any:
     return plain_value(value) if isinstance(dimension, Choice) else float(value)
-
-
-def _label(name: str) -> str:
-    """A run's name for a legend; one that begins with `_` would be left out of it."""
-    shown = cut(name, NAME_LENGTH)
-    return f" {shown}" if shown.startswith("_") else shown

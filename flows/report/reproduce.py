@@ -17,18 +17,16 @@ from wildloop.flows.report.findings import OWN, run_link
 from wildloop.flows.report.text import code, fenced, number, plain
 from wildloop.flows.text.redaction import redact
 
-NOTHING = "There is no best run."
-
 
 def reproduce(facts: ReportFacts) -> str:
-    """The commands, and what they give.
+    """The commands, and what they give; empty where nothing has a value.
 
     Of the runs that count they name the one whose value is nearest to the mean.
     """
     best = facts.account.best
     run = nearest(best) if best is not None else None
     if best is None or run is None:
-        return NOTHING
+        return ""
     paths = RunPaths(Path(run.run_dir))
     try:
         manifest: Manifest | None = read_manifest(paths)
@@ -42,7 +40,7 @@ def reproduce(facts: ReportFacts) -> str:
     text = [_told(run, best, facts), fenced(lines)]
     if facts.is_at_head is not None:
         word = "are the very files" if facts.is_at_head else "are other files than those"
-        text.append(f"By their git blobs, the files at the branch's head {word} that the best ran.")
+        text.append(f"By their git blobs, the files at the branch's head {word} that it ran.")
     own = " (that run belongs to no session and changes nothing here)" * is_confirmation(run)
     again = code(f"wildloop rerun {run.id} --exact")
     text.append(f"Or, by Wildloop, in a worktree of its own: {again}{own}.")

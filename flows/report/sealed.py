@@ -35,6 +35,25 @@ def sealed_values(facts: ReportFacts) -> str:
     return "\n\n".join(parts)
 
 
+def held_out(facts: ReportFacts) -> str:
+    """What the hold-out has said, in the first paragraph's words; empty where it released nothing.
+
+    Only what is the best by now is told: another's value would be taken for it.
+    """
+    found, best = facts.session.sealed, facts.account.best
+    if found is None or best is None:
+        return ""
+    by_role = {one.role: one for one in found.values if one.value is not None}
+    mine = by_role.get("best") or by_role.get("baseline")
+    if mine is None or mine.configuration != best.id:
+        return ""
+    data = "sealed data" if found.is_sealed else "the hold-out, which is not sealed"
+    against = ""
+    if mine.role == "best" and "baseline" in by_role:
+        against = f" against {number(by_role['baseline'].value)}"
+    return f"On {data}: {number(mine.value)}{against}."
+
+
 def _row(one: SealedValue) -> list[str]:
     low, high = one.bounds
     seen = one.validation

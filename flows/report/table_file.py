@@ -49,11 +49,12 @@ def runs_csv(facts: ReportFacts) -> str:
         cells = [known[name] for name in FIELDS]
         cells += [run.parameters.get(name) for name in parameters]
         cells += [run.metrics.get(name) for name in metrics]
-        writer.writerow([_cell(cell) for cell in cells])
+        writer.writerow([safe_cell(cell) for cell in cells])
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def safe_cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula; empty for none."""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return "" if value is None else value

@@ -6,20 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.ticker import MaxNLocator
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from pydantic import JsonValue
 
-from wildloop.flows.models.evo import Choice, EvoSweepSpec, Range, Trial, TrialStatus
+from wildloop.flows.models.evo import Choice, EvoSweepSpec, Range, Trial, TrialStatus, key_of
 from wildloop.flows.search.figure import (
     DOTS,
+    FAILED,
+    FAINT,
+    Sheet,
     cut,
     draw_course,
-    new_figure,
+    legend_below,
     plain,
-    save_figure,
+    robust_limits,
+    save_picture,
 )
 from wildloop.flows.search.samplers import optuna_study
 from wildloop.flows.search.space import Space
@@ -27,7 +32,8 @@ from wildloop.flows.search.space import Space
 MIN_FOR_IMPORTANCE = 4
 LABEL_LENGTH = 18
 TICKS = 5
-WIDTH_LIMIT = 24
+# From bad to good; each is told from light and from dark paper.
+COLOURS = ("#8a939d", "#3f7fc1", "#3a9270", "#b3852d", "#d1605e")
 
 
 def draw_sweep_plots(folder: Path, spec: EvoSweepSpec, trials: Sequence[Trial]) -> list[Path]:
@@ -36,9 +42,14 @@ def draw_sweep_plots(folder: Path, spec: EvoSweepSpec, trials: Sequence[Trial]) 
     if not finished:
         return []
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [_history(folder, spec, trials), draw_parallel(folder, spec, finished)]
+    pick = max if spec.fitness_direction == "max" else min
+    best = pick(finished, key=lambda pair: pair[1])[0]
+    drawn = [
+        _history(folder, spec, trials),
+        draw_parallel(folder, spec, finished, best.number, "the best single run"),
+    ]
     weights = importances(spec, trials)
-    return drawn + ([_importance(folder, spec, weights)] if weights else [])
+    return drawn + ([draw_importance(folder, spec, weights, len(finished))] if weights else [])
 
 
 def importances(spec: EvoSweepSpec, trials: Sequence[Trial]) -> dict[str, float]:
@@ -69,100 +80,174 @@ def _finished(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
 
 def _history(folder: Path, spec: EvoSweepSpec, trials: Sequence[Trial]) -> Path:
     """Fitness by trial, the best so far, and what failed or was stopped."""
-    figure = new_figure()
-    axes = figure.subplots()
     finished = _finished(trials)
     numbers, values = [one.number for one, _ in finished], [value for _, value in finished]
-    draw_course(axes, numbers, values, is_max=spec.fitness_direction == "max", label="trial")
-    for status, mark in ((TrialStatus.PRUNED, "v"), (TrialStatus.FAILED, "x")):
-        there = [one.number for one in trials if one.status is status]
-        if there:
-            axes.scatter(
-                there,
-                [0.03] * len(there),
-                marker=mark,
-                color="#777777",
-                label=status.value,
-                transform=axes.get_xaxis_transform(),
-            )
-    for number in range(spec.population_size, len(trials), spec.population_size):
-        axes.axvline(number - 0.5, color="#bbbbbb", linewidth=0.8, linestyle=":")
-    axes.set_xlabel("trial (dotted: generations)")
-    axes.set_ylabel(plain(spec.fitness_metric))
-    axes.set_title(f"{plain(spec.fitness_metric)} over the sweep")
-    axes.legend(fontsize=8)
-    return save_figure(figure, folder / "history.png")
+
+    def draw(sheet: Sheet) -> None:
+        axes = sheet.axes(grid="y")
+        draw_course(axes, numbers, values, is_max=spec.fitness_direction == "max", label="trial")
+        for status, mark in ((TrialStatus.PRUNED, "v"), (TrialStatus.FAILED, "x")):
+            there = [one.number for one in trials if one.status is status]
+            if there:
+                axes.scatter(
+                    there,
+                    [0.03] * len(there),
+                    marker=mark,
+                    color=FAILED,
+                    label=status.value,
+                    transform=axes.get_xaxis_transform(),
+                )
+        for number in range(spec.population_size, len(trials), spec.population_size):
+            axes.axvline(number - 0.5, color=FAINT, linewidth=0.8, linestyle=":")
+        axes.set_xlabel("trial (dotted: generations)")
+        axes.set_ylabel(plain(spec.fitness_metric))
+        axes.set_title(f"{plain(spec.fitness_metric)} over the sweep")
+        legend_below(sheet, axes)
+
+    return save_picture(folder / "history.png", draw)
 
 
 def draw_parallel(
-    folder: Path, spec: EvoSweepSpec, finished: Sequence[tuple[Trial, float]]
+    folder: Path,
+    spec: EvoSweepSpec,
+    finished: Sequence[tuple[Trial, float]],
+    thick: int | None = None,
+    what: str = "the best",
 ) -> Path:
-    """A line for each finished trial across all dimensions, coloured by its fitness."""
+    """A line for each finished trial across all dimensions, coloured by its fitness.
+
+    The axes show values that were tried. The scale of colours leaves outliers out.
+
+    Args:
+        folder: for the picture.
+        spec: the dimensions, and which way is better.
+        finished: trials with their values.
+        thick: number of the trial whose line stands out; None: no line does.
+        what: that trial, in words.
+    """
     space = Space(spec.search_space)
-    count = len(space.dimensions)
-    figure = new_figure(min(WIDTH_LIMIT, max(7.2, 1.5 * count)))
-    axes = figure.subplots()
     values = [value for _, value in finished]
-    colours = ScalarMappable(Normalize(min(values), max(values)), colormaps["viridis"])
-    shades = colours.to_rgba(np.array(values))
     is_max = spec.fitness_direction == "max"
-    # The best last, so that it lies on top.
-    order = sorted(range(len(values)), key=values.__getitem__, reverse=not is_max)
-    for index in order:
-        trial, value = finished[index]
-        is_best = value == (max(values) if is_max else min(values))
-        axes.plot(
-            range(count),
-            space.encode(trial.parameters),
-            color=shades[index],
-            linewidth=2.4 if is_best else 1.0,
-            alpha=1.0 if is_best else 0.6,
-            marker="o",
-            markersize=3,
+    low, high = _colour_limits(values)
+
+    def draw(sheet: Sheet) -> None:
+        axes = sheet.axes()
+        colours = ScalarMappable(Normalize(low, high, clip=True), _colours(is_max))
+        shades = colours.to_rgba(np.array(values))
+        # Better ones later, so that they lie on top.
+        order = sorted(range(len(values)), key=values.__getitem__, reverse=not is_max)
+        for index in sorted(order, key=lambda index: finished[index][0].number == thick):
+            trial, value = finished[index]
+            (line,) = axes.plot(
+                range(len(space.dimensions)),
+                space.encode(trial.parameters),
+                color=shades[index],
+                linewidth=3.0 if trial.number == thick else 1.1,
+                alpha=1.0 if trial.number == thick else 0.7,
+                marker="o",
+                markersize=3,
+            )
+            sheet.tip(line, f"{_told(trial)}: {value:.5g}")
+        _axes_of(sheet, axes, space, [trial for trial, _ in finished])
+        extend = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get(
+            (min(values) < low, max(values) > high), "both"
         )
-    for place, dimension in enumerate(space.dimensions.values()):
-        _axis(axes, place, dimension)
-    axes.set_xticks(range(count), [_short(name) for name in space.dimensions])
+        bar = sheet.figure.colorbar(
+            colours,
+            ax=axes,
+            label=plain(spec.fitness_metric),
+            location="bottom",
+            extend=extend,
+            aspect=40,
+            pad=0.04,
+        )
+        bar.outline.set_visible(False)
+        bar.ax.xaxis.set_major_locator(MaxNLocator(4 if sheet.is_narrow else 7))
+        word = "Settings" if sheet.is_narrow else "Settings and what they gave"
+        axes.set_title(word + (f" (thick: {what})" if thick is not None else ""), pad=12)
+
+    return save_picture(folder / "parallel_coordinates.png", draw, 4.4, 4.6)
+
+
+def _colours(is_max: bool) -> LinearSegmentedColormap:
+    # Of more shades matplotlib would make an image.
+    shades = COLOURS if is_max else COLOURS[::-1]
+    return LinearSegmentedColormap.from_list("quality", shades, N=40)
+
+
+def _told(trial: Trial) -> str:
+    return ", ".join(f"{name}={_value_text(value)}" for name, value in trial.parameters.items())
+
+
+def _colour_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Between which values colours differ: an outlier has the last colour."""
+    low, high = robust_limits(values)
+    low, high = max(low, min(values)), min(high, max(values))
+    return (low, high) if low < high else (low, low + 1.0)
+
+
+def _axes_of(sheet: Sheet, axes: Axes, space: Space, trials: Sequence[Trial]) -> None:
+    """The vertical axes, each with its name and with values that were tried."""
+    count = len(space.dimensions)
+    is_crowded = sheet.is_narrow or count > 7
+    length = max(6, (40 if sheet.is_narrow else 84) // count)
+    for place, (name, dimension) in enumerate(space.dimensions.items()):
+        axes.axvline(place, color=FAINT, linewidth=0.8, zorder=0)
+        tried = [trial.parameters[name] for trial in trials]
+        for value in _ticks(dimension, tried, 4 if sheet.is_narrow else TICKS):
+            label = axes.annotate(
+                cut(_value_text(value), length),
+                (place, Space({name: dimension}).encode({name: value})[0]),
+                xytext=(-3 if place == count - 1 else 3, 0),
+                textcoords="offset points",
+                fontsize=8,
+                va="center",
+                ha="right" if place == count - 1 else "left",
+                zorder=5,
+            )
+            sheet.halo(label)
+    names = [cut(name, length + 4) for name in space.dimensions]
+    axes.set_xticks(range(count), names, rotation=25 if is_crowded else 0)
+    axes.tick_params(axis="x", length=0)
     axes.set_yticks([])
-    axes.set_xlim(-0.3, count - 0.4)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.set_xlim(-0.1, count - 0.9)
     axes.set_ylim(-0.05, 1.05)
-    axes.set_title("Parallel coordinates (thick: the best)")
-    figure.colorbar(colours, ax=axes, label=plain(spec.fitness_metric))
-    return save_figure(figure, folder / "parallel_coordinates.png")
 
 
-def _axis(axes: Axes, place: int, dimension: Choice | Range) -> None:
-    """One vertical axis with its values."""
-    axes.axvline(place, color="#999999", linewidth=0.8, zorder=0)
+def _ticks(dimension: Choice | Range, tried: Sequence[JsonValue], most: int) -> list[JsonValue]:
+    """Values that were tried, spread over the axis; both ends are among them."""
+    known = list({key_of(value): value for value in tried}.values())
     space = Space({"": dimension})
-    if isinstance(dimension, Choice):
-        step = max(1, len(dimension.values) // TICKS)
-        values = dimension.values[::step]
-    else:
-        values = [space.decode([float(share)])[""] for share in np.linspace(0, 1, TICKS)]
-    for value in values:
-        share = space.encode({"": value})[0]
-        label = f"{value:.3g}" if isinstance(value, float) else _short(str(value))
-        axes.annotate(
-            label,
-            (place, share),
-            xytext=(3, 0),
-            textcoords="offset points",
-            fontsize=7,
-            va="center",
-        )
+    ordered = sorted(known, key=lambda value: space.encode({"": value})[0])
+    if len(ordered) <= most:
+        return ordered
+    shares = [space.encode({"": value})[0] for value in ordered]
+    found = [int(np.argmin([abs(s - aim) for s in shares])) for aim in np.linspace(0, 1, most)]
+    return [ordered[index] for index in dict.fromkeys(found)]
 
 
-def _importance(folder: Path, spec: EvoSweepSpec, weights: dict[str, float]) -> Path:
-    """A bar for each dimension."""
-    figure = new_figure(height=max(2.4, 0.4 * len(weights) + 1.2))
-    axes = figure.subplots()
+def _value_text(value: JsonValue) -> str:
+    """A value as it was given: whole numbers as such."""
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else str(value)
+
+
+def draw_importance(
+    folder: Path, spec: EvoSweepSpec, weights: dict[str, float], count: int
+) -> Path:
+    """A bar for each dimension; `count`: of how many configurations it is an estimate."""
     names = list(weights)[::-1]
-    axes.barh(range(len(names)), [weights[name] for name in names], color=DOTS)
-    axes.set_yticks(range(len(names)), [_short(name) for name in names])
-    axes.set_xlabel("share of importance (PED-ANOVA)")
-    axes.set_title(f"What mattered for {plain(spec.fitness_metric)}")
-    return save_figure(figure, folder / "importance.png")
+
+    def draw(sheet: Sheet) -> None:
+        axes = sheet.axes(grid="x")
+        axes.barh(range(len(names)), [weights[name] for name in names], color=DOTS, height=0.6)
+        axes.set_yticks(range(len(names)), [_short(name) for name in names])
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(f"share of importance, estimated from {count} (PED-ANOVA)")
+        axes.set_title(f"What mattered for {plain(spec.fitness_metric)}")
+
+    height = max(1.8, 0.34 * len(weights) + 1.2)
+    return save_picture(folder / "importance.png", draw, height)
 
 
 def _short(text: str) -> str:

@@ -86,6 +86,7 @@ def to_session(
         best=shown.best,
         baseline=shown.baseline,
         gain=shown.gain,
+        verdict=shown.verdict,
         headline=shown.headline,
         unmeasured=nothing_measured(runs),
         target=shown.target,

@@ -163,47 +163,6 @@ def plan(
         typer.echo(found["plan"])
 
 
-def report(
-    session: SessionId = None,
-    project: Project = None,
-    everywhere: All = False,
-    now: Annotated[
-        bool, typer.Option("--now", help="Make it anew, also where there is a final one.")
-    ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write the page with its plots here.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write the table of all runs here.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Print the report; while the session goes on, how it stands."""
-    client = server()
-    path, params = (
-        f"/wild/v2/report/{session_here(client, session, project, everywhere).session_id}",
-        {"now": now},
-    )
-    for file, kind in ((html, "html"), (csv, "runs.csv")):
-        if file is not None:
-            write_text(file, client.text(f"{path}/{kind}", params=params))
-    if html is not None or csv is not None:
-        return
-    found = client.request("GET", path, params=params)
-    if as_json:
-        print_json(found)
-        return
-    typer.echo(found["report"])
-    for name in ("report_path", "page_path"):
-        if found.get(name):
-            typer.echo(f"({found[name]})")
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a file and say where it is; a fault ends the command."""
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        fail(f"'{file}' cannot be written ({error.strerror}): give another path")
-    typer.echo(f"written: {file}")
-
-
 def results(
     session: SessionId = None,
     project: Project = None,

@@ -29,6 +29,7 @@ def summary_lines(session: Session) -> list[str]:
     runs, tasks = session.runs, session.tasks
     lines = [
         f"session {session.session_id}",
+        *([f"  verdict   {session.verdict}"] if session.verdict else []),
         *([f"  target    {session.target}"] if session.target else []),
         f"  goal      {session.goal}",
         f"  status    {session.status.value} ({session.phase.value}), agent {session.agent}",

@@ -90,6 +90,10 @@ class ApiClient:
         """GET a text; raises as `request` does."""
         return self._answer("GET", path, **options).text
 
+    def content(self, path: str, **options: Any) -> bytes:
+        """GET a file; raises as `request` does."""
+        return self._answer("GET", path, **options).content
+
     def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         deadline, pause = time.monotonic() + self.patience_s, 0.2
         may_repeat = method == "GET" or "Idempotency-Key" in options.get("headers", {})

@@ -310,7 +310,13 @@ class Checker:
             self.same("status: best", said["value"], mean(self.account.final(best)))
             self.same("status: n", said["n"], len(self.account.final(best)))
         reader = Reader(self.account, "status", self._target)
-        texts = [seen["headline"], seen["target"] or "", *seen["candidates"], self.played.told]
+        texts = [
+            seen["verdict"],
+            seen["headline"],
+            seen["target"] or "",
+            *seen["candidates"],
+            self.played.told,
+        ]
         for one in texts:
             reader.read(one)
         self._take(reader)
@@ -369,10 +375,22 @@ class Checker:
         sections = dict(re.findall(r"^## ([^\n]+)\n\n(.*?)(?=^## |\Z)", report, re.M | re.S))
         reader = Reader(self.account, "report", self._target)
         rows = sections.pop("Kept and discarded", "")
+        first = report.partition("\n## ")[0]
+        if f"**{self.played.evidence['verdict']}.**" not in unescaped(first):
+            self.note("report: it does not begin with the verdict of the evidence")
+        reader.where = "report, first paragraph"
+        # The goal is quoted there; its number is nobody's result.
+        reader.read(re.sub(r"^>.*$", "", first, flags=re.M))
         for title in ("Result", "What next", "Ablation", "Calls of the agent", "Lessons"):
-            body = sections[title]
+            body = sections.get(title, "")
             reader.where = f"report, {title}"
             reader.read(body, told)
+        for title in ("Result", "Runs behind the numbers"):
+            if title not in sections:
+                self.note(f"report: it has no section {title!r}")
+        reader.where = "report, runs behind the numbers"
+        reader.read(sections.get("Runs behind the numbers", ""))
+        self._ranked(sections.get("Result", ""))
         self._runs_table(sections["Runs"])
         self._kept_table(rows)
         self._take(reader)
@@ -380,6 +398,30 @@ class Checker:
         counts = f"{len(agents)} ({sum(r.status == 'finished' for r in agents)} finished"
         if f"- runs: {counts}" not in report:
             self.note(f"report: runs are {counts}")
+
+    def _ranked(self, body: str) -> None:
+        """The ranked table: the best is the first row, and the baseline has one."""
+        lines = [line for line in body.splitlines() if line.startswith("| ")][2:]
+        rows = [[cell.strip() for cell in line[1:-1].split(" | ")] for line in lines]
+        roles = {"best": self.account.best, "baseline": self.account.baseline}
+        if self.account.best is self.account.baseline:
+            roles.pop("best")
+        for role, group in roles.items():
+            # Where the baseline command has not run, the table says what stands for it.
+            words = (role, "stands for the baseline") if role == "baseline" else (role,)
+            row = next((cells for cells in rows if cells[0] in words), None)
+            if row is None or group is None:
+                self.note(f"report: the ranked table has no {role}")
+                continue
+            side = self.account.final(group)
+            spread = deviation(side)
+            told = f"{mean(side):.5g}" + (f" ± {spread:.2g}" if spread else "")
+            self.numbers += 2
+            if row[2:4] != [told, str(len(side))]:
+                self.note(f"report: {role} {row[2:4]}, recomputed {told}, {len(side)}")
+            gain = self.account.told(group).gain if role == "best" else None
+            if gain is not None and not row[4].startswith(f"{gain:+.4g}"):
+                self.note(f"report: gain of the best {row[4]}, recomputed {gain}")
 
     def _kept_table(self, body: str) -> None:
         shown = [line for line in body.splitlines() if re.match(r"\| \d", line)]

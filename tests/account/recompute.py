@@ -324,11 +324,13 @@ class Account:
     @property
     def estimates(self) -> set[str]:
         """How its configurations may be written."""
-        return {
+        found = {
             text(side)
             for one in self.groups
             for side in (one.counted, one.compared, self.final(one))
         }
+        # Lessons tell no spread of nothing.
+        return found | {one.replace(" ± 0 (", " (") for one in found}
 
     def level(self, one: Group, is_guarded: bool) -> str:
         """What stands behind a configuration."""

@@ -26,7 +26,7 @@ EXACT = re.compile(
     rf"\((?P<ours>{ESTIMATE}) against (?P<theirs>{ESTIMATE})\)"
 )
 INTERVAL = re.compile(rf"95 % interval (?P<low>{NUMBER}) to (?P<high>{NUMBER})")
-SHARE = re.compile(r"That is (?P<share>[\d.e+]+) % (?P<word>higher|lower) than the baseline's")
+SHARE = re.compile(r"\w+ is (?P<share>[\d.e+]+) % (?P<word>higher|lower)")
 DECIMAL = re.compile(r"(?<![\w./-])[+-]?\d+\.\d+(?:e[+-]?\d+)?(?![\w./])")
 # What is no number of the evidence: times, loads, spending, settings of commands and of the tests.
 RUN = re.compile(
@@ -221,7 +221,10 @@ class Reader:
         numbers += [gain for gain in gains if gain is not None]
         found = {f"{one:.{digits}g}" for one in numbers for digits in (2, 3, 4, 5, 6)}
         for test in self._tests:
-            found |= {f"{test.gain:+.4g}", f"{-test.gain:+.4g}"}
+            found |= {f"{test.gain:+.4g}", f"{-test.gain:+.4g}", f"{abs(test.gain):.4g}"}
+            # The bounds of a gain stand without "95 % interval" in the cells of the ranked table.
+            if test.low is not None and test.high is not None:
+                found |= {f"{test.low:+.4g}", f"{test.high:+.4g}"}
             if test.p is not None:
                 found |= {f"{test.p:.2g}", f"{test.p:.4g}"}
         return found | self.decided

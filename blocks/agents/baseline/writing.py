@@ -134,8 +134,12 @@ def goal_verdict(evidence: EvidenceView) -> str:
 
 def lessons(runs: Sequence[RunView], evidence: EvidenceView, project: ProjectFile) -> list[str]:
     """What a later session should know: what is established, and what gave no result."""
-    return [f"- [lesson] {text}." for text in evidence.findings] + [
-        f"- [gotcha] {len(failed)} runs gave no result ({cause}), such as "
+    found = [f"- [lesson] {text}." for text in evidence.findings]
+    # A region in which runs fail tells more than one of its points.
+    if any(" failed; of the others " in text for text in evidence.findings):
+        return found
+    return found + [
+        f"- [gotcha] {len(failed)} run{'s' * (len(failed) != 1)} gave no result ({cause}), such as "
         f"{said({name: failed[0].parameters.get(name) for name in project.search})}."
         for cause, failed in failures(runs, project).items()
     ]

@@ -67,7 +67,7 @@ def test_gain_and_means_are_told_by_the_seeds_that_decided_nothing() -> None:
     assert (found.gain.further, found.gain.p) == (3, before.gain.p)
     assert found.gain.established and found.best is not None and found.best.label == "lr=2"
     text = headline(found)
-    assert text.startswith("score 0.79 ± 0.01 (n=3) (lr=2), +0.09 on the baseline's 0.7 ± 0.01")
+    assert text.startswith("score 0.79 ± 0.01 (n=3) (lr=2), +0.09 on what stands for the baseline")
     assert "by 3 further seeds of each, which have decided nothing; by those that decided p" in text
     assert "too high" not in text and "too high" in headline(before)
     shown = shown_of(found, "digest")

@@ -43,8 +43,8 @@ def told(runs: list[Run], **session: object) -> str:
 
 
 def headline(report: str) -> str:
-    """The sentence that the result begins with."""
-    return report.partition("## Result\n\n")[2].split("\n", 1)[0]
+    """The sentence that tells the result in full."""
+    return next(line for line in report.splitlines() if line.startswith("In full: "))
 
 
 def test_a_headline_that_exceeds_its_table() -> None:
@@ -58,20 +58,21 @@ def test_a_headline_that_exceeds_its_table() -> None:
     assert "0.94 ± 0.01 (n=3)" in headline(report)
     assert "+0.03 on the baseline's 0.91 ± 0.01 (n=3)" in headline(report)
     assert [line for line in report.splitlines() if "0.991" in line] == [f"> {said}"]
+    assert report.splitlines()[2].startswith("**0.94 ± 0.01 (n=3) against 0.91 ± 0.01 (n=3): ")
 
 
 def test_the_best_seed_told_as_the_mean() -> None:
     runs = seeded(1, [*BASE], lr=0.1) + seeded(11, [0.89, 0.91, 0.99], lr=0.3)
     report = told(runs)
     assert "nothing is shown to be better" in headline(report)
-    assert "0.93 ± 0.053 (n=3)" in report
+    assert "| undecided | lr=0.3 | 0.93 ± 0.053 | 3 |" in report
     assert "0.99" not in headline(report)
 
 
 def test_one_lucky_run() -> None:
     report = told(seeded(1, [*BASE], lr=0.1) + seeded(11, [0.99], lr=0.3))
     assert "nothing is shown to be better" in headline(report)
-    assert "0.99 (n=1); candidate: too few seeds" in report or "another one or more" in report
+    assert "| candidate | lr=0.3 | 0.99 | 1 |" in report
 
 
 def test_seeds_that_failed_left_out_of_the_mean() -> None:
@@ -102,12 +103,16 @@ def test_two_components_removed_at_once() -> None:
 def test_gains_within_the_spread() -> None:
     report = told(seeded(1, [0.85, 0.91, 0.96], lr=0.1) + seeded(11, [0.88, 0.93, 0.97], lr=0.3))
     assert "nothing is shown to be better" in headline(report)
-    assert "0.92667 ± 0.045 (n=3); not shown to be better" in report
+    assert "| undecided | lr=0.3 | 0.92667 ± 0.045 | 3 |" in report
 
 
 def test_without_a_baseline_or_with_one_that_failed() -> None:
     report = told(seeded(1, [None, None], lr=0.1) + seeded(11, [0.97, 0.98, 0.99], lr=0.3))
     assert "nothing can be shown to be better than it" in headline(report)
+    first = report.splitlines()[2]
+    assert first.startswith("**The baseline has no value of val_accuracy (2 runs failed), so no ")
+    assert "the highest mean without it is 0.98 ± 0.01 (n=3) (lr=0.3)" in first
+    assert "| best |" not in report and "Reproduce" not in report
 
 
 def test_a_weak_baseline_named_by_a_run() -> None:
@@ -145,7 +150,10 @@ def test_a_number_without_a_run() -> None:
 
 def test_a_metric_that_nobody_computes() -> None:
     runs = [run.model_copy(update={"metrics": {"loss": 0.1}}) for run in seeded(1, [*BASE], lr=0.1)]
-    assert "No finished run has a value" in told(runs)
+    first = told(runs).splitlines()[2]
+    assert first.startswith(
+        "**None of the 3 runs has a value of val_accuracy: nothing was measured"
+    )
 
 
 def test_values_that_no_seed_moves_are_said_to_be_exact() -> None:

@@ -2,6 +2,7 @@
 
 from tests.support.reporting import make_facts, make_run
 from wildloop.flows.evidence.account import Account, Contract
+from wildloop.flows.evidence.target import Target
 from wildloop.flows.evidence.texts import headline
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session_record import IterationRecord
@@ -21,9 +22,9 @@ def group(first: int, lr: float, values: list[float], **fields: object) -> list[
 
 
 def steps(facts: ReportFacts) -> str:
-    """The section, which comes right after the result."""
+    """The section, the first after the verdict."""
     before, _, text = document(facts).partition("\n## What next\n")
-    assert before.rpartition("\n## ")[2].startswith("Result\n")
+    assert "\n## " not in before
     return text.partition("\n## ")[0].replace("\\", "").strip()
 
 
@@ -49,7 +50,7 @@ def test_a_baseline_without_a_value() -> None:
 
 def test_nothing_better() -> None:
     text = steps(make_facts(group(1, 0.1, BASE) + group(9, 0.3, [0.8, 0.81, 0.805])))
-    assert text == "- **Keep the baseline**: nothing is shown to be better than it."
+    assert text == "- **Keep the baseline**: nothing that was tried is shown to be better."
 
 
 def test_a_gain_that_only_its_runs_tell_of() -> None:
@@ -87,12 +88,24 @@ def test_what_was_confirmed_is_kept() -> None:
     assert keep.startswith("- **Keep it**: ")
 
 
+def test_where_the_goal_is_undecided_so_many_seeds_would_tell() -> None:
+    own = {"code": "c", "chat_session_id": "session-1:confirm"}
+    mine = group(1, 0.1, BASE, code="c") + group(11, 0.3, GOOD, code="c")
+    again = group(1001, 0.1, BASE, **own) + group(1011, 0.3, GOOD, **own)
+    facts = guarded(*mine, *again)
+    facts.account.contract.target = Target(value=0.97, direction="max")
+    _, decide = steps(facts).splitlines()
+    assert decide.startswith("- **Decide the goal**: the goal's number lies in the 95 % interval")
+    more = facts.account.seeds_for_target
+    assert more and f"`wildloop verify session-1 --seeds {more}`" in decide
+
+
 def test_a_candidate_says_what_would_decide() -> None:
     facts = guarded(*group(1, 0.1, BASE, code="c"), *group(9, 0.3, [0.93], code="c"))
     kept, decide = steps(facts).splitlines()
     assert "Keep the baseline" in kept
     assert decide.startswith("- **Decide** lr=0.3: 0.93")
-    assert f"`wildloop verify {facts.runs[-1].id}" in decide
+    assert f"`wildloop verify {facts.runs[-1].id[:8]}" in decide
 
 
 def test_the_last_reflection_is_quoted() -> None:

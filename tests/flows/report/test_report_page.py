@@ -47,8 +47,12 @@ def test_page_is_whole_by_itself(tmp_path: Path) -> None:
         for n in range(1, 6)
     ]
     found = seen(build(make_facts(runs), tmp_path).html)
-    sources = [value for name, value in found.attributes if name == "src"]
-    assert len(sources) == 3 and all(one.startswith("data:image/png;base64,") for one in sources)
+    assert not [value for name, value in found.attributes if name == "src"]
+    texts = [
+        value for name, value in found.attributes if name == "aria-label" and "Sec" not in value
+    ]
+    assert found.tags.count("svg") == 8, "four pictures, each for wide and for narrow windows"
+    assert sum(one.startswith("Learning curves of") for one in texts) == 2
     assert not {"script", "link", "iframe", "object"} & set(found.tags)
     links = [value for name, value in found.attributes if name == "href"]
     ids = {value for name, value in found.attributes if name == "id"}

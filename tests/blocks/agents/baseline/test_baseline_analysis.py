@@ -114,7 +114,7 @@ def test_verdicts_are_those_of_the_account_and_lessons_what_it_has_established()
     failed = run_of("bad", None, lr=0.9, status="failed", error="out of memory")
     assert lessons([*BASELINE, failed], EVIDENCE, project_of()) == [
         "- [lesson] lr: 0.1 -> 0.5: needed (with it 0.97, without 0.9, p = 0.001).",
-        "- [gotcha] 1 runs gave no result (out of memory), such as lr=0.9, width=16.",
+        "- [gotcha] 1 run gave no result (out of memory), such as lr=0.9, width=16.",
     ]
     assert headline(EVIDENCE).startswith("Score 0.97 ± 0.01 (n=3) (lr=0.1), +0.06")
     assert goal_verdict(EVIDENCE) == "Target score above 0.9: reached (0.97 ± 0.01 (n=3))."

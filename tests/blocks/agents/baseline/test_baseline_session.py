@@ -84,7 +84,7 @@ def test_digits_session_beats_its_baseline_by_real_runs(tmp_path: Path, api: Mem
     assert midpoint.tags.continue_session is True
     assert final.tags.continue_session is False
     assert "on the baseline's" in (final.tags.reflection or "")
-    assert any("better: difference" in memory.text for memory in final.tags.memories)
+    assert any(" than the baseline's " in memory.text for memory in final.tags.memories)
 
     assert 24 <= len(api.runs) <= 34
     assert len(set(api.names())) == len(api.names())
