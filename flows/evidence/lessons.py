@@ -27,10 +27,11 @@ def effect(account: Account) -> str | None:
     difference = (gain.ours.mean or 0.0) - (gain.theirs.mean or 0.0)
     word = "higher" if difference > 0 else "lower"
     what = "the baseline's" if account.has_true_baseline else "what stands for the baseline,"
+    by = f", by {gain.further} further seeds of each" if gain.further else ""
     return (
         f"{what_differs(best, base)}{VERB}{metric.name} {measured(gain.ours)}, "
         f"{abs(difference):.4g} {word} than {what} {measured(gain.theirs)} "
-        f"({what_differs(base, None)}){_code(best)}"
+        f"({what_differs(base, None)}){_code(best)}{by}"
     )
 
 

@@ -75,7 +75,7 @@ def test_gain_and_means_are_told_by_the_seeds_that_decided_nothing() -> None:
     assert (shown.best.value, shown.best.n) == (pytest.approx(0.79), 3)
     assert shown.baseline.value == pytest.approx(0.70)
     assert "0.79 ± 0.01 (n=3), 95 % interval" in (target_line(found) or "")
-    assert [line.count("+0.09 by 3 further seeds") for line in findings(found)] == [1]
+    assert [line.count(", by 3 further seeds") for line in findings(found)] == [1]
     view = {one.label: one for one in view_of(found, "s").configurations}
     assert view["lr=2"].estimate.mean == pytest.approx(0.81)
     assert view["lr=2"].further is not None and view["lr=2"].further.values == NEW
