@@ -253,8 +253,7 @@ def close_stage(
     stage, mine = STAGES[task.id], runs_of(ledger, runs)
     if not mine:
         mark(where.tasks_path, task.id, "-")
-        why = "nothing better than the baseline" if groups(runs, project) else "no result"
-        return Said(f"cancelled.{cut}" if cut else f"cancelled: there is {why} to build upon.")
+        return Said(f"cancelled: {why_nothing(stage.kind, project, runs)}.{cut}")
     if stage.kind == "baseline" and not any(result_of(run, project) is not None for run in mine):
         return stop_blind(project, where, task, mine)
     evidence = api.evidence()
@@ -269,6 +268,17 @@ def close_stage(
         + (f", {failed} without ({'; '.join(failures(mine, project))})" if failed else "")
         + f". {writing.headline(evidence)}{cut}"
     )
+
+
+def why_nothing(kind: str, project: ProjectFile, runs: Sequence[RunView]) -> str:
+    """Why a stage has no runs."""
+    if not groups(runs, project):
+        return "there is no result to build upon"
+    if len(runs) >= project.budget.runs:
+        return f"the budget is {project.budget.runs} runs, and they are spent"
+    if kind in ("near", "evolve"):
+        return "the runs that are left are those that the race will need"
+    return "there is nothing better than the baseline to build upon"
 
 
 def stop_blind(

@@ -69,8 +69,7 @@ def _search(outlook: Outlook, count: int, draw: int) -> list[Wanted]:
 def runs_to_show(outlook: Outlook, total: int) -> int:
     """How many runs the race is expected to need."""
     if outlook.is_exact:
-        # One more repetition says whether it is so of more than the baseline.
-        return 1 if outlook.repetitions < 2 else 0
+        return len(_exact(outlook).wanted)
     if not outlook.rivals:
         return FEWEST_FRESH
     leader = outlook.rivals[0]
@@ -131,8 +130,8 @@ def _needed(outlook: Outlook, leader: Group, taken: int, behind: int) -> int:
 
 def _exact(outlook: Outlook) -> Step:
     """Seeds change nothing: the leader is repeated once, to know it of more than the baseline."""
-    leader = outlook.rivals[0]
-    if outlook.repetitions >= 2 or len(leader.values) > 1:
+    leader = next(iter(outlook.rivals), None)
+    if leader is None or outlook.repetitions >= 2 or outlook.gain(leader) <= 0:
         return Step("done", [])
     return Step("race", [(leader.configuration, 1)])
 

@@ -13,7 +13,7 @@ MANY = 20
 LEAST_BROAD, MOST_BROAD = 4, 12
 BROAD = 5
 POPULATION = 4
-EVOLVED = 4
+EVOLVED = 3
 RACED = 6
 """One in so many runs is for the broad start, for an evolutionary sweep, for the race."""
 
