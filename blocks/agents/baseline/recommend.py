@@ -12,7 +12,7 @@ from wildloop.blocks.agents.baseline.search import Configuration, key_of
 from wildloop.blocks.agents.baseline.writing import said
 
 FILE = "recommendation.json"
-SURE = 0.975
+SURE = 0.95
 """So probable it must be that a configuration is better, by all runs together."""
 
 
