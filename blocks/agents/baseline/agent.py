@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wildloop.blocks.agents.baseline import evolution, writing
-from wildloop.blocks.agents.baseline.analysis import failures, groups, result_of
+from wildloop.blocks.agents.baseline.analysis import (
+    failures,
+    groups,
+    result_of,
+    shown_configurations,
+)
 from wildloop.blocks.agents.baseline.api import Api, ApiError, EvidenceView, RunView
 from wildloop.blocks.agents.baseline.check import check_faults, check_text
 from wildloop.blocks.agents.baseline.config import (
@@ -20,13 +25,14 @@ from wildloop.blocks.agents.baseline.config import (
 from wildloop.blocks.agents.baseline.ledger import Ledger, read_ledger, write_ledger
 from wildloop.blocks.agents.baseline.plan import abort_markdown, plan_markdown, playbook_markdown
 from wildloop.blocks.agents.baseline.reply import tags
+from wildloop.blocks.agents.baseline.search import key_of
+from wildloop.blocks.agents.baseline.shares import search_budget, shares
 from wildloop.blocks.agents.baseline.stages import (
     STAGES,
     Sights,
     create_missing,
     next_batch,
     runs_of,
-    shares,
 )
 from wildloop.blocks.agents.baseline.tasks import (
     TaskLine,
@@ -165,9 +171,7 @@ def run_stage(
     breeds = has_evolution and project.train.style == "flags"
     if stage.kind == "evolve" and (breeds or ledger.asked):
         return evolve(api, project, where, task, ledger, runs)
-    sights = Sights(
-        project=project, runs=runs, session_id=where.session_id, slots=api.cluster().slots
-    )
+    sights = sights_of(api, project, where, stage.kind, runs)
     mine = runs_of(ledger, runs)
     if not ledger.complete and len(mine) == len(ledger.trials) and all(run.ended for run in mine):
         ledger = next_batch(task.id, ledger, sights)
@@ -187,6 +191,24 @@ def run_stage(
     return close_stage(api, project, where, task, ledger, runs, cut)
 
 
+def sights_of(
+    api: Api, project: ProjectFile, where: Surroundings, kind: str, runs: Sequence[RunView]
+) -> Sights:
+    """What a stage decides upon; the account is asked only where its verdicts count."""
+    found = Sights(
+        project=project, runs=list(runs), session_id=where.session_id, slots=api.cluster().slots
+    )
+    if kind in ("race", "ablate"):
+        evidence = api.evidence()
+        found.shown = [key_of(one) for one in shown_configurations(project, runs, evidence)]
+        if kind == "ablate":
+            from wildloop.blocks.agents.baseline.recommend import recommend
+
+            chosen = recommend(project, runs, evidence)
+            found.best = None if chosen.is_baseline else chosen.configuration
+    return found
+
+
 def evolve(
     api: Api,
     project: ProjectFile,
@@ -196,8 +218,9 @@ def evolve(
     runs: Sequence[RunView],
 ) -> Said:
     """Ask for the stage's evolutionary sweep, wait for it, or close the task when it has ended."""
-    stage, count = STAGES[task.id], shares(project).of(task.id)
-    count = min(count, max(0, project.budget.runs - len(runs)))
+    stage = STAGES[task.id]
+    share = shares(project)
+    count = min(share.evolved, search_budget(project) - share.race - len(runs))
     sweep = api.evo_sweep(stage.prefix) if ledger.asked else None
     if sweep is not None and sweep.ended:
         if not ledger.complete:
@@ -206,7 +229,7 @@ def evolve(
         return close_stage(api, project, where, task, ledger, runs, "")
     if sweep is not None:
         return Said(f"the sweep {stage.prefix} goes on.", waiting=True)
-    if not groups(runs, project) or not count:
+    if not groups(runs, project) or count < 1:
         return close_stage(api, project, where, task, ledger, runs, "")
     if ledger.asked >= evolution.ASKS:
         mark(where.tasks_path, task.id, "-")
@@ -230,8 +253,7 @@ def close_stage(
     stage, mine = STAGES[task.id], runs_of(ledger, runs)
     if not mine:
         mark(where.tasks_path, task.id, "-")
-        why = "nothing better than the baseline" if groups(runs, project) else "no result"
-        return Said(f"cancelled.{cut}" if cut else f"cancelled: there is {why} to build upon.")
+        return Said(f"cancelled: {why_nothing(stage.kind, project, runs)}.{cut}")
     if stage.kind == "baseline" and not any(result_of(run, project) is not None for run in mine):
         return stop_blind(project, where, task, mine)
     evidence = api.evidence()
@@ -246,6 +268,17 @@ def close_stage(
         + (f", {failed} without ({'; '.join(failures(mine, project))})" if failed else "")
         + f". {writing.headline(evidence)}{cut}"
     )
+
+
+def why_nothing(kind: str, project: ProjectFile, runs: Sequence[RunView]) -> str:
+    """Why a stage has no runs."""
+    if not groups(runs, project):
+        return "there is no result to build upon"
+    if len(runs) >= project.budget.runs:
+        return f"the budget is {project.budget.runs} runs, and they are spent"
+    if kind in ("near", "evolve"):
+        return "the runs that are left are those that the race will need"
+    return "there is nothing better than the baseline to build upon"
 
 
 def stop_blind(
@@ -269,19 +302,23 @@ def write_up(api: Api, project: ProjectFile, where: Surroundings, task: TaskLine
         text = check_text(project, where.project, api.cluster())
         sentence = f"{len(faults)} faults: {'; '.join(faults)}" if faults else "no fault found."
     else:
+        from wildloop.blocks.agents.baseline.recommend import FILE, recommend
+
         runs, evidence = api.runs(), api.evidence()
         sentence = writing.headline(evidence)
         if task.id == MIDPOINT:
             text = writing.midpoint_text(task.text, runs, evidence, project)
         elif task.id == ANALYSIS:
             text = writing.final_text(task.text, runs, evidence, project)
+            text += f"\n\n{recommend(project, runs, evidence).text}"
             write_whole(
                 deliverable(where, task).with_name("runs.csv"), writing.runs_csv(runs, project)
             )
         else:
-            verdict = writing.goal_verdict(evidence)
-            text = f"# {task.text}\n\n{verdict}\n\n{sentence}"
-            sentence = f"{verdict} {sentence}"
+            verdict, chosen = writing.goal_verdict(evidence), recommend(project, runs, evidence)
+            text = f"# {task.text}\n\n{chosen.text}\n\n{verdict}\n\n{sentence}"
+            sentence = f"{chosen.text} {verdict} {sentence}"
+            write_whole(where.experiments / FILE, chosen.model_dump_json(indent=2) + "\n")
     deliver(where, task, text)
     mark(where.tasks_path, task.id, "x")
     return Said(sentence)

@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from wildloop.blocks.agents.baseline.api import RunView
+from wildloop.blocks.agents.baseline.api import EvidenceView, RunView
 from wildloop.blocks.agents.baseline.config import ProjectFile
 from wildloop.blocks.agents.baseline.search import Configuration, key_of
 
 SEARCH_SEED = 0
+VARIED_FROM = 1000
+"""From here on seeds are the search's too, which varies them where they are loud."""
 CAUSE_LENGTH = 160
 
 
@@ -37,9 +39,14 @@ class Group(BaseModel):
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     @property
+    def fresh_seeds(self) -> list[int]:
+        """The seeds that the search has not seen, so free of its luck."""
+        return [seed for seed in self.by_seed if SEARCH_SEED < seed < VARIED_FROM]
+
+    @property
     def unseen_mean(self) -> float | None:
-        """Mean over the seeds that the search has not seen, so free of its luck; None if none."""
-        unseen = [value for seed, value in self.by_seed.items() if seed != SEARCH_SEED]
+        """Mean over the fresh seeds; None if there is none."""
+        unseen = [self.by_seed[seed] for seed in self.fresh_seeds]
         return statistics.fmean(unseen) if unseen else None
 
     def text(self) -> str:
@@ -99,11 +106,6 @@ def best_group(runs: Sequence[RunView], project: ProjectFile) -> Group | None:
     return next((group for group in rivals if len(group.values) == most), None)
 
 
-def gain(best: Group, base: Group, project: ProjectFile) -> float:
-    """How much better `best` is by the means; above 0 is better in either direction."""
-    return project.metric.better_by(best.mean, base.mean)
-
-
 def failures(runs: Sequence[RunView], project: ProjectFile) -> dict[str, list[RunView]]:
     """The runs that have ended without a result, by cause."""
     found: dict[str, list[RunView]] = {}
@@ -120,3 +122,16 @@ def failures(runs: Sequence[RunView], project: ProjectFile) -> dict[str, list[Ru
             cause = f"exit code {run.exit_code}"
         found.setdefault(cause, []).append(run)
     return found
+
+
+def shown_configurations(
+    project: ProjectFile, runs: Sequence[RunView], evidence: EvidenceView
+) -> list[Configuration]:
+    """Those that the account shows to be better than the baseline, its best first."""
+    by_id = {run.id: configuration_of(run, project) for run in runs}
+    shown = [
+        one for one in evidence.configurations if one.comparison and one.comparison.established
+    ]
+    shown.sort(key=lambda one: one.id != evidence.best)
+    found = [by_id[one.runs[0].run_id] for one in shown if one.runs and one.runs[0].run_id in by_id]
+    return [one for one in found if len(one) == len(project.search)]

@@ -89,8 +89,32 @@ class AblationView(BaseModel):
     rows: list[AblationRowView]
 
 
+class ComparisonView(BaseModel):
+    """What this agent reads of a comparison with the baseline."""
+
+    established: bool = False
+
+
+class RunNoteView(BaseModel):
+    """What this agent reads of a configuration's run."""
+
+    run_id: str
+
+
+class ComparedView(BaseModel):
+    """What this agent reads of a configuration."""
+
+    id: str
+    runs: list[RunNoteView]
+    comparison: ComparisonView | None = None
+
+
 class EvidenceView(BaseModel):
     """What this agent reads of the account of its session: the verdicts are not its own."""
+
+    baseline: str | None = None
+    best: str | None = None
+    configurations: list[ComparedView] = Field(default_factory=list)
 
     headline: str = "nothing is known yet"
     target_text: str | None = None

@@ -53,6 +53,11 @@ class Dimension(BaseModel):
     high: Bound | None = None
     log: bool = Field(default=False, description="Search the range by its logarithm.")
     int: bool = Field(default=False, description="Whole numbers only.")
+    when: dict[str, list[Scalar]] = Field(
+        default_factory=dict,
+        description="It matters only where these parameters have one of these values: "
+        "`when = {optimizer = ['sgd']}`.",
+    )
 
     @model_validator(mode="after")
     def _values_or_range(self) -> "Dimension":
@@ -148,9 +153,16 @@ class BudgetTable(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     runs: int = Field(default=20, ge=FEWEST_RUNS, description="Of a session of `baseline`.")
-    seeds: int = Field(default=3, ge=2, description="Of the baseline and of the best.")
+    seeds: int = Field(
+        default=3, ge=2, description="Of the baseline, and of each undone change at most."
+    )
     parallel: int | None = Field(
         default=None, ge=1, description="Runs at once near the best; by default as slots are."
+    )
+    ablation: int = Field(
+        default=0,
+        ge=0,
+        description="Runs kept back to undo the best's changes one by one; else what is left over.",
     )
 
 
@@ -168,6 +180,9 @@ class ProjectFile(BaseModel):
         missing = [name for name in self.search if name not in self.baseline]
         if missing:
             raise ValueError(f"[baseline] has no value for {', '.join(missing)}: add it")
+        loose = {parent for one in self.search.values() for parent in one.when} - set(self.baseline)
+        if loose:
+            raise ValueError(f"`when` names {', '.join(sorted(loose))}, which [baseline] has not")
         if "seed" in self.baseline:
             raise ValueError("[search] and [baseline] take no `seed`: the agent sets --seed itself")
         return self
@@ -175,6 +190,23 @@ class ProjectFile(BaseModel):
     def base(self) -> dict[str, Any]:
         """The baseline's values of the searched parameters."""
         return {name: self.baseline[name] for name in self.search}
+
+    def plain(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration with what does not matter in it as in the baseline."""
+        found = dict(configuration)
+        # A parent that does not matter itself may have children: as often as there are levels.
+        for _ in self.search:
+            whole = self.baseline | found
+            idle = [
+                name
+                for name, one in self.search.items()
+                if name in found and not all(whole[p] in some for p, some in one.when.items())
+            ]
+            changed = {name: self.baseline[name] for name in idle}
+            if all(found[name] == value for name, value in changed.items()):
+                break
+            found |= changed
+        return found
 
     def bounded(self, prompt: str) -> "ProjectFile":
         """This file with the session's budget of runs, where the prompt states a lower one.

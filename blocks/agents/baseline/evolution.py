@@ -9,7 +9,7 @@ from wildloop.blocks.agents.baseline.api import EvoSweepView, RunView
 from wildloop.blocks.agents.baseline.config import Dimension, ProjectFile, runnable
 from wildloop.blocks.agents.baseline.ledger import Ledger, Trial
 from wildloop.blocks.agents.baseline.search import narrowed
-from wildloop.blocks.agents.baseline.stages import POPULATION
+from wildloop.blocks.agents.baseline.shares import POPULATION
 
 # As the prompt's section on sweeps begins, which is there only where the session allows them.
 _HEADING = "\n## Evolutionary sweeps\n"

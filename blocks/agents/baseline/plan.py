@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from wildloop.blocks.agents.baseline.config import ProjectFile, Surroundings
-from wildloop.blocks.agents.baseline.stages import shares
+from wildloop.blocks.agents.baseline.shares import shares
 
 ABORT_SENTINEL = "ABORT_EARLY_DOCS_CHECK_FAILED"
 
@@ -40,7 +40,7 @@ _PHASES: tuple[tuple[str, tuple[_Line, ...]], ...] = (
         (
             _Line(
                 "P2-T1",
-                "Search broadly: {broad} configurations by a Latin hypercube",
+                "Search broadly: {broad} configurations, the middle of the space and around it",
                 "broad.md",
                 "{broad} runs have ended",
             ),
@@ -57,15 +57,15 @@ _PHASES: tuple[tuple[str, tuple[_Line, ...]], ...] = (
         (
             _Line(
                 "P3-T1",
-                "Search near the best: {first} configurations where the best three lie",
+                "Search where most is to be expected: {near} configurations at most",
                 "near.md",
-                "{first} runs have ended",
+                "its runs have ended",
             ),
             _Line(
                 "P3-T2",
-                "Evolutionary sweep: {second} trials around the best",
+                "Evolutionary sweep: about {evolved} trials around the best",
                 "evolved.md",
-                "{second} runs have ended",
+                "its runs have ended",
             ),
         ),
     ),
@@ -74,13 +74,13 @@ _PHASES: tuple[tuple[str, tuple[_Line, ...]], ...] = (
         (
             _Line(
                 "P4-T1",
-                "Confirm the best over {confirm} further seeds",
-                "confirm.md",
-                "mean and spread over seeds are written down",
+                "Race: fresh seeds for those that may be the best, about {race} runs",
+                "race.md",
+                "one has won, or the budget is spent",
             ),
             _Line(
                 "P4-T2",
-                "Ablation: undo the changes of the best one by one, {ablation} runs at most",
+                "Ablation: undo the changes of the best one by one, {ablation} runs{rest}",
                 "ablation.md",
                 "the effect of each undone change is written down",
             ),
@@ -110,8 +110,7 @@ def plan_markdown(goal: str, project: ProjectFile, where: Surroundings) -> str:
     """tasks.md."""
     parts = ["## Goal", quoted(goal), "## Planning Notes", _notes(project)]
     share = shares(project)
-    first, second = share.guided
-    counts = share.model_dump(exclude={"guided"}) | {"first": first, "second": second}
+    counts = share.model_dump() | {"rest": "" if share.ablation else " but for those left over"}
     folder = where.experiments.relative_to(where.project)
     for number, (title, lines) in enumerate(_PHASES, start=1):
         parts.append(f"## Phase {number} - {title}")
@@ -142,9 +141,10 @@ def _notes(project: ProjectFile) -> str:
         f"- Search space:\n{space}\n"
         + (f"- Always: {', '.join(f'{k}={v}' for k, v in fixed.items())}.\n" if fixed else "")
         + f"- Budget: {project.budget.runs} runs in all. One configuration is one run; the search "
-        "uses seed 0.\n"
-        "- No LLM: a Latin hypercube, then narrower ones around the best, an evolutionary sweep\n"
-        "  (where the session takes none: narrower ones again), further seeds, an ablation.\n"
+        "uses seed 0,\n  and seeds of its own where they are loud.\n"
+        "- No LLM: a broad start, expected improvement by a Gaussian process, an evolutionary\n"
+        "  sweep (where the session takes none: more of the same), then a race over fresh seeds,\n"
+        "  for which as many runs are left as it is expected to need.\n"
         "- Each stage writes what it will run (`<stage>.json`) before it creates the first run."
     )
 

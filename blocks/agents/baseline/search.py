@@ -13,26 +13,48 @@ ASKS_PER_CONFIGURATION = 10
 DIGITS = 4
 PROMISING = 3
 MARGIN = 0.1
+INNER = 0.8
+
+
+def first_configurations(
+    project: ProjectFile, seen: Iterable[Configuration], count: int, seed: int
+) -> list[Configuration]:
+    """Up to `count` new configurations to begin with: the middle of the space, and around it.
+
+    People declare ranges around what they hold for good, so the outmost parts come later.
+    """
+    known = {key_of(one) for one in seen}
+    middle: list[Configuration] = []
+    _take({name: placed(one, 0.5) for name, one in project.search.items()}, project, known, middle)
+    rest = random_configurations(project, [*seen, *middle], count - len(middle), seed, INNER)
+    return [*middle, *rest]
 
 
 def random_configurations(
-    project: ProjectFile, seen: Iterable[Configuration], count: int, seed: int
+    project: ProjectFile,
+    seen: Iterable[Configuration],
+    count: int,
+    seed: int,
+    inner: float = 1.0,
 ) -> list[Configuration]:
     """Up to `count` new random configurations, each range cut into `count` strata.
 
     Latin hypercube sampling (McKay, Beckman, Conover 1979): one draw from each stratum of every
     dimension covers the space better than independent draws. Fewer come where a small discrete
-    space has no more to offer.
+    space has no more to offer. `inner` is the share of each range, around its middle, that is
+    drawn from; texts and short lists are drawn from as they are.
     """
     rng = random.Random(seed)
     known = {key_of(one) for one in seen}
     found: list[Configuration] = []
-    for _ in range(ASKS_PER_CONFIGURATION):
+    for _ in range(ASKS_PER_CONFIGURATION if count > 0 else 0):
         columns = {}
         for name, dimension in project.search.items():
             strata = [(i + rng.random()) / count for i in range(count)]
             rng.shuffle(strata)
-            columns[name] = [_place(dimension, share) for share in strata]
+            if dimension.values is None:
+                strata = [0.5 + inner * (share - 0.5) for share in strata]
+            columns[name] = [placed(dimension, share) for share in strata]
         for i in range(count):
             _take({name: columns[name][i] for name in columns}, project, known, found)
         if len(found) >= count:
@@ -40,21 +62,20 @@ def random_configurations(
     return found[:count]
 
 
-def _place(dimension: Dimension, share: float) -> Any:
-    """The value at `share` (0 to 1) of a dimension."""
+def placed(dimension: Dimension, share: float) -> Any:
+    """The value at `share` (0 to 1) of a dimension, four significant digits of it."""
     if dimension.values is not None:
         return dimension.values[min(len(dimension.values) - 1, int(share * len(dimension.values)))]
     low, high = dimension.range
     value = low * (high / low) ** share if dimension.log else low + (high - low) * share
-    return round(value) if dimension.int else value
+    return round(value) if dimension.int else min(high, max(low, _rounded(value)))
 
 
 def narrowed(project: ProjectFile, ranked: Sequence[Configuration]) -> ProjectFile:
     """The project with its search space cut down to where the best configurations lie.
 
     A range keeps what the best three span, and a tenth of itself to either side; a list keeps the
-    values that they have. After a broad search this found better configurations than TPE, at the
-    few runs that a session has (`bench/search`).
+    values that they have.
 
     Args:
         project: the whole space.
@@ -79,10 +100,10 @@ def _around(dimension: Dimension, places: Sequence[Any]) -> Dimension:
         kept = [value for value in dimension.values if value in inside]
         return dimension.model_copy(update={"values": kept})
     low, high = dimension.range
-    shares = [_share(dimension, place) for place in inside]
+    shares = [share_of(dimension, place) for place in inside]
     first, last = (
-        _place(dimension, max(0.0, min(shares) - MARGIN)),
-        _place(dimension, min(1.0, max(shares) + MARGIN)),
+        placed(dimension, max(0.0, min(shares) - MARGIN)),
+        placed(dimension, min(1.0, max(shares) + MARGIN)),
     )
     if dimension.int:
         first, last = max(low, min(first, min(inside) - 1)), min(high, max(last, max(inside) + 1))
@@ -93,25 +114,14 @@ def _around(dimension: Dimension, places: Sequence[Any]) -> Dimension:
     return dimension.model_copy(update={"low": float(first), "high": float(last)})
 
 
-def _share(dimension: Dimension, value: float) -> float:
-    """Where `value` lies in a range, from 0 to 1; inverse to `_place`."""
+def share_of(dimension: Dimension, value: Any) -> float:
+    """Where `value` lies, from 0 to 1; inverse to `placed`."""
+    if dimension.values is not None:
+        return (dimension.values.index(value) + 0.5) / len(dimension.values)
     low, high = dimension.range
     if dimension.log:
         return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
-
-
-def near_configurations(
-    project: ProjectFile,
-    ranked: Sequence[Configuration],
-    seen: Sequence[Configuration],
-    count: int,
-    seed: int,
-) -> list[Configuration]:
-    """Up to `count` new configurations near the best; from the whole space where none is left."""
-    near = random_configurations(narrowed(project, ranked), seen, count, seed)
-    left = count - len(near)
-    return near + random_configurations(project, [*seen, *near], left, seed) if left else near
+    return float((value - low) / (high - low))
 
 
 def _take(
@@ -121,18 +131,10 @@ def _take(
     found: list[Configuration],
 ) -> None:
     """Add a configuration to `found`, unless it is known."""
-    short = {name: _short(value, project.search[name]) for name, value in configuration.items()}
+    short = project.plain(configuration)
     if key_of(short) not in known:
         known.add(key_of(short))
         found.append(short)
-
-
-def _short(value: Any, dimension: Dimension) -> Any:
-    """A value with four significant digits, still in its range: what is shown is what is run."""
-    if dimension.values is not None or not isinstance(value, float):
-        return value
-    low, high = dimension.range
-    return min(high, max(low, _rounded(value)))
 
 
 def _rounded(value: float) -> float:

@@ -2,34 +2,18 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from wildloop.blocks.agents.baseline.analysis import (
-    SEARCH_SEED,
-    Group,
-    baseline_group,
-    best_group,
-    configuration_of,
-    gain,
-    groups,
-    result_of,
-)
+from wildloop.blocks.agents.baseline.analysis import SEARCH_SEED, configuration_of, result_of
 from wildloop.blocks.agents.baseline.api import Api, RunView
 from wildloop.blocks.agents.baseline.config import ProjectFile, Surroundings, runnable
 from wildloop.blocks.agents.baseline.ledger import Ledger, Trial, write_ledger
-from wildloop.blocks.agents.baseline.search import (
-    Configuration,
-    key_of,
-    near_configurations,
-    random_configurations,
-)
+from wildloop.blocks.agents.baseline.search import Configuration, first_configurations, key_of
+from wildloop.blocks.agents.baseline.shares import Step, Wanted, search_budget, shares
 
 SMALLEST_BATCH = 2
-POPULATION = 4
-EVOLVED = 0.6
-MOST_BROAD = 16
 
 
 class Stage(BaseModel):
@@ -39,115 +23,75 @@ class Stage(BaseModel):
 
     prefix: str
     goal: str
-    kind: Literal["baseline", "broad", "near", "evolve", "confirm", "ablate"]
+    kind: Literal["baseline", "broad", "near", "evolve", "race", "ablate"]
 
 
 ABLATION = "p4-ablate"
 STAGES = {
     "P1-T2": Stage(prefix="p1-baseline", goal="How good is the baseline?", kind="baseline"),
     "P2-T1": Stage(prefix="p2-broad", goal="Where in the space is it good?", kind="broad"),
-    "P3-T1": Stage(prefix="p3-near", goal="What is near the best?", kind="near"),
+    "P3-T1": Stage(prefix="p3-near", goal="Where is most to be expected?", kind="near"),
     "P3-T2": Stage(prefix="p3-evo", goal="What do the best breed?", kind="evolve"),
-    "P4-T1": Stage(prefix="p4-confirm", goal="Does the best hold over seeds?", kind="confirm"),
+    "P4-T1": Stage(prefix="p4-race", goal="Which holds over fresh seeds?", kind="race"),
     "P4-T2": Stage(
         prefix=ABLATION, goal="Ablation: which change of the best matters?", kind="ablate"
     ),
 }
 
 
-class RunShares(BaseModel):
-    """How the budget of runs is divided."""
-
-    baseline: int
-    broad: int
-    guided: tuple[int, int]
-    confirm: int
-    ablation: int
-
-    def of(self, task_id: str) -> int:
-        """How many runs a task may create."""
-        return {
-            "P1-T2": self.baseline,
-            "P2-T1": self.broad,
-            "P3-T1": self.guided[0],
-            "P3-T2": self.guided[1],
-            "P4-T1": self.confirm,
-            "P4-T2": self.ablation,
-        }[task_id]
-
-
-def shares(project: ProjectFile) -> RunShares:
-    """Divide the budget: seeds of the baseline and of the best, ablation, and search the rest."""
-    runs = project.budget.runs
-    seeds = min(project.budget.seeds, max(2, (runs - 4) // 3))
-    most = max(1, runs // 4)
-    # As many seeds for each change as there is room for, at least one.
-    each = min(seeds, max(1, most // max(1, len(project.search))))
-    ablation = min(each * len(project.search), most, runs - 2 * seeds - 3)
-    broad, near, evolved = search_shares(runs - seeds - (seeds - 1) - ablation)
-    return RunShares(
-        baseline=seeds,
-        broad=broad,
-        guided=(near, evolved),
-        confirm=seeds - 1,
-        ablation=ablation,
-    )
-
-
-def search_shares(runs: int) -> tuple[int, int, int]:
-    """How many of `runs` (4 or more) search broadly, near the best, and by evolution."""
-    broad = max(2, min(runs // 2, MOST_BROAD))
-    left = runs - broad
-    evolved = POPULATION * round(EVOLVED * left / POPULATION)
-    if not 0 < evolved < left:
-        evolved = left // 2
-    return broad, left - evolved, evolved
-
-
 class Sights(BaseModel):
-    """What a stage decides upon."""
+    """What a stage decides upon; `shown`: keys of what is shown to be better than the baseline."""
 
     project: ProjectFile
     runs: list[RunView]
     session_id: str
     slots: int
-    has_evolution: bool = False
+    shown: list[str] = []
+    best: dict[str, Any] | None = None
+
+    @property
+    def draw(self) -> int:
+        """A seed of its own for each session and number of runs: two sessions look elsewhere."""
+        return zlib.crc32(self.session_id.encode()) + len(self.runs)
+
+    def step(self) -> Step:
+        """What the policy wants next."""
+        # NumPy and SciPy take a second to load: most calls do without.
+        from wildloop.blocks.agents.baseline.policy import next_step
+
+        batch = self.project.budget.parallel or max(SMALLEST_BATCH, self.slots)
+        total = search_budget(self.project)
+        return next_step(self.project, self.runs, total, batch, self.draw, self.shown)
 
 
 def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
     """The ledger with the stage's next batch of trials added; `complete` if it was the last."""
     stage, project, runs = STAGES[task_id], sights.project, sights.runs
     count, start = shares(project).of(task_id), len(ledger.trials)
-    wanted: list[tuple[Configuration, int]] = []
+    wanted: list[Wanted] = []
     reference, complete = ledger.reference, True
     match stage.kind:
         case "baseline":
-            wanted = [(project.base(), seed) for seed in range(count)]
+            # The race's seeds: what runs on the same ones may be compared pair by pair.
+            wanted = [(project.base(), seed) for seed in range(1, count + 1)]
         case "broad":
-            seen = [project.base()]
-            # Two sessions of one project look at different points of the space.
-            draw = zlib.crc32(sights.session_id.encode())
-            wanted = [
-                (one, SEARCH_SEED) for one in random_configurations(project, seen, count, draw)
-            ]
-        case "near" | "evolve":
-            batch = project.budget.parallel or max(SMALLEST_BATCH, sights.slots)
-            ranked = [one.configuration for one in groups(runs, project)]
-            # Where nothing has a result yet, more of the same would spend the budget for nothing.
-            asked = min(batch, count - start) if ranked else 0
-            found = near_configurations(project, ranked, _tried(runs, project), asked, len(runs))
+            found = first_configurations(project, [project.base()], count, sights.draw)
             wanted = [(one, SEARCH_SEED) for one in found]
-            complete = len(found) < max(1, asked) or start + len(found) == count
-        case "confirm":
-            best = promising(runs, project)
-            seeds = [seed for seed in range(count + 1) if best and seed not in best.by_seed]
-            wanted = [(best.configuration, seed) for seed in seeds[:count]] if best else []
+        case "near" | "evolve":
+            step = sights.step()
+            wanted = step.wanted if step.kind == "search" else []
+            if stage.kind == "near":
+                wanted = wanted[: count - start]
+            complete = not wanted
+        case "race":
+            wanted = sights.step().wanted
+            complete = not wanted
         case "ablate":
-            best = promising(runs, project)
-            reference = best.configuration if best else None
+            reference = sights.best
             undone = _undone(reference or {}, project)
-            each = min(project.budget.seeds, max(1, count // max(1, len(undone))))
-            wanted = [(one, seed) for one in undone for seed in range(each)][:count]
+            room = project.budget.runs - len(runs)
+            each = min(project.budget.seeds, max(1, room // max(1, len(undone))))
+            wanted = [(one, seed) for one in undone for seed in range(1, each + 1)][:room]
     made = {_identity(run, project): run.name for run in runs if _worth_reuse(run, project)}
     if stage.kind == "ablate":
         # Its runs are told by their names: one of another stage would not be seen as an ablation.
@@ -160,26 +104,22 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
         )
         for number, (configuration, seed) in enumerate(wanted, start=start)
     ]
-    return Ledger(trials=[*ledger.trials, *trials], reference=reference, complete=complete)
-
-
-def promising(runs: Sequence[RunView], project: ProjectFile) -> Group | None:
-    """The best, if it is better than the baseline by what is known so far."""
-    best, base = best_group(runs, project), baseline_group(runs, project)
-    if best is None or base is None:
-        return best
-    return best if gain(best, base, project) > 0 else None
-
-
-def _tried(runs: Sequence[RunView], project: ProjectFile) -> list[Configuration]:
-    """Every configuration so far, with or without a result."""
-    return [one for one in (configuration_of(run, project) for run in runs) if one]
+    return Ledger(
+        trials=[*ledger.trials, *trials],
+        reference=reference,
+        asked=ledger.asked,
+        complete=complete,
+    )
 
 
 def _undone(best: Configuration, project: ProjectFile) -> list[Configuration]:
-    """`best` with one change taken back to the baseline's value, for each change."""
+    """`best` with one change taken back to the baseline's value, for each change that matters."""
     base = project.base()
-    return [best | {name: base[name]} for name in best if best[name] != base[name]]
+    found = {
+        key_of(one): one
+        for one in (project.plain(best | {n: base[n]}) for n in best if best[n] != base[n])
+    }
+    return [one for key, one in found.items() if key not in (key_of(best), key_of(base))]
 
 
 def _identity(run: RunView, project: ProjectFile) -> tuple[str, int | None]:

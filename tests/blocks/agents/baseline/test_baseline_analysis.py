@@ -2,18 +2,15 @@
 
 from typing import Any
 
-import pytest
-
 from wildloop.blocks.agents.baseline.analysis import (
     baseline_group,
     best_group,
     failures,
-    gain,
     groups,
 )
 from wildloop.blocks.agents.baseline.api import EvidenceView, RunView
 from wildloop.blocks.agents.baseline.config import ProjectFile
-from wildloop.blocks.agents.baseline.stages import promising
+from wildloop.blocks.agents.baseline.outlook import Outlook
 from wildloop.blocks.agents.baseline.writing import (
     ablation_lines,
     goal_verdict,
@@ -68,8 +65,9 @@ def test_lower_is_better_where_the_metric_is_a_loss() -> None:
     best, base = best_group(runs, project), baseline_group(runs, project)
     assert best is not None and base is not None
     assert best.configuration["lr"] == 0.1
-    assert gain(best, base, project) == pytest.approx(0.41)
-    assert promising(runs, project_of("max")).configuration["lr"] == 0.2  # type: ignore[union-attr]
+    outlook = Outlook(project, runs)
+    assert outlook.rivals[0].configuration["lr"] == 0.1
+    assert Outlook(project_of("max"), runs).rivals[0].configuration["lr"] == 0.2
 
 
 def test_of_a_seed_that_was_run_twice_the_latest_counts() -> None:

@@ -78,8 +78,10 @@ def test_digits_session_beats_its_baseline_by_real_runs(tmp_path: Path, api: Mem
     calls = caller.work(execute_really, parallel=2)
 
     assert all(not call.tags.faults and call.tags.summary for call in calls)
-    assert {task.status for task in caller.plan().tasks} == {TaskStatus.DONE}
-    assert all((project / (task.deliverable or "")).is_file() for task in caller.plan().tasks)
+    done = [task for task in caller.plan().tasks if task.status is TaskStatus.DONE]
+    # Where the race is expected to need every run that is left, the search ends early.
+    assert {task.id for task in caller.plan().tasks} - {task.id for task in done} <= {"P3-T2"}
+    assert all((project / (task.deliverable or "")).is_file() for task in done)
     midpoint, final = (call for call in calls if call.tags.reflection)
     assert midpoint.tags.continue_session is True
     assert final.tags.continue_session is False

@@ -1,0 +1,182 @@
+"""A Gaussian process over configurations: what is expected of one that was not tried, how surely.
+
+Matérn 5/2 with a length scale for each parameter (Snoek, Larochelle, Adams 2012), and noise learnt
+with them, from repeated seeds above all. The scales are those of the largest posterior: few runs
+say little, and priors keep them from saying too much.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.optimize import minimize
+from scipy.special import ndtr
+
+Array = NDArray[np.float64]
+SQRT5 = math.sqrt(5.0)
+JITTER = 1e-8
+LEVEL = 1.0
+"""Prior variance of the mean level, where the values have a variance of 1."""
+SCALE = 0.4
+SCALE_SD = 0.5
+SIGNAL_SD = 1.0
+NOISE_SD = 2.0
+NOISE = 0.05
+LEAST_NOISE, MOST_NOISE = 1e-5, 4.0
+EXACT_NOISE = 1e-6
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Mean and standard deviation of the true value at each point."""
+
+    mean: Array
+    sd: Array
+
+
+class Process:
+    """A Gaussian process on points of equal columns; `columns` says which parameter each tells of.
+
+    Args:
+        points: one a row.
+        values: what was measured there; larger is better.
+        columns: for each column the number of its parameter, from 0.
+        is_exact: whether repetitions are known to be equal.
+    """
+
+    def __init__(
+        self, points: Array, values: Array, columns: NDArray[np.int64], is_exact: bool = False
+    ) -> None:
+        self._points, self._columns = points, columns
+        self._centre, self._unit = float(values.mean()), float(values.std()) or 1.0
+        self._values = (values - self._centre) / self._unit
+        self._count = int(columns.max()) + 1
+        self._is_exact = is_exact
+        self._distances = self._squares(points, points)
+        self._scales, self._signal, self._noise = self._fitted()
+        self._factor, self._weights = self._solved()
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation between repetitions, in the metric's unit."""
+        return math.sqrt(self._noise) * self._unit
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the values that it was told."""
+        return self._unit
+
+    def believe(self, points: Array) -> Belief:
+        """What is expected at these points."""
+        mean, half = self._posterior(points)
+        variance = self._signal + LEVEL - (half**2).sum(axis=0)
+        return Belief(
+            self._centre + self._unit * mean, self._unit * np.sqrt(np.maximum(variance, 1e-12))
+        )
+
+    def chance_above(self, points: Array) -> float:
+        """How probable it is that the true value at the first of two points is the larger one."""
+        mean, covariance = self._joint(points)
+        variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+        return float(ndtr((mean[0] - mean[1]) / math.sqrt(max(variance, 1e-12))))
+
+    def draws(self, points: Array, count: int, rng: np.random.Generator) -> Array:
+        """`count` joint draws of the true values at these few points, one a row."""
+        mean, covariance = self._joint(points)
+        drawn = rng.multivariate_normal(mean, covariance, size=count, check_valid="ignore")
+        return self._centre + self._unit * np.asarray(drawn)
+
+    def with_believed(self, points: Array) -> "Process":
+        """This process with its own expectation told as the outcome of points that still run."""
+        found = object.__new__(Process)
+        found.__dict__ |= self.__dict__
+        mean, _ = self._posterior(points)
+        found._points = np.vstack([self._points, points])
+        found._values = np.concatenate([self._values, mean])
+        found._distances = found._squares(found._points, found._points)
+        found._factor, found._weights = found._solved()
+        return found
+
+    def _joint(self, points: Array) -> tuple[Array, Array]:
+        mean, half = self._posterior(points)
+        prior = self._kernel(self._squares(points, points), self._scales, self._signal) + LEVEL
+        return mean, prior - half.T @ half + JITTER * np.eye(len(points))
+
+    def _posterior(self, points: Array) -> tuple[Array, Array]:
+        between = self._squares(self._points, points)
+        cross = self._kernel(between, self._scales, self._signal) + LEVEL
+        half = solve_triangular(self._factor, cross, lower=True, check_finite=False)
+        return cross.T @ self._weights, half
+
+    def _squares(self, some: Array, others: Array) -> Array:
+        """Squared distances of each parameter: parameters x some x others."""
+        parts = (some.T[:, :, None] - others.T[:, None, :]) ** 2
+        if len(self._columns) == self._count:
+            return parts
+        starts = np.searchsorted(self._columns, np.arange(self._count))
+        return np.asarray(np.add.reduceat(parts, starts, axis=0))
+
+    def _kernel(self, squares: Array, scales: Array, signal: float) -> Array:
+        r = np.sqrt(np.tensordot(scales**-2.0, squares, axes=1))
+        found: Array = signal * (1 + SQRT5 * r + 5 / 3 * r**2) * np.exp(-SQRT5 * r)
+        return found
+
+    def _solved(self) -> tuple[Array, Array]:
+        kernel = self._kernel(self._distances, self._scales, self._signal) + LEVEL
+        kernel += (self._noise + JITTER) * np.eye(len(self._values))
+        factor = np.asarray(np.linalg.cholesky(kernel), dtype=np.float64)
+        return factor, cho_solve((factor, True), self._values, check_finite=False)
+
+    def _fitted(self) -> tuple[Array, float, float]:
+        centre = np.concatenate(
+            [np.full(self._count, math.log(SCALE * math.sqrt(self._count))), [0.0, math.log(NOISE)]]
+        )
+        noise = (math.log(LEAST_NOISE), math.log(MOST_NOISE))
+        if self._is_exact:
+            noise = (math.log(EXACT_NOISE),) * 2
+            centre[-1] = noise[0]
+        bounds = [(-3.5, 4.0)] * self._count + [(-3.0, 3.0), noise]
+        starts = [centre, np.concatenate([np.full(self._count, -0.7), [0.0, centre[-1] - 2]])]
+        starts = [np.clip(one, *np.array(bounds).T) for one in starts]
+        found: list[Any] = [
+            minimize(
+                self._loss,
+                start,
+                args=(centre,),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": 60},
+            )
+            for start in starts
+        ]
+        best = min(found, key=lambda one: one.fun).x
+        return np.exp(best[: self._count]), float(np.exp(best[-2])), float(np.exp(best[-1]))
+
+    def _loss(self, logs: Array, centre: Array) -> tuple[float, Array]:
+        """The negative logarithm of the posterior of the scales, and its gradient."""
+        count, size = self._count, len(self._values)
+        scales, signal, noise = np.exp(logs[:count]), math.exp(logs[-2]), math.exp(logs[-1])
+        r = np.sqrt(np.tensordot(scales**-2.0, self._distances, axes=1))
+        decay = np.exp(-SQRT5 * r)
+        plain = signal * (1 + SQRT5 * r + 5 / 3 * r**2) * decay
+        kernel = plain + LEVEL + (noise + JITTER) * np.eye(size)
+        spreads = np.concatenate([np.full(count, SCALE_SD), [SIGNAL_SD, NOISE_SD]])
+        off = (logs - centre) / spreads
+        try:
+            factor = np.linalg.cholesky(kernel)
+        except np.linalg.LinAlgError:
+            return 1e10, np.zeros_like(logs)
+        weights = cho_solve((factor, True), self._values, check_finite=False)
+        inverse = cho_solve((factor, True), np.eye(size), check_finite=False)
+        inner = np.outer(weights, weights) - inverse
+        slope = signal * 5 / 3 * (1 + SQRT5 * r) * decay * inner
+        gradient = np.empty_like(logs)
+        gradient[:count] = np.tensordot(self._distances, slope, axes=2) * scales**-2.0
+        gradient[-2] = (inner * plain).sum()
+        gradient[-1] = noise * np.trace(inner)
+        loss = 0.5 * self._values @ weights + np.log(np.diag(factor)).sum() + 0.5 * (off**2).sum()
+        return float(loss), -0.5 * gradient + off / spreads

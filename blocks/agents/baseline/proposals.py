@@ -1,0 +1,95 @@
+"""Which configurations to try next: those that promise the largest improvement."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from wildloop.blocks.agents.baseline.encoding import Cube
+from wildloop.blocks.agents.baseline.gaussian import Belief, Process
+from wildloop.blocks.agents.baseline.outlook import Outlook
+from wildloop.blocks.agents.baseline.search import Configuration, key_of
+
+Array = NDArray[np.float64]
+ANYWHERE = 1000
+NEAR_EACH = 100
+PARENTS = 5
+REFINED, REFINEMENTS = 200, 3
+STEPS = (0.3, 0.1, 0.03)
+"""Standard deviations of a step from a good configuration, as shares of a range."""
+MOVED = 0.3
+
+
+def promising_configurations(
+    outlook: Outlook, seen: Sequence[Configuration], count: int, seed: int
+) -> list[Configuration]:
+    """Up to `count` new configurations of the largest expected improvement, to be run at once.
+
+    Expected improvement (Jones, Schonlau, Welch 1998) on what the best tried one is believed to
+    be worth, so that a lucky run raises no bar. Each further one is chosen as if the ones before
+    had given what is expected of them.
+
+    Args:
+        outlook: what is known; it has results.
+        seen: configurations that are not to come again.
+        count: how many at most.
+        seed: of the draws.
+    """
+    cube, process = outlook.cube, outlook.process
+    rng = np.random.default_rng(seed)
+    known = {key_of(one) for one in seen}
+    good = [one.configuration for one in outlook.rivals[:PARENTS]] or [outlook.project.base()]
+    parents = np.array([cube.shares(one) for one in good])
+    tried = cube.points([one.configuration for one in outlook.groups])
+    found: list[Configuration] = []
+    for _ in range(count):
+        bar = float(process.believe(tried).mean.max())
+        pool = _pool(cube, process, parents, bar, rng)
+        best = next(
+            (one for one in map(cube.configuration, pool) if key_of(one) not in known), None
+        )
+        if best is None:
+            break
+        known.add(key_of(best))
+        found.append(best)
+        point = cube.points([best])
+        process, tried = process.with_believed(point), np.vstack([tried, point])
+    return found
+
+
+def _pool(
+    cube: Cube, process: Process, parents: Array, bar: float, rng: np.random.Generator
+) -> Array:
+    """Shares of candidates, the most promising first: from anywhere, near the good, refined."""
+    anywhere = rng.random((ANYWHERE, len(cube.dimensions)))
+    pool = np.vstack([anywhere, _stepped(cube, np.repeat(parents, NEAR_EACH, axis=0), rng)])
+    gains = improvement(process.believe(cube.points_at(pool)), bar)
+    for _ in range(REFINEMENTS):
+        leaders = pool[np.argsort(-gains, kind="stable")[:2]]
+        near = _stepped(cube, np.repeat(leaders, REFINED // 2, axis=0), rng)
+        gains = np.append(gains, improvement(process.believe(cube.points_at(near)), bar))
+        pool = np.vstack([pool, near])
+    found: Array = pool[np.argsort(-gains, kind="stable")]
+    return found
+
+
+def improvement(belief: Belief, bar: float) -> Array:
+    """The expected improvement on `bar`."""
+    z = (belief.mean - bar) / belief.sd
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    found: Array = belief.sd * (z * ndtr(z) + density)
+    return found
+
+
+def _stepped(cube: Cube, starts: Array, rng: np.random.Generator) -> Array:
+    """Shares near `starts`: a few parameters moved, by a step of some size."""
+    count, width = starts.shape
+    moved = rng.random((count, width)) < max(MOVED, 1 / width)
+    moved[np.arange(count), rng.integers(width, size=count)] = True
+    steps = rng.normal(size=(count, width)) * rng.choice(STEPS, size=(count, 1))
+    # A step of whole numbers, or in a list of numbers, reaches the next one at least.
+    steps = np.sign(steps) * np.maximum(np.abs(steps), cube.cells)
+    near = np.clip(starts + steps, 0, 1)
+    anew = rng.random((count, width))
+    return np.where(moved, np.where(cube.ordered, near, anew), starts)
