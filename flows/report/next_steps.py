@@ -71,6 +71,9 @@ def _standing(facts: ReportFacts) -> Iterator[str]:
         yield f"**To have it**: {_keeping(facts, best)}."
         return
     yield f"**Keep it**: {_keeping(facts, best)}."
+    if facts.session.keeps:
+        taking = code(f"wildloop take {facts.session.id}")
+        yield f"**Have it reviewed**: {taking} makes a branch with a commit for each kept idea."
     if best.level is Level.MEASURED:
         again = code(f"wildloop verify {facts.session.id}")
         yield f"**Confirm it**: {again} runs it and the baseline again on fresh seeds."

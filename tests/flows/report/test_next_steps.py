@@ -80,6 +80,12 @@ def test_what_was_measured_is_kept_where_the_branch_holds_it_and_confirmed() -> 
     assert not more
 
 
+def test_what_a_keeping_session_has_kept_can_be_taken_home_for_review() -> None:
+    facts = guarded(*group(1, 0.1, BASE, code="c"), *group(9, 0.3, GOOD, code="c"))
+    facts.session.keeps = True
+    assert "\n- **Have it reviewed**: `wildloop take session-1` makes a branch" in steps(facts)
+
+
 def test_what_was_confirmed_is_kept() -> None:
     own = {"code": "c", "chat_session_id": "session-1:confirm"}
     mine = group(1, 0.1, BASE, code="c") + group(11, 0.3, GOOD, code="c")
