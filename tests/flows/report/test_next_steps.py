@@ -1,5 +1,7 @@
 """What the report tells a person to do next: true of each way in which a session may end."""
 
+from dataclasses import replace
+
 from tests.support.reporting import make_facts, make_run
 from wildloop.flows.evidence.account import Account, Contract
 from wildloop.flows.evidence.target import Target
@@ -82,7 +84,7 @@ def test_what_was_measured_is_kept_where_the_branch_holds_it_and_confirmed() -> 
 
 def test_what_a_keeping_session_has_kept_can_be_taken_home_for_review() -> None:
     facts = guarded(*group(1, 0.1, BASE, code="c"), *group(9, 0.3, GOOD, code="c"))
-    facts.session.keeps = True
+    facts.session = replace(facts.session, keeps=True)
     assert "\n- **Have it reviewed**: `wildloop take session-1` makes a branch" in steps(facts)
 
 
