@@ -38,7 +38,7 @@ class Two:
     def url(self, path: str, session_id: str) -> str:
         """A path about what belongs to a session."""
         ids = self.things[session_id] | {"index": "0", "path": "SKILL.md", "memory_id": "x"}
-        ids |= {"skill_id": "wild_v2_planning", "configuration": "0123456789ab"}
+        ids |= {"skill_id": "wild_v2_planning", "configuration": "0123456789ab", "form": "md"}
         return re.sub(r"\{(\w+)\}", lambda found: ids[found[1]], path)
 
 

@@ -56,6 +56,24 @@ def next_step(
     return _race(outlook, left, batch, draw, shown)
 
 
+def last_race(
+    project: ProjectFile, runs: Sequence[RunView], batch: int, draw: int, shown: Collection[str]
+) -> Step:
+    """What the runs that were kept back for an ablation are spent on while nothing is shown.
+
+    Args:
+        project: space, metric and baseline; its whole budget may be spent.
+        runs: of the session; all have ended.
+        batch: how many are run at once.
+        draw: seed of what is drawn.
+        shown: keys of the configurations that are shown to be better than the baseline.
+    """
+    left, outlook = project.budget.runs - len(runs), Outlook(project, runs)
+    if shown or left <= 0 or not outlook.has_results or outlook.base is None:
+        return Step("done", [])
+    return _race(outlook, left, batch, draw, shown)
+
+
 def _search(outlook: Outlook, count: int, draw: int) -> list[Wanted]:
     seen = [one.configuration for one in outlook.groups] + outlook.failed
     found = promising_configurations(outlook, seen, count, draw)

@@ -54,14 +54,24 @@ class Sights(BaseModel):
         """A seed of its own for each session and number of runs: two sessions look elsewhere."""
         return zlib.crc32(self.session_id.encode()) + len(self.runs)
 
+    @property
+    def batch(self) -> int:
+        """How many runs are created at once."""
+        return self.project.budget.parallel or max(SMALLEST_BATCH, self.slots)
+
     def step(self) -> Step:
         """What the policy wants next."""
         # NumPy and SciPy take a second to load: most calls do without.
         from wildloop.blocks.agents.baseline.policy import next_step
 
-        batch = self.project.budget.parallel or max(SMALLEST_BATCH, self.slots)
         total = search_budget(self.project)
-        return next_step(self.project, self.runs, total, batch, self.draw, self.shown)
+        return next_step(self.project, self.runs, total, self.batch, self.draw, self.shown)
+
+    def last_step(self) -> Step:
+        """What is raced with what was kept back for an ablation, while nothing is shown."""
+        from wildloop.blocks.agents.baseline.policy import last_race
+
+        return last_race(self.project, self.runs, self.batch, self.draw, self.shown)
 
 
 def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
@@ -84,7 +94,7 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
                 wanted = wanted[: count - start]
             complete = not wanted
         case "race":
-            wanted = sights.step().wanted
+            wanted = sights.step().wanted or sights.last_step().wanted
             complete = not wanted
         case "ablate":
             reference = sights.best

@@ -11,7 +11,7 @@ from wildloop.blocks.agents.baseline.config import ProjectFile
 from wildloop.blocks.agents.baseline.encoding import Cube
 from wildloop.blocks.agents.baseline.gaussian import Process
 from wildloop.blocks.agents.baseline.outlook import Outlook
-from wildloop.blocks.agents.baseline.policy import next_step, runs_to_show
+from wildloop.blocks.agents.baseline.policy import last_race, next_step, runs_to_show
 from wildloop.blocks.agents.baseline.proposals import promising_configurations
 from wildloop.blocks.agents.baseline.recommend import recommend
 from wildloop.blocks.agents.baseline.search import first_configurations, key_of
@@ -93,6 +93,22 @@ def test_all_runs_are_spent_and_loud_seeds_get_more_of_them() -> None:
         raced[sd] = kinds.count("race")
         assert len(runs) <= 30
     assert 2 <= raced[0.02] < raced[0.6]
+
+
+def test_what_is_kept_back_for_an_ablation_is_raced_while_nothing_is_shown() -> None:
+    project = project_of()
+    project.budget.runs, project.budget.ablation = 24, 6
+    runs, _ = session(project, noisy(0.1), 18)
+    assert len(runs) == 18
+    step = last_race(project, runs, 2, 1, [])
+    assert step.kind == "race" and len(step.wanted) == 2
+    base = key_of(project.base())
+    known = {(key_of(run.parameters), run.seed) for run in runs}
+    assert not known & {(key_of(one), seed) for one, seed in step.wanted}
+    assert any(key_of(one) != base for one, _ in step.wanted) or step.wanted[0][1] > 2
+    assert last_race(project, runs, 2, 1, [base]).wanted == []
+    project.budget.runs = 18
+    assert last_race(project, runs, 2, 1, []).wanted == []
 
 
 def test_fresh_seeds_of_the_race_are_those_of_the_baseline() -> None:
