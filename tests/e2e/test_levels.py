@@ -34,6 +34,7 @@ direction = "max"
 
 [confirm]
 seeds = 3
+further = 2
 
 [holdout]
 command = "bash holdout.sh"
@@ -141,7 +142,8 @@ def test_a_cheat_stays_claimed_and_a_true_gain_is_confirmed(ended: Ended) -> Non
     assert session["best"]["level"] == "confirmed"
     assert "gain=90" in session["best"]["configuration"]
     assert "confirmed by 3 runs of Wildloop's own" in session["headline"]
-    assert session["own_runs"] == 6 and session["runs"]["total"] == 9
+    assert "by 2 further seeds of each, which have decided nothing" in session["headline"]
+    assert session["own_runs"] == 6 + 4 and session["runs"]["total"] == 9
     assert ended.configuration("metrics.jsonl")["level"] == "claimed"
 
 
@@ -169,7 +171,7 @@ def test_verify_runs_the_best_again_on_fresh_seeds(server: Server, ended: Ended)
     assert len(found["estimate"]["values"]) == 5
     assert found["comparison"]["established"]
     assert len(found["comparison"]["theirs"]["values"]) == 5
-    assert server.session(ended.id)["own_runs"] == 10
+    assert server.session(ended.id)["own_runs"] == 14
     # What a person runs again to see it is none of the session's evidence.
     report = server.get(f"/wild/v2/report/{ended.id}")["report"]
     again = re.search(r"wildloop rerun (\S+) --exact", report)
@@ -177,7 +179,7 @@ def test_verify_runs_the_best_again_on_fresh_seeds(server: Server, ended: Ended)
     repeated = server.post(f"/runs/{again[1]}/rerun", {"exact": True})
     assert repeated["chat_session_id"] is None
     assert server.ended(repeated["id"])["metrics"] == server.get(f"/runs/{again[1]}")["metrics"]
-    assert server.session(ended.id)["own_runs"] == 10
+    assert server.session(ended.id)["own_runs"] == 14
 
 
 def test_verify_refuses_what_could_be_no_more_than_claimed(server: Server, ended: Ended) -> None:

@@ -56,9 +56,11 @@ def test_baseline_session_runs_wholly_on_slurm(
     session = slurm_server.session_ended(session_id)
     assert session["status"] == "completed", session
     runs = slurm_server.get("/runs", chat_session_id=session_id, limit=1000)
-    assert len(runs) >= 8
-    assert all(run["status"] == "finished" and run["job_id"] for run in runs), runs
-    assert all(len(run["gpus"]) == 1 for run in runs)
+    assert all(run["job_id"] and len(run["gpus"]) == 1 for run in runs), runs
+    # At the corners of the space training diverges, which train.py says by exit code 3.
+    left = [run for run in runs if run["status"] != "finished"]
+    assert {(run["status"], run["exit_code"]) for run in left} <= {("failed", 3)}, left
+    assert len(runs) - len(left) >= 8
     assert {run["host"] for run in runs} == {"n1"}
     assert session["best"]["value"] > session["baseline"]["value"]
 
