@@ -32,6 +32,7 @@ NOT_HERE = {
     "notify add": "would leave channels on the server: test_notify.py has it",
     "notify test": "needs a service that answers: test_notify.py has it",
     "notify remove": "as `notify add`",
+    "take": "it takes home what a session has kept: test_keep.py has it",
     "verify": "its runs take a session of their own: test_levels.py has it",
 }
 """What cannot be typed here, and where it is tested instead."""

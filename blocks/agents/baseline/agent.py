@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from wildloop.blocks.agents.baseline import evolution, writing
 from wildloop.blocks.agents.baseline.analysis import (
+    LASTING,
     failures,
     groups,
     result_of,
@@ -200,7 +201,8 @@ def sights_of(
     )
     if kind in ("race", "ablate"):
         evidence = api.evidence()
-        found.shown = [key_of(one) for one in shown_configurations(project, runs, evidence)]
+        lasting = shown_configurations(project, runs, evidence, LASTING)
+        found.shown = [key_of(one) for one in lasting]
         if kind == "ablate":
             from wildloop.blocks.agents.baseline.recommend import recommend
 

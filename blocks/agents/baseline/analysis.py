@@ -14,6 +14,8 @@ SEARCH_SEED = 0
 VARIED_FROM = 1000
 """From here on seeds are the search's too, which varies them where they are loud."""
 CAUSE_LENGTH = 160
+LASTING = 0.004
+"""A p below this stays below its share of alpha when the ablation's rows are tested, too."""
 
 
 class Group(BaseModel):
@@ -125,12 +127,21 @@ def failures(runs: Sequence[RunView], project: ProjectFile) -> dict[str, list[Ru
 
 
 def shown_configurations(
-    project: ProjectFile, runs: Sequence[RunView], evidence: EvidenceView
+    project: ProjectFile, runs: Sequence[RunView], evidence: EvidenceView, below: float = 1.0
 ) -> list[Configuration]:
-    """Those that the account shows to be better than the baseline, its best first."""
+    """Those that the account shows to be better than the baseline, its best first.
+
+    Args:
+        project: space and baseline.
+        runs: of the session.
+        evidence: the account.
+        below: what p has to be below beside.
+    """
     by_id = {run.id: configuration_of(run, project) for run in runs}
     shown = [
-        one for one in evidence.configurations if one.comparison and one.comparison.established
+        one
+        for one in evidence.configurations
+        if one.comparison and one.comparison.established and (one.comparison.p or 0.0) < below
     ]
     shown.sort(key=lambda one: one.id != evidence.best)
     found = [by_id[one.runs[0].run_id] for one in shown if one.runs and one.runs[0].run_id in by_id]

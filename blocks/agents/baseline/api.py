@@ -93,6 +93,7 @@ class ComparisonView(BaseModel):
     """What this agent reads of a comparison with the baseline."""
 
     established: bool = False
+    p: float | None = None
 
 
 class RunNoteView(BaseModel):
