@@ -51,7 +51,9 @@ def report(
     }
     for kind, file in wanted.items():
         if file is not None:
-            write_file(file, client.content(f"{path}/{kind}", params=params))
+            # The ranked table is always made anew.
+            given = {} if file is table else params
+            write_file(file, client.content(f"{path}/{kind}", params=given))
     if any(wanted.values()):
         return
     found = client.request("GET", path, params=params)

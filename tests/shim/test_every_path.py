@@ -51,8 +51,9 @@ class Row:
 
     @property
     def path(self) -> str:
-        """With placeholders."""
-        return self.name.split(" ")[1]
+        """With placeholders, but for the forms, which are few words."""
+        path = self.name.split(" ")[1]
+        return path.replace("share/{form}", "share/md").replace("table/{form}", "table/csv")
 
 
 NOT_AN_OBJECT = [1]
@@ -113,6 +114,8 @@ ROWS = [
     Row("GET /wild/v2/report/{session_id}"),
     Row("GET /wild/v2/report/{session_id}/html", query="?now=true"),
     Row("GET /wild/v2/report/{session_id}/runs.csv"),
+    Row("GET /wild/v2/report/{session_id}/share/{form}"),
+    Row("GET /wild/v2/report/{session_id}/table/{form}"),
     Row("GET /wild/v2/activity/{session_id}", query="?offset=-2000"),
     Row("GET /wild/v2/results/{session_id}"),
     Row("GET /wild/v2/evidence/{session_id}"),

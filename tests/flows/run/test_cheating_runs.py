@@ -39,7 +39,8 @@ async def ended(project: Path, command: str) -> tuple[Execution, Outcome, RunFac
     status = await execution.begin()
     await write_manifest(execution, status)
     outcome = await _believed(execution, await execution.follow(status))
-    return execution, outcome, _finish_files(execution.paths, outcome)
+    facts, _, _ = _finish_files(execution.paths, outcome)
+    return execution, outcome, facts
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,10 @@ PRIMITIVES = {
 # What the gate stands before, and what creates and resumes sessions.
 BENEATH = {
     ("flows/store/base.py", "Store"),
+    # What runs hang on to in the graph: it is never carried out.
+    ("flows/store/graph.py", "make_anchor"),
     ("flows/store/runs.py", "_resume"),
+    ("flows/store/runs.py", "create_flow_run"),
     ("flows/store/sessions.py", "SessionStore"),
 }
 
