@@ -128,7 +128,7 @@ async def test_old_session_goes_as_a_whole_and_nothing_else(records: Records) ->
     active = await records.session(Running())
     kept = await records.run(Completed(), active)
     write(SessionPaths.of(records.project, str(active)).log, "log\n")
-    await artifacts.write(records.client, f"{LOG_KEY}{active}", text="y")
+    await artifacts.write(records.client, f"{LOG_KEY}{active}", text="y", record="{}")
     with_runs = await records.session(Completed())
     under_way = await records.run(Running(), with_runs)
     before = time.time() + 0.001
