@@ -36,7 +36,7 @@ from wildloop.flows.models.metrics import RunMetrics
 from wildloop.flows.models.own_runs import session_behind
 from wildloop.flows.models.run import RunFacts, RunSpec
 from wildloop.flows.run import checkout
-from wildloop.flows.run.artifact import Ended, attach_artifact, read_project
+from wildloop.flows.run.artifact import Ended, attach_artifact
 from wildloop.flows.run.attempts import begin_next
 from wildloop.flows.run.bytecode import remove_bytecode
 from wildloop.flows.run.checkout import worktree_of
@@ -48,6 +48,7 @@ from wildloop.flows.run.shared_files import shared_files
 from wildloop.flows.settings import Settings
 from wildloop.flows.store.alerts import AlertStore
 from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.session_mapping import project_of
 
 T = TypeVar("T")
 
@@ -260,7 +261,7 @@ async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -
         outcome,
         finished,
         metrics,
-        await asyncio.to_thread(read_project, execution.workdir),
+        await asyncio.to_thread(project_of, str(execution.workdir)),
         execution.violations,
     )
     await asyncio.gather(

@@ -4,8 +4,9 @@ They run beside the agent. Each is made once, by a key of its own, whatever dies
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from prefect.logging import get_run_logger
 
@@ -23,9 +24,9 @@ from wildloop.flows.session.evidence import account_for
 from wildloop.flows.spending import grace_seconds, hours_end_at
 from wildloop.flows.store.own_runs import (
     evaluate,
-    further_of,
     own_runs,
     purposes,
+    repeats_of,
     run_again,
 )
 from wildloop.flows.store.sessions import stop_runs
@@ -90,14 +91,15 @@ def runs_left(
 
 async def confirm_and_wait(work: Work, among: Sequence[str]) -> None:
     """Have the candidates of an iteration confirmed before it is decided about them."""
-    if not await confirm(work, among, is_last=True):
+    look = partial(confirm, work, among, is_last=True)
+    if not await look():
         return
     await work.position.enter(Phase.WAITING)
     budget, record = work.position.spec.budget, work.position.record
     until = hours_end_at(budget, record)
     if record.closing is not None:
         until = _now() + min(LAST_WAIT_SECONDS, grace_seconds(budget, record.closing))
-    await _wait(work, among, until)
+    await _wait(work, look, until)
 
 
 async def confirm_last(work: Work) -> None:
@@ -110,14 +112,17 @@ async def confirm_last(work: Work) -> None:
     is_timed = closing is not None and closing.name == "hours"
     seconds = grace_seconds(budget, closing) if closing and is_timed else LAST_WAIT_SECONDS
     until = _now() + seconds
-    if await confirm(work, is_last=True):
-        record.note = "the best is run again by Wildloop, on fresh seeds"
-        await work.position.enter(Phase.WAITING)
-        await _wait(work, None, until)
-    if await run_further(work, until):
-        record.note = "best and baseline are run again by Wildloop, on seeds that decide nothing"
-        await work.position.enter(Phase.WAITING)
-        await _wait_for_further(work, until)
+    steps = {
+        "the best is run again by Wildloop, on fresh seeds": partial(confirm, work, is_last=True),
+        "best and baseline are run again by Wildloop, on seeds that decide nothing": partial(
+            run_further, work, until
+        ),
+    }
+    for note, look in steps.items():
+        if await look():
+            record.note = note
+            await work.position.enter(Phase.WAITING)
+            await _wait(work, look, until)
     record.note = ""
 
 
@@ -136,8 +141,7 @@ async def run_further(work: Work, until: float) -> list[str]:
     made += [run.id for run in own if not run.status.is_terminal]
     account = account_for(work.position, work.project, every, own=own)
     for one in wanted_further(account, contract.further_seeds, until - _now()):
-        begun = len(further_of(one.configuration, own))
-        if begun:
+        if repeats_of(one.configuration, own, OwnRuns.FURTHER):
             continue
         seeds = await _seeds(work, work.position.record.further_seeds, one.runs)
         made += await run_again(runs, id, contract, one, seeds, 0, OwnRuns.FURTHER)
@@ -151,22 +155,11 @@ async def stop_own(work: Work) -> None:
         await stop_runs(work.stores.runs, own_id(id, purpose), running=True)
 
 
-async def _wait_for_further(work: Work, until: float) -> None:
+async def _wait(work: Work, look: Callable[[], Awaitable[list[str]]], until: float | None) -> None:
+    """Wait until `look` finds none of Wildloop's own runs; one that ends may call for others."""
     while True:
         work.control.activity.clear()
-        if not await run_further(work, until):
-            return
-        if _now() > until:
-            get_run_logger().warning("the time for seeds that decide nothing is over")
-            return
-        await work.control.guard(work.control.something_happens(CHECK_SECONDS))
-
-
-async def _wait(work: Work, among: Sequence[str] | None, until: float | None) -> None:
-    """Wait for Wildloop's own runs; what one has ended may call for evaluation."""
-    while True:
-        work.control.activity.clear()
-        if not await confirm(work, among, is_last=True):
+        if not await look():
             return
         if until is not None and _now() > until:
             get_run_logger().warning("the time for Wildloop's own runs is over")

@@ -29,19 +29,24 @@ def session_behind(id: str) -> str:
 
 def is_own(run: Run) -> bool:
     """Whether Wildloop has made this run itself, for whatever."""
-    return (run.chat_session_id or "").endswith(tuple(f":{one.value}" for one in OwnRuns))
+    return any(is_made_for(run, purpose) for purpose in OwnRuns)
+
+
+def is_made_for(run: Run, purpose: OwnRuns) -> bool:
+    """Whether Wildloop has made this run itself, for this."""
+    return (run.chat_session_id or "").endswith(f":{purpose.value}")
 
 
 def is_confirmation(run: Run) -> bool:
     """Whether Wildloop has made this run to confirm a configuration."""
-    return (run.chat_session_id or "").endswith(f":{OwnRuns.CONFIRM.value}")
+    return is_made_for(run, OwnRuns.CONFIRM)
 
 
 def is_further(run: Run) -> bool:
     """Whether it has decided nothing: made for a gain that was shown already."""
-    return (run.chat_session_id or "").endswith(f":{OwnRuns.FURTHER.value}")
+    return is_made_for(run, OwnRuns.FURTHER)
 
 
 def is_evaluation(run: Run) -> bool:
     """Whether Wildloop has made this run to evaluate the outputs of another, its parent."""
-    return (run.chat_session_id or "").endswith(f":{OwnRuns.EVALUATE.value}")
+    return is_made_for(run, OwnRuns.EVALUATE)

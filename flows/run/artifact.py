@@ -4,14 +4,12 @@ import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.logging import get_run_logger
 
-from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.evidence.levels import doubts, level_of
 from wildloop.flows.files.manifest import Manifest
 from wildloop.flows.files.paths import RunPaths
@@ -21,7 +19,7 @@ from wildloop.flows.models.evidence import Level
 from wildloop.flows.models.metrics import RunMetrics
 from wildloop.flows.models.own_runs import session_behind
 from wildloop.flows.models.run import MetricPoint, Run, RunFacts, RunSpec, RunStatus
-from wildloop.flows.project import ProjectConfig, load_project
+from wildloop.flows.project import ProjectConfig
 from wildloop.flows.run.attempts import log_tail
 from wildloop.flows.run.execution import Execution, Outcome
 from wildloop.flows.store import artifacts
@@ -86,14 +84,6 @@ async def attach_artifact(client: PrefectClient, execution: Execution, ended: En
         )
     except Exception:
         logger.exception("the run's artifact was not written")
-
-
-def read_project(workdir: Path) -> ProjectConfig | None:
-    """wildloop.toml; None where there is none that can be read."""
-    try:
-        return load_project(workdir)
-    except InvalidRequest:
-        return None
 
 
 def titled(ended: Ended) -> str:

@@ -18,9 +18,8 @@ from wildloop.flows.git.snapshot import snapshot_of_tree
 from wildloop.flows.models.contract import SessionContract
 from wildloop.flows.models.own_runs import (
     OwnRuns,
-    is_confirmation,
     is_evaluation,
-    is_further,
+    is_made_for,
     own_id,
 )
 from wildloop.flows.models.run import Checkout, Run, RunCreate, RunStatus
@@ -59,19 +58,13 @@ def own_of(
     ]
 
 
-def confirmations_of(one: Configuration, own: Sequence[Run]) -> list[Run]:
-    """Those of Wildloop's own runs that repeat a configuration, waiting ones too.
+def repeats_of(one: Configuration, own: Sequence[Run], purpose: OwnRuns) -> list[Run]:
+    """Those of Wildloop's own runs that repeat a configuration for this, waiting ones too.
 
     Which code a run executes is known once it is launched; until then its parent tells.
     """
     ids = {run.id for run in one.runs}
-    return [run for run in own if is_confirmation(run) and run.parent_run_id in ids]
-
-
-def further_of(one: Configuration, own: Sequence[Run]) -> list[Run]:
-    """Those of Wildloop's own runs of a configuration that decide nothing."""
-    ids = {run.id for run in one.runs}
-    return [run for run in own if is_further(run) and run.parent_run_id in ids]
+    return [run for run in own if is_made_for(run, purpose) and run.parent_run_id in ids]
 
 
 async def run_again(

@@ -6,10 +6,10 @@ from wildloop.flows.errors import Conflict, NotFound
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.evidence.confirm import SEEDS, Wanted
-from wildloop.flows.models.own_runs import is_evaluation
+from wildloop.flows.models.own_runs import OwnRuns, is_evaluation
 from wildloop.flows.models.verify import Verification, VerifiedSide
 from wildloop.flows.store.account import session_account
-from wildloop.flows.store.own_runs import confirmations_of, evaluate, own_runs, run_again
+from wildloop.flows.store.own_runs import evaluate, own_runs, repeats_of, run_again
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import SessionStore
 
@@ -44,7 +44,7 @@ async def verify(
     base = account.baseline
     own = await own_runs(runs, session_id, session.contract)
     for side in [one] if base is None or base is one else [base, one]:
-        wanted, begun = Wanted(side, count), len(confirmations_of(side, own))
+        wanted, begun = Wanted(side, count), len(repeats_of(side, own, OwnRuns.CONFIRM))
         made += await run_again(runs, session_id, session.contract, wanted, chosen, begun)
     return Verification(session_id=session_id, configuration=one.id, label=one.name, run_ids=made)
 
@@ -68,7 +68,7 @@ async def verification(
         raise NotFound("configuration", configuration)
     base = account.baseline
     sides = [one] if base is None or base is one else [one, base]
-    mine = [run for side in sides for run in confirmations_of(side, own)]
+    mine = [run for side in sides for run in repeats_of(side, own, OwnRuns.CONFIRM)]
     evaluations = [run for run in own if is_evaluation(run)]
     begun = await evaluate(runs, session_id, session.contract, [*mine, *evaluations])
     ids = {run.id for run in mine}
