@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from wildloop.flows.evidence.compare import compare, is_exact_metric, seeds_to_decide, why
@@ -163,17 +164,23 @@ class Account:
     def compare(
         self, ours: Configuration, theirs: Configuration, limit: float | None = None, tried: int = 1
     ) -> Comparison:
-        """Two configurations of this session, by the seeds that did not choose them."""
-        return compare(
+        """Two configurations of this session, by the seeds that did not choose them.
+
+        Where those show no spread at all, and nothing else does, that of all seeds of the two is
+        the scale: by chance a few seeds of a coarse metric agree.
+        """
+        tell = partial(
+            compare,
             ours.compared,
             theirs.compared,
             self.direction,
-            neighbours=self.neighbours({ours.id, theirs.id}, ours),
             is_exact=self.is_exact,
             alpha=self.contract.alpha,
             limit=limit,
             tried=tried,
         )
+        found = tell(neighbours=self.neighbours({ours.id, theirs.id}, ours))
+        return found if found.p is not None else tell(neighbours=[ours.estimate, theirs.estimate])
 
     def final(self, one: Configuration) -> Estimate:
         """What is told of the best and the baseline: by the seeds that have decided nothing.

@@ -62,7 +62,8 @@ def test_baseline_session_runs_wholly_on_slurm(
     assert {(run["status"], run["exit_code"]) for run in left} <= {("failed", 3)}, left
     assert len(runs) - len(left) >= 8
     assert {run["host"] for run in runs} == {"n1"}
-    assert session["best"]["value"] > session["baseline"]["value"]
+    # Whether twelve runs show a gain is chance: that none is told as a loss is not.
+    assert session["best"]["value"] >= session["baseline"]["value"]
 
 
 def test_what_slurm_does_to_a_run_is_its_outcome(slurm: Slurm, slurm_server: Server) -> None:

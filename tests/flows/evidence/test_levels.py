@@ -159,6 +159,19 @@ def test_once_something_is_confirmed_only_what_is_can_be_the_best() -> None:
     assert found.best is not None and found.best.label == "lr=2"
 
 
+def test_seeds_of_wildloop_that_agree_by_chance_hide_no_gain() -> None:
+    again = [
+        *group(100, [0.71] * 3, own=True),
+        *group(110, [0.80] * 3, own=True, lr=2),
+    ]
+    found = account_of([*BASE, *GOOD, *again])
+    assert found.best is not None and found.best.label == "lr=2"
+    # What the agent's seeds spread by is the scale: a difference within it is not shown.
+    close = [*group(100, [0.71] * 3, own=True), *group(110, [0.712] * 3, own=True, lr=2)]
+    found = account_of([*BASE, *GOOD, *close])
+    assert found.best is found.baseline
+
+
 def test_a_confirmed_configuration_is_told_by_wildloops_own_runs_alone_everywhere() -> None:
     again = [
         *group(100, [0.70, 0.71, 0.72], own=True),
