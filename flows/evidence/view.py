@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from wildloop.flows.evidence import texts
 from wildloop.flows.evidence.ablation import ablation
 from wildloop.flows.evidence.account import KEEP_RULE, RULE, Account
+from wildloop.flows.evidence.claims import claims
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.evidence.lessons import failing_regions
 from wildloop.flows.evidence.settings import seed_of
 from wildloop.flows.evidence.values import value_of
 from wildloop.flows.evidence.verdict import verdict
 from wildloop.flows.models.evidence import AccountView, ConfigurationView, Level, RunNote
+from wildloop.flows.models.memory import Shown
 from wildloop.flows.models.run import Run
 from wildloop.flows.text.redaction import redact
 
@@ -68,11 +70,14 @@ def established(account: Account) -> list[str]:
     return [*texts.findings(account), *said, *regions]
 
 
-def lessons(account: Account) -> dict[str, str]:
-    """What is established, each with the level of the evidence for it."""
-    best = texts.findings(account)
+def lessons(account: Account) -> dict[str, Shown]:
+    """What is established, each with the level of the evidence for it and what it claims."""
+    best, said = texts.findings(account), claims(account)
     return {
-        text: account.level.value if text in best else Level.CLAIMED.value
+        text: Shown(
+            level=account.level.value if text in best else Level.CLAIMED.value,
+            claim=said.get(text),
+        )
         for text in established(account)
     }
 

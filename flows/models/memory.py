@@ -3,15 +3,17 @@
 import math
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field
 
 from wildloop.flows.models.body import NOT_BLANK, Body, Word
+from wildloop.flows.models.evidence import Direction
 
 CONTENT_LIMIT = 4_000
 TITLE_LIMIT = 200
 HALF_LIFE_DAYS = 30.0
+CONTRADICTED = 0.25
 OPINION = "the agent's opinion, not shown"
 # What says that something has an effect on results.
 _EFFECT = re.compile(
@@ -100,6 +102,28 @@ Title = Annotated[
 ]
 
 
+class Claim(BaseModel):
+    """What a lesson claims of two settings, so that a later session can tell whether it holds."""
+
+    metric: str
+    direction: Direction
+    program: str = Field(description="The command without its settings.")
+    ours: dict[str, Any] = Field(description="The settings that are better.")
+    theirs: dict[str, Any] = Field(description="Those that they are compared with.")
+    gain: float = Field(description="By how much, in the metric; above 0.")
+
+    def is_about(self, other: "Claim") -> bool:
+        """Whether both speak of the same two settings, whatever the gain."""
+        return self.model_copy(update={"gain": other.gain}) == other
+
+
+class Shown(BaseModel):
+    """What stands behind a lesson that a session's account tells as well."""
+
+    level: str
+    claim: Claim | None = None
+
+
 class Memory(BaseModel):
     """A lesson as the API shows it and as it is stored. Times are Unix seconds."""
 
@@ -121,6 +145,12 @@ class Memory(BaseModel):
         description="Level of the evidence that shows it (`claimed`, `confirmed`, ...); none for "
         "what nobody has shown.",
     )
+    claim: Claim | None = Field(default=None, description="What it says of two settings.")
+    contradicted_by: str | None = Field(
+        default=None, description="The later session whose runs do not bear it out."
+    )
+    contradicted_at: float | None = Field(default=None, description="When that was found.")
+    instead: str = Field(default="", description="What was measured instead.")
     uses: int = Field(default=0, description="In how many prompts it has stood.")
 
     @property
@@ -131,10 +161,20 @@ class Memory(BaseModel):
         return f"[{self.tag.value}] {head}{' '.join(self.content.split())}{mark}"
 
     @property
+    def is_contradicted(self) -> bool:
+        """Whether the last session that ran its settings again has not borne it out."""
+        return (self.contradicted_at or 0.0) > (self.confirmed_at or 0.0)
+
+    @property
     def standing(self) -> str:
         """How far it may be believed; empty for a person's word, and for what claims no effect."""
         if self.source is MemorySource.USER:
             return ""
+        if self.is_contradicted:
+            return (
+                f"shown then, {self.evidence}; CONTRADICTED since by session "
+                f"{self.contradicted_by}: {self.instead}"
+            )
         if self.evidence is not None:
             return f"shown, {self.evidence}"
         claims = self.tag is MemoryTag.LESSON or _EFFECT.search(self.content)
@@ -191,8 +231,9 @@ def gist(content: str) -> str:
 def weight(memory: Memory, now: float) -> float:
     """By which a prompt's memories are chosen: use raises it, age halves it every 30 days.
 
-    A lesson that a later reflection has found again counts most: it holds beyond one session. The
-    number of prompts it has stood in counts little, since that feeds on itself.
+    A lesson that a later session has found again counts most: it holds beyond one session. One
+    that a later session's runs contradict counts a quarter. The number of prompts it has stood in
+    counts little, since that feeds on itself.
 
     Args:
         memory: with its `uses`.
@@ -201,4 +242,6 @@ def weight(memory: Memory, now: float) -> float:
     last = max(memory.updated_at, memory.confirmed_at or 0.0, memory.created_at)
     days = max(0.0, now - last) / 86_400
     worth = 1.0 + math.log2(1 + memory.confirmations) + 0.1 * math.log2(1 + memory.uses)
+    if memory.is_contradicted:
+        worth *= CONTRADICTED
     return float(worth * 2 ** (-days / HALF_LIFE_DAYS))

@@ -7,7 +7,7 @@ and the same text written twice at once lands under one key.
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -18,12 +18,14 @@ from pydantic import BaseModel
 
 from wildloop.flows.errors import Conflict, InvalidRequest, NotFound
 from wildloop.flows.models.memory import (
+    Claim,
     Memory,
     MemoryCreate,
     MemorySource,
     MemoryTag,
     MemoryUpdate,
     MemoryUses,
+    Shown,
     gist,
     normalised,
     weight,
@@ -71,7 +73,7 @@ class MemoryStore(Store):
         lessons: Sequence[tags.Memory],
         project: Path,
         session_id: str,
-        shown: Mapping[str, str] = {},
+        shown: Mapping[str, Shown] = {},
     ) -> None:
         """Keep the lessons of a session's reflection; one that is there already is found again.
 
@@ -81,22 +83,29 @@ class MemoryStore(Store):
             lessons: what it says.
             project: folder of the project that it is about.
             session_id: of the session.
-            shown: what the session's account has established, with the level of the evidence; a
-                lesson that says so word for word has that level, every other is an opinion.
+            shown: what the session's account has established, with the level of the evidence and
+                what it claims; a lesson that says so word for word has these, every other is an
+                opinion.
         """
         bank = await self._bank(project_path(project))
         for lesson in lessons:
-            level = next((shown[text] for text in shown if text in lesson.text), None)
+            behind = next((shown[text] for text in shown if text in lesson.text), None)
             draft = _draft(
                 content=lesson.text,
                 tag=MemoryTag(lesson.tag),
                 source=MemorySource.REFLECTION,
                 session_id=session_id,
                 project=project_path(project),
-            ).model_copy(update={"evidence": level})
-            found = _same(bank, draft.content)
+            )
+            if behind is not None:
+                update = {"evidence": behind.level, "claim": behind.claim}
+                draft = draft.model_copy(update=update)
+            found = _same(bank, draft.content) or _of_same_claim(bank, draft)
             if found is None:
                 bank.append(await self._insert(bank, draft))
+            elif found.is_contradicted and behind is None:
+                # Saying it once more, as it stood in the prompt, proves nothing.
+                continue
             elif found.session_id != session_id and (found.confirmed_by != session_id):
                 again = found.model_copy(
                     update={
@@ -107,6 +116,29 @@ class MemoryStore(Store):
                 )
                 bank[bank.index(found)] = again
                 await self._write(again)
+
+    async def contradict(
+        self, project: Path, session_id: str, find: Callable[[Claim], str | None]
+    ) -> None:
+        """Mark the lessons of earlier sessions that this session's runs do not bear out.
+
+        Args:
+            project: folder of the project.
+            session_id: of the session that has ended.
+            find: what was measured instead of what a lesson claims; None where that says nothing
+                against it.
+        """
+        for memory in await self._bank(project_path(project)):
+            if memory.claim is None or memory.session_id == session_id:
+                continue
+            instead = find(memory.claim)
+            if instead is not None and memory.contradicted_by != session_id:
+                update = {
+                    "contradicted_by": session_id,
+                    "contradicted_at": _now(),
+                    "instead": instead,
+                }
+                await self._write(memory.model_copy(update=update))
 
     async def create(self, body: MemoryCreate, project: str) -> tuple[Memory, bool]:
         """A new memory; the one that says the same already, if there is one.
@@ -318,6 +350,23 @@ def _memory(record: str) -> Memory:
 def _same(bank: Sequence[Memory], content: str) -> Memory | None:
     wanted = gist(content)
     return next((memory for memory in bank if gist(memory.content) == wanted), None)
+
+
+def _of_same_claim(bank: Sequence[Memory], draft: Memory) -> Memory | None:
+    """A lesson of another session on the same two settings: that its numbers differ is no news."""
+    claim = draft.claim
+    if claim is None:
+        return None
+    return next(
+        (
+            memory
+            for memory in bank
+            if memory.claim is not None
+            and memory.claim.is_about(claim)
+            and memory.session_id != draft.session_id
+        ),
+        None,
+    )
 
 
 def _digest(text: str, length: int) -> str:

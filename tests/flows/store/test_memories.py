@@ -10,11 +10,13 @@ from pydantic import SecretStr, ValidationError
 from tests.support.server import Server
 from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.models.memory import (
+    Claim,
     Memory,
     MemoryCreate,
     MemorySource,
     MemoryTag,
     MemoryUpdate,
+    Shown,
     gist,
     normalised,
     weight,
@@ -49,6 +51,42 @@ def lesson(text: str, tag: str = "lesson") -> tags.Memory:
 
 
 @pytest.mark.server
+async def test_a_later_session_finds_a_claim_again_or_contradicts_it(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    claim = Claim(
+        metric="score",
+        direction="max",
+        program="python t.py",
+        ours={"lr": 0.3},
+        theirs={"lr": 0.1},
+        gain=0.1,
+    )
+
+    async def tell(text: str, session: str, claim: Claim | None) -> Memory:
+        shown = {} if claim is None else {text: Shown(level="confirmed", claim=claim)}
+        await store.add([lesson(text)], tmp_path, session, shown)
+        (one,) = await store.select(MemoryFilter(project=str(tmp_path)))
+        return one
+
+    await tell("lr=0.3 gives 0.8", "s-1", claim)
+    smaller = claim.model_copy(update={"gain": 0.08})
+    again = await tell("lr=0.3 gives 0.79", "s-2", smaller)
+    assert (again.confirmations, again.content) == (1, "lr=0.3 gives 0.8")
+    # What the session itself has found is not held against it.
+    await store.contradict(tmp_path, "s-1", lambda _: "0.7 against 0.7")
+    await store.contradict(tmp_path, "s-3", lambda _: None)
+    (kept,) = await store.recent(tmp_path)
+    assert not kept.is_contradicted
+    await store.contradict(tmp_path, "s-4", lambda _: "0.7 against 0.7")
+    (gone,) = await store.recent(tmp_path)
+    assert "CONTRADICTED since by session s-4: 0.7 against 0.7" in gone.line
+    # An agent that repeats what stood in its prompt does not show it again; runs do.
+    assert (await tell("lr=0.3 gives 0.8", "s-5", None)).is_contradicted
+    assert not (await tell("lr=0.3 gives 0.81", "s-6", claim)).is_contradicted
+
+
+@pytest.mark.server
 async def test_lessons_of_a_reflection_are_kept_once(store: MemoryStore, tmp_path: Path) -> None:
     await store.add([lesson("One."), lesson("one"), lesson("Two", "gotcha")], tmp_path, "s-1")
     await store.add([lesson("TWO."), lesson("Three")], tmp_path, "s-2")
@@ -63,7 +101,7 @@ async def test_lessons_of_a_reflection_are_kept_once(store: MemoryStore, tmp_pat
 async def test_only_what_the_account_shows_is_more_than_an_opinion(
     store: MemoryStore, tmp_path: Path
 ) -> None:
-    shown = {"score: lr=0.3 is better": "claimed"}
+    shown = {"score: lr=0.3 is better": Shown(level="claimed")}
     told = [lesson("score: lr=0.3 is better."), lesson("Width helps"), lesson("Rooms are warm")]
     told.append(lesson("lr=0.9 improves the score", "gotcha"))
     told.append(lesson("train.py wants Python 3.11", "gotcha"))
