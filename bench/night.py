@@ -282,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     # Ended by a time-out, it still ends what it has started.
     signal.signal(signal.SIGTERM, interrupt)
-    marks = [mark for mark in options.marks if mark <= options.iterations]
+    marks = sorted({min(mark, options.iterations) for mark in options.marks})
     window, watch = options.window, MachineWatch()
     head = ["iteration", "seconds", "CPU-seconds", "kB in the home"]
     head += ["CPU-seconds with the run", "kB in the home with it", "kB in the project with it"]
