@@ -6,6 +6,7 @@ from wildloop.flows.evidence import texts
 from wildloop.flows.evidence.ablation import NOT_NEEDED, ablation
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.models.evidence import Level, Standing
+from wildloop.flows.models.run import RunStatus
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.reproduce import nearest
 from wildloop.flows.report.text import call_link, code, link, plain
@@ -28,8 +29,7 @@ def _steps(facts: ReportFacts) -> Iterator[str]:
         yield "**Name the metric** (`[metric] name` in wildloop.toml), and start again."
         return
     if not any(one.n for one in account.configurations):
-        failures = link("Failures", "#failures")
-        yield f"**Mend the runs**: none has a value of {code(metric.name)}, see {failures}."
+        yield _without_values(facts, metric.name)
         return
     yield from _standing(facts)
     for one in _open(facts):
@@ -39,6 +39,17 @@ def _steps(facts: ReportFacts) -> Iterator[str]:
         if row.verdict == NOT_NEEDED:
             yield f"**Simplify** ({plain(row.removed)}): it is as good without."
     yield from _idea(facts)
+
+
+def _without_values(facts: ReportFacts, metric: str) -> str:
+    """What there is to do where no run has a value: by what has become of them."""
+    counts = facts.counts
+    if counts[RunStatus.FAILED] or counts[RunStatus.FINISHED]:
+        failures = link("Failures", "#failures")
+        return f"**Mend the runs**: none has a value of {code(metric)}, see {failures}."
+    if counts.total():
+        return f"**Start again**: no run has come so far as to give a value of {code(metric)}."
+    return "**Start again**: no run was made."
 
 
 def _open(facts: ReportFacts) -> list[Configuration]:

@@ -31,7 +31,9 @@ def steps(facts: ReportFacts) -> str:
 
 
 def test_nothing_measured() -> None:
-    assert steps(make_facts([])).startswith("- **Mend the runs**: none has a value of `val_acc")
+    assert steps(make_facts([])) == "- **Start again**: no run was made."
+    stopped = make_run(1, status=RunStatus.STOPPED)
+    assert steps(make_facts([stopped])).startswith("- **Start again**: no run has come so far")
     failed = make_run(1, status=RunStatus.FAILED, error="boom")
     assert steps(make_facts([failed])).startswith("- **Mend the runs**")
 
