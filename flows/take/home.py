@@ -6,7 +6,7 @@ from wildloop.flows.errors import Conflict
 from wildloop.flows.git.process import GitError, git_line, run_git_locking
 from wildloop.flows.git.scratch import scratch_worktree
 from wildloop.flows.models.take import NightView, NotNeeded, Refused, Taken, TakenCommit
-from wildloop.flows.project import ProjectConfig, load_project
+from wildloop.flows.project import ChecksConfig, ProjectConfig, load_project
 from wildloop.flows.take.checks import failed_on
 from wildloop.flows.take.message import message_of
 from wildloop.flows.take.place import Place, Wanted, place_of
@@ -118,7 +118,8 @@ class _Taking:
 
     async def _failed(self, commit: str) -> str | None:
         place = self.place
-        return await failed_on(place.root, place.workdir, commit, self.taken.checks, self.seconds)
+        checks = ChecksConfig(commands=self.taken.checks, timeout_seconds=self.seconds)
+        return await failed_on(place.root, place.workdir, commit, checks)
 
     async def _name(self, tip: str) -> None:
         place = self.place
