@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,8 @@ from wildloop.shim.net import free_ports
 
 GOAL = "Get val_accuracy on the digits above 0.97, starting from the baseline of wildloop.toml"
 FEWEST_RUNS = 12
+# What examples/digits needs: the runs' `python` is this interpreter.
+IMPORTED = ("numpy", "sklearn")
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
 
@@ -50,6 +53,11 @@ def demo(
     folder = (keep or Path(".demo") / stamp).resolve()
     if folder.exists():
         fail(f"'{folder}' is there already: give another by --keep, or remove it")
+    if missing := [name for name in IMPORTED if find_spec(name) is None]:
+        fail(
+            f"the demo's runs import {' and '.join(missing)}, not installed beside wildloop: install "
+            "it with its examples, `pip install '.[examples]'` or `uv tool install '.[examples]'`"
+        )
     project = prepare_project(folder / "digits")
     say(f"project: {project} (a copy of examples/digits, now a git repository)")
     with running_server(folder / "home", project, slots) as client:

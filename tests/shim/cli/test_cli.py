@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 
 from tests.support.pace import patient
@@ -20,6 +21,7 @@ from wildloop.flows.models.session import (
     TaskProgress,
 )
 from wildloop.flows.models.session_record import Phase
+from wildloop.shim.cli import demo
 from wildloop.shim.cli.demo import verdict
 from wildloop.shim.cli.view import best_text, change_line, panel, summary_lines
 from wildloop.shim.net import free_ports
@@ -163,6 +165,17 @@ def test_verdict_of_the_demo(changes: dict[str, object], fault: str | None) -> N
         assert faults == []
     else:
         assert any(fault in text for text in faults)
+
+
+def test_demo_is_refused_at_the_door_where_its_runs_could_import_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "IMPORTED", ("numpy", "a_package_that_is_not_there"))
+    with pytest.raises(typer.Exit):
+        demo.demo(keep=tmp_path / "demo")
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "a_package_that_is_not_there" in line and "'.[examples]'" in line
+    assert "numpy" not in line.partition(", not")[0] and not (tmp_path / "demo").exists()
 
 
 def test_views_show_what_matters() -> None:
