@@ -55,8 +55,9 @@ def demo(
         fail(f"'{folder}' is there already: give another by --keep, or remove it")
     if missing := [name for name in IMPORTED if find_spec(name) is None]:
         fail(
-            f"the demo's runs import {' and '.join(missing)}, not installed beside wildloop: install "
-            "it with its examples, `pip install '.[examples]'` or `uv tool install '.[examples]'`"
+            f"the demo's runs import {' and '.join(missing)}, not installed beside wildloop: "
+            "install it with its examples, `pip install '.[examples]'` or "
+            "`uv tool install '.[examples]'`"
         )
     project = prepare_project(folder / "digits")
     say(f"project: {project} (a copy of examples/digits, now a git repository)")
