@@ -151,7 +151,10 @@ def main() -> int:
     """Answer one call."""
     folder, text = Path(sys.argv[1]), sys.stdin.read()
     number = 1 + len(list(folder.glob("prompt-*.md")))
-    (folder / f"prompt-{number}.md").write_text(text, encoding="utf-8")
+    # Whole before it is there: a test that counts the calls reads it at once.
+    arriving = folder / f"arriving-{number}"
+    arriving.write_text(text, encoding="utf-8")
+    arriving.rename(folder / f"prompt-{number}.md")
     acts = {"# Planning": plan, "# One iteration": iterate, "# Reflection": reflect}
     act = next(act for title, act in acts.items() if text.startswith(title))
     sys.stdout.write(act(Page(text)) + "\n")

@@ -15,7 +15,10 @@ def main() -> int:
     """Answer one call."""
     folder = Path(sys.argv[1])
     number = 1 + len(list(folder.glob("prompt-*.md")))
-    (folder / f"prompt-{number}.md").write_text(sys.stdin.read(), encoding="utf-8")
+    # Whole before it is there: a test that counts the calls reads it at once.
+    arriving = folder / f"arriving-{os.getpid()}"
+    arriving.write_text(sys.stdin.read(), encoding="utf-8")
+    arriving.rename(folder / f"prompt-{number}.md")
     script = folder / f"{number}.sh"
     if script.exists():
         return subprocess.run(["bash", str(script)], check=False, env=os.environ).returncode
