@@ -1,29 +1,20 @@
 """The user's own commands before and after an iteration: what they say stands in the prompt."""
 
-import asyncio
 import json
 import os
-import signal
-from contextlib import suppress
+from tempfile import TemporaryFile
 from typing import Any, Literal
 
 from prefect.logging import get_run_logger
 
-from wildloop.blocks.proof import KEY_VARIABLE
 from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.project import HooksConfig, ProjectConfig
+from wildloop.flows.run.command import carry_out, without_secrets
 from wildloop.flows.session.position import Position
-from wildloop.flows.settings import TOKEN_VARIABLE
 from wildloop.flows.text.redaction import redact
 
 Moment = Literal["before_iteration", "after_iteration"]
 MOST_BYTES = 2000
-HIDDEN = (
-    TOKEN_VARIABLE,
-    KEY_VARIABLE,
-    "PREFECT_API_AUTH_STRING",
-    "PREFECT_SERVER_API_AUTH_STRING",
-)
 
 
 async def before_iteration(
@@ -91,32 +82,19 @@ async def run_hook(command: str, workdir: str, where: dict[str, Any], seconds: f
 
     It runs as the user, outside of the agent's sandbox, and never ends the session.
     """
-    env = {name: value for name, value in os.environ.items() if name not in HIDDEN}
-    try:
-        process = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            command,
-            cwd=workdir,
-            env=env,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return f"(the hook could not be started: {error})"
-    try:
-        told = json.dumps(where).encode()
-        output, _ = await asyncio.wait_for(process.communicate(told), seconds)
-    except TimeoutError:
+    with TemporaryFile() as said:
+        words, told = ("bash", "-c", command), json.dumps(where).encode()
+        try:
+            code = await carry_out(words, workdir, without_secrets(), seconds, said, told)
+        except OSError as error:
+            return f"(the hook could not be started: {error})"
+        size = said.seek(0, os.SEEK_END)
+        said.seek(0)
+        output = said.read(MOST_BYTES)
+    if code is None:
         return f"(the hook was ended: it took longer than {seconds:g} s)"
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-    text = redact(output[:MOST_BYTES].decode("utf-8", "replace").replace("\x00", "")).strip()
-    more = f" [cut: {len(output)} bytes]" if len(output) > MOST_BYTES else ""
-    if process.returncode:
-        return f"(the hook failed with exit code {process.returncode}) {text}{more}"
+    text = redact(output.decode("utf-8", "replace").replace("\x00", "")).strip()
+    more = f" [cut: {size} bytes]" if size > MOST_BYTES else ""
+    if code:
+        return f"(the hook failed with exit code {code}) {text}{more}"
     return text + more

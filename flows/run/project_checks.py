@@ -1,23 +1,17 @@
 """The project's own checks, `[checks]` in wildloop.toml: shell commands that have to pass."""
 
-import asyncio
 import os
-import signal
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from wildloop.blocks.proof import KEY_VARIABLE
 from wildloop.flows.project import ChecksConfig
-from wildloop.flows.settings import TOKEN_VARIABLE
+from wildloop.flows.run.command import carry_out, without_secrets
 from wildloop.flows.text.redaction import redact
 
 SAID_LINES = 5
 SAID_LENGTH = 500
 READ_BYTES = 64 * 1024
-# They are the agent's and the server's: a project's checks have no use for them.
-HIDDEN = (TOKEN_VARIABLE, KEY_VARIABLE, "PREFECT_API_AUTH_STRING")
 
 
 async def failed_check(config: ChecksConfig, folder: Path) -> str | None:
@@ -38,32 +32,15 @@ async def failed_check(config: ChecksConfig, folder: Path) -> str | None:
 async def _failed(command: str, folder: Path, seconds: float) -> str | None:
     if not folder.is_dir():
         return "has no folder to run in: the project is not in this commit"
-    env = {name: value for name, value in os.environ.items() if name not in HIDDEN}
-    # A file, not a pipe: what a check leaves running would keep that open.
     with TemporaryFile() as output:
-        process = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            command,
-            cwd=folder,
-            env=env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            await asyncio.wait_for(process.wait(), seconds)
-        except TimeoutError:
-            return f"was not done after {seconds:g} s"
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        if process.returncode == 0:
-            return None
+        words = ("bash", "-c", command)
+        code = await carry_out(words, folder, without_secrets(), seconds, output)
         told = _last_lines(output)
-    return f"failed ({told})" if told else f"failed with exit code {process.returncode}"
+    if code is None:
+        return f"was not done after {seconds:g} s"
+    if code == 0:
+        return None
+    return f"failed ({told})" if told else f"failed with exit code {code}"
 
 
 def _last_lines(output: IO[bytes]) -> str:

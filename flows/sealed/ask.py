@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from wildloop.flows.models.evidence import Direction
 from wildloop.flows.models.run import Checkout, Run, RunStatus
 from wildloop.flows.models.sealed import SealedReport, SealedValue
 from wildloop.flows.run import checkout
+from wildloop.flows.run.command import carry_out
 from wildloop.flows.sealed.ladder import Released, read_ladder, write_ladder
 
 NOT_FOR_IT = ("PREFECT_", "WILDLOOP_")
@@ -143,22 +142,7 @@ async def _run(holdout: Holdout, run: Run, scratch: Path, folder: Path) -> int |
     words = ["bash", "-c", holdout.command]
     if not holdout.fault:
         words = hiding.alone(scratch, folder, holdout.command)
+    seconds = holdout.timeout_seconds
     with (scratch / "run.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            cwd=folder,
-            env=env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            async with asyncio.timeout(holdout.timeout_seconds):
-                return await process.wait()
-        except TimeoutError:
-            return f"a time-out after {holdout.timeout_seconds:g} s"
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        code = await carry_out(words, folder, env, seconds, log)
+    return f"a time-out after {seconds:g} s" if code is None else code

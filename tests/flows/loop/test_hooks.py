@@ -36,6 +36,10 @@ async def test_a_hook_that_hangs_is_ended_with_its_children(tmp_path: Path) -> N
     assert time.monotonic() - begun < 60
 
 
+async def test_what_a_hook_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
+    assert await said("sleep 300 & echo begun", tmp_path) == "begun"
+
+
 async def test_its_output_is_cut_and_has_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
