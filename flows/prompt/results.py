@@ -28,8 +28,8 @@ CAUSE = 200
 NAME = 40
 MOST_TOKENS = 600
 NEW = " (new)"
-NOTHING = "No run of this iteration exists, and none has ended since the last call."
-NO_NEWS = "No run has ended since the last call."
+NOTHING = "No run of this iteration exists. No run has ended since the last prompt."
+NO_NEWS = "No run has ended since the last prompt."
 """Of a reflection, which has no runs of its own."""
 HEAD = ["run", "configuration", "seed: value, id", "over seeds", "stands"]
 
