@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from pathspec import GitIgnoreSpec
 
-from wildloop.flows.git.process import git_line, git_names
+from wildloop.flows.git.place import prefix_of, top_of
+from wildloop.flows.git.process import git_names
 
 DIGEST_LENGTH = 16
 # Plans, logs and notes, and what runs write, do not change what a run does.
@@ -74,14 +75,23 @@ async def code_of_tree(
     Raises:
         GitError: the tree is not there.
     """
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
-    prefix = await git_line(path, "rev-parse", "--show-prefix")
+    found, prefix = await files_of_tree(path, tree)
+    return counted(found, prefix, command, not_code)
+
+
+async def files_of_tree(path: Path, tree: str) -> tuple[dict[str, str], str]:
+    """All files of a commit or tree, path in the repository to blob, and the prefix of `path`.
+
+    Raises:
+        GitError: the tree is not there.
+    """
+    root = await top_of(path)
     found = {}
     for line in await git_names(root, "ls-tree", "-r", "-z", "--full-tree", tree):
         entry = _ENTRY.fullmatch(line)
         if entry is not None:
             found[entry["path"]] = entry["blob"]
-    return counted(found, prefix, command, not_code)
+    return found, await prefix_of(path)
 
 
 def counted(

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from wildloop.flows.git.place import empty_tree
 from wildloop.flows.git.process import (
     GitError,
-    empty_tree,
     git_answer,
     git_line,
     run_git,

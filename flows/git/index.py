@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from wildloop.flows.git.place import index_of
 from wildloop.flows.git.process import (
     LOCK_PAUSE_S,
     LOCK_TRIES,
     GitError,
-    git_line,
     git_names,
     run_git,
 )
@@ -48,7 +48,7 @@ async def index_copy(root: Path) -> AsyncIterator[dict[str, str]]:
     Raises:
         GitError: another process keeps the index locked.
     """
-    index = root / await git_line(root, "rev-parse", "--git-path", "index")
+    index = await index_of(root)
     lock = index.with_name(index.name + ".lock")
     for _ in range(LOCK_TRIES):
         if not lock.exists():

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from wildloop.flows.git.process import empty_tree, git_line, git_names, run_git
+from wildloop.flows.git.place import empty_tree, top_of
+from wildloop.flows.git.process import git_names, run_git
 
 MOST_FILES = 5_000
 """Of a tree with more the lines are not counted: every file is read for it."""
@@ -34,7 +35,7 @@ async def lines_between(path: Path, before: str, after: str, names: Sequence[str
     """
     if not names:
         return Lines()
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    root = await top_of(path)
     said = await run_git(root, "diff", "--no-renames", "--numstat", before, after, "--", *names)
     found = [one for one in map(_STAT.match, said.decode("utf-8", "replace").splitlines()) if one]
     return Lines(
@@ -56,7 +57,7 @@ async def lines_of_tree(path: Path, tree: str, names: Collection[str]) -> int | 
     """
     if len(names) > MOST_FILES:
         return None
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    root = await top_of(path)
     options = ("-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--numstat")
     said = await git_names(root, "diff-tree", *options, await empty_tree(root), f"{tree}^{{tree}}")
     wanted = set(names)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from wildloop.flows.git import repository
+from wildloop.flows.git.place import top_of
 from wildloop.flows.git.process import (
     NO_HOOKS,
     WILDLOOP,
@@ -67,7 +68,7 @@ async def bring_back(path: Path, branch: str, tip: str | None) -> BroughtBack | 
     """
     if not await is_off(path, branch, tip):
         return None
-    root = Path(await git_line(_existing(path), "rev-parse", "--show-toplevel"))
+    root = await top_of(_existing(path))
     if doing := await repository.under_way(root):
         raise GitError(
             f"a {doing} is under way in '{root}' and HEAD is not on '{branch}': finish or abort "

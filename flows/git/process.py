@@ -99,11 +99,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             continue
 
 
-async def empty_tree(path: Path) -> str:
-    """The tree of no files, by the hash that the repository has."""
-    return await git_line(path, "hash-object", "-t", "tree", "--stdin")
-
-
 async def git_line(path: Path, *arguments: str) -> str:
     """The output of a command that prints one path or name."""
     return os.fsdecode((await run_git(path, *arguments)).removesuffix(b"\n"))

@@ -8,11 +8,19 @@ from pydantic import BaseModel, Field
 
 from wildloop.flows.errors import Conflict, InvalidRequest
 from wildloop.flows.git.index import feed, index_copy, read_changes, shown
+from wildloop.flows.git.place import (
+    current_branch,
+    empty_tree,
+    git_dir_of,
+    head_commit,
+    is_repository,
+    prefix_of,
+    top_of,
+)
 from wildloop.flows.git.process import (
     IDENTITY,
     NO_HOOKS,
     GitError,
-    empty_tree,
     git_answer,
     git_line,
     git_names,
@@ -49,30 +57,6 @@ class LogEntry(BaseModel):
     time: float
     author: str
     subject: str
-
-
-async def is_repository(path: Path) -> bool:
-    """Whether `path` lies in a git work tree."""
-    try:
-        return await git_line(path, "rev-parse", "--is-inside-work-tree") == "true"
-    except GitError as error:
-        if error.returncode is None:
-            raise
-        return False
-
-
-async def head_commit(path: Path) -> str | None:
-    """The commit checked out; None before the first one.
-
-    Raises:
-        GitError: `path` is in no repository.
-    """
-    return await git_answer(path, "rev-parse", "--verify", "-q", "HEAD")
-
-
-async def current_branch(path: Path) -> str | None:
-    """The branch checked out; None where HEAD is detached."""
-    return await git_answer(path, "symbolic-ref", "--short", "-q", "HEAD")
 
 
 async def start_branch(path: Path, name: str, base: str | None = None) -> None:
@@ -120,7 +104,7 @@ async def start_branch(path: Path, name: str, base: str | None = None) -> None:
 
 async def under_way(path: Path) -> str | None:
     """What has begun and not ended: merge, rebase, cherry-pick, revert; else None."""
-    folder = Path(await git_line(path, "rev-parse", "--absolute-git-dir"))
+    folder = await git_dir_of(path)
     return next((doing for marker, doing in UNDER_WAY.items() if (folder / marker).exists()), None)
 
 
@@ -138,7 +122,7 @@ async def in_the_way(path: Path) -> str | None:
 async def ensure_ignored(path: Path, pattern: str) -> None:
     """Add `pattern`, as seen from `path`, to .git/info/exclude; .gitignore stays as it is."""
     exclude = path / await git_line(path, "rev-parse", "--git-path", "info/exclude")
-    prefix = await git_line(path, "rev-parse", "--show-prefix")
+    prefix = await prefix_of(path)
     rule = (re.sub(r"([\\*?\[!# ])", r"\\\1", prefix) + pattern).encode("utf-8", "surrogateescape")
     text = exclude.read_bytes() if exclude.exists() else b""
     if rule in text.splitlines():
@@ -156,7 +140,7 @@ async def diff_patch(path: Path) -> str:
     """
     if await head_commit(path) is None:
         return ""
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    root = await top_of(path)
     changed = await git_names(root, "diff", "--name-only", "--no-renames", "-z", "HEAD")
     if not changed:
         return ""
@@ -228,7 +212,7 @@ async def commit_all(
     Raises:
         GitError: git refused: a hook, a lock that stays, a merge or rebase under way.
     """
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    root = await top_of(path)
     if doing := await under_way(root):
         raise GitError(f"a {doing} is under way in '{root}': finish or abort it, then commit")
     before = await head_commit(root)

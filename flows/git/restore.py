@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from wildloop.flows.git import repository
+from wildloop.flows.git.place import prefix_of, top_of
 from wildloop.flows.git.process import git_answer, git_line, git_names, run_git, run_git_locking
 
 OWN_FOLDER = ".wild"
@@ -51,8 +52,8 @@ async def take_back(
     Raises:
         GitError: a merge or the like is under way, or git refuses; the change is still there.
     """
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
-    prefix = await git_line(path, "rev-parse", "--show-prefix")
+    root = await top_of(path)
+    prefix = await prefix_of(path)
     changed = await project_changes(path, base, upto)
     names = [name for name in changed if not is_spared(name, prefix, spared)]
     if not names:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from wildloop.flows.git import repository
 from wildloop.flows.git.index import feed, index_copy, read_changes
+from wildloop.flows.git.place import top_of
 from wildloop.flows.git.process import IDENTITY, GitError, git_line, run_git, run_git_locking
 from wildloop.flows.models.run import Checkout
 
@@ -34,7 +35,7 @@ async def take_snapshot(path: Path) -> Checkout:
         NoCommit: there is none.
         GitError: `path` is in no repository, a merge is not resolved, or the index stays locked.
     """
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    root = await top_of(path)
     head = await repository.head_commit(root)
     if head is None:
         raise NoCommit(f"the repository '{root}' has no commit yet: commit once")
@@ -51,7 +52,7 @@ async def snapshot_of_tree(path: Path, tree: str, head: str) -> Checkout:
     Raises:
         GitError: the tree or the commit is gone.
     """
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    root = await top_of(path)
     when = await git_line(root, "show", "-s", "--format=@%ct +0000", head)
     commit = await commit_tree(root, tree, [head], "Wildloop snapshot", when)
     await run_git_locking(root, "update-ref", f"{REFS}/{commit}", commit)
@@ -107,7 +108,7 @@ async def working_tree(path: Path) -> str:
     Raises:
         GitError: `path` is in no repository, a merge is not resolved, or the index stays locked.
     """
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    root = await top_of(path)
     return await tree_of_files(root, path, LEFT_OUT)
 
 

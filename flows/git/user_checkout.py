@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wildloop.flows.git import repository
 from wildloop.flows.git.index import index_copy
+from wildloop.flows.git.place import top_of
 from wildloop.flows.git.process import git_answer, git_line, run_git, run_git_locking
 from wildloop.flows.git.records import SESSIONS, check_out_tree, leave_out_again, with_records
 from wildloop.flows.git.restore import resolve
@@ -21,7 +22,7 @@ async def remember(path: Path, session_id: str) -> UserCheckout | None:
     Raises:
         GitError: a merge is not resolved, or the index stays locked.
     """
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    root = await top_of(path)
     head = await repository.head_commit(root)
     if head is None:
         return None
@@ -45,7 +46,7 @@ async def give_back(path: Path, before: UserCheckout, session_branch: str) -> st
     Raises:
         GitError: git refuses; the session's branch stays checked out.
     """
-    root = Path(await git_line(path, "rev-parse", "--show-toplevel"))
+    root = await top_of(path)
     now = await repository.current_branch(root)
     if now != session_branch or now == before.branch:
         return f"HEAD stays on {now or 'a detached commit'}"

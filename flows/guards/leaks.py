@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from wildloop.blocks.agents.masking import SHORTEST, mask_file
+from wildloop.flows.git.place import top_of
 from wildloop.flows.git.process import GitError, git_line, run_git
 
 SEARCHED_BYTES = 64 * 1024 * 1024
@@ -41,7 +42,7 @@ async def changed_in_worktree(workdir: Path) -> list[str]:
     Raises:
         GitError: git failed.
     """
-    root = Path(await git_line(workdir, "rev-parse", "--show-toplevel"))
+    root = await top_of(workdir)
     status = ("status", "--porcelain=v1", "-z", "-uall", "--no-renames")
     entries = (await run_git(workdir, *status)).split(b"\0")
     return [str(root / os.fsdecode(entry[3:])) for entry in entries if len(entry) > 3]

@@ -15,7 +15,7 @@ from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.files.manifest import busy_reason
 from wildloop.flows.git import repository, restore
-from wildloop.flows.git.code import code_digest, code_of_tree
+from wildloop.flows.git.code import code_digest, counted, files_of_tree
 from wildloop.flows.git.history import tag_commit, tag_name
 from wildloop.flows.keep.aside import set_aside, tries
 from wildloop.flows.keep.decide import Change, decide
@@ -236,12 +236,15 @@ async def _codes(
     if commit is None:
         return {}
     skipped = project.project.not_code if project is not None else []
-    digests = {}
+    digests, trees = {}, {}
     for one in found:
         own = Path(one.runs[0].workdir)
         folder = own if own.is_dir() else workdir
-        files = await code_of_tree(folder, commit, one.runs[0].command, skipped)
-        digests[one.id] = code_digest(files)
+        # Of a long night there are hundreds of configurations, and one commit.
+        if folder not in trees:
+            trees[folder] = await files_of_tree(folder, commit)
+        files, prefix = trees[folder]
+        digests[one.id] = code_digest(counted(files, prefix, one.runs[0].command, skipped))
     return digests
 
 

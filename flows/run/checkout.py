@@ -11,10 +11,10 @@ from pathlib import Path
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.files.paths import make_ignored
 from wildloop.flows.git import repository
+from wildloop.flows.git.place import top_of
 from wildloop.flows.git.process import (
     NO_HOOKS,
     GitError,
-    git_line,
     git_names,
     run_git,
     run_git_locking,
@@ -41,7 +41,7 @@ async def prepare(workdir: Path, checkout: Checkout, run_id: str) -> Path:
         CheckoutFailed: the commit is gone, or the patch does not apply.
     """
     try:
-        root = Path(await git_line(workdir, "rev-parse", "--show-toplevel"))
+        root = await top_of(workdir)
         inner = workdir.resolve().relative_to(root.resolve())
         make_ignored(_home(workdir))
         async with _locked(workdir):

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from wildloop.flows.errors import Conflict
-from wildloop.flows.git.process import GitError, git_line, run_git_locking
+from wildloop.flows.git.place import prefix_of
+from wildloop.flows.git.process import GitError, run_git_locking
 from wildloop.flows.git.scratch import scratch_worktree
 from wildloop.flows.models.take import NightView, NotNeeded, Refused, Taken, TakenCommit
 from wildloop.flows.project import ChecksConfig, ProjectConfig, load_project
@@ -140,7 +141,7 @@ def _refused(step: Step, kind: str, **fields: object) -> Refused:
 
 
 async def _rules(place: Place, night: NightView, project: ProjectConfig | None) -> Rules:
-    prefix = await git_line(place.workdir, "rev-parse", "--show-prefix")
+    prefix = await prefix_of(place.workdir)
     command = night.best.command if night.best else ""
     if project is None:
         return Rules(prefix, command=command)

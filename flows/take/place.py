@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildloop.flows.errors import Conflict, InvalidRequest
+from wildloop.flows.git.place import top_of
 from wildloop.flows.git.process import GitError, git_answer, git_line, run_git
 from wildloop.flows.git.repository import is_repository
 from wildloop.flows.git.restore import resolve
@@ -73,7 +74,7 @@ async def _project(night: NightView) -> tuple[Path, Path]:
         raise InvalidRequest(
             f"'{workdir}' is in no git repository: nothing can be taken home of it"
         )
-    root = Path(await git_line(workdir, "rev-parse", "--show-toplevel"))
+    root = await top_of(workdir)
     known = [one.commit for one in night.ideas if one.commit]
     if known and not any([await resolve(root, one) for one in known]):
         raise InvalidRequest(

@@ -78,7 +78,9 @@ async def test_where_a_repository_is(tmp_path: Path, repo: Path) -> None:
 async def test_git_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch, repo: Path) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(GitError, match="install it"):
-        await repository.is_repository(repo)
+        await repository.in_the_way(repo)
+    with pytest.raises(GitError, match="install it"):
+        await repository.is_repository(repo.parent)
 
 
 async def test_head_and_branch(empty: Path) -> None:
