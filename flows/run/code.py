@@ -60,9 +60,12 @@ async def why_unknown(execution: Execution) -> str:
     if spec.checkout is not None or manifest.tree is None:
         return manifest.code_note
     try:
+        tree = await working_tree(workdir)
+        if tree == manifest.tree:
+            return ""
         skipped = _not_code(workdir)
         before = await code_of_tree(workdir, manifest.tree, spec.command, skipped)
-        after = await code_of_tree(workdir, await working_tree(workdir), spec.command, skipped)
+        after = await code_of_tree(workdir, tree, spec.command, skipped)
     except (GitError, OSError) as error:
         logger.warning("the code of run %s was not looked at: %s", execution.run_id, error)
         return ""
