@@ -32,6 +32,7 @@ from wildloop.flows.store.owners import find_session
 from wildloop.flows.store.position import read_summary
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, to_run
+from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.states import session_status
 
 REMEMBERED = 1000
@@ -63,7 +64,7 @@ class BudgetGate:
     """
 
     def __init__(
-        self, index: RunIndex | None = None, clock: Callable[[], float] = time.monotonic
+        self, index: RunIndex | Seen | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._index = index
         self._clock = clock
