@@ -13,6 +13,7 @@ from wildloop.blocks.agents.masking import SHORTEST
 from wildloop.flows.prefect_inside.patience import make_patient
 from wildloop.flows.settings import Settings
 from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.burst import Burst
 from wildloop.flows.store.graph import Anchors
 from wildloop.flows.store.own_writes import tell_writes
 from wildloop.flows.store.picture import Picture
@@ -102,6 +103,7 @@ def create_app(
             tell_writes(client, picture)
             app.state.client = client
             app.state.picture = picture
+            app.state.burst = Burst(picture)
             app.state.budgets = BudgetGate(Seen(picture))
             app.state.readiness.look_at(client)
             kept = [asyncio.create_task(work) for work in (picture.keep(), listen(picture))]

@@ -12,6 +12,7 @@ from wildloop.flows.skills import SkillEditor, SkillInstaller, SkillLibrary, shi
 from wildloop.flows.skills.library import project_skills_path
 from wildloop.flows.store.alerts import AlertStore
 from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.burst import Burst
 from wildloop.flows.store.cluster import ClusterStore
 from wildloop.flows.store.evo import EvoSweepStore
 from wildloop.flows.store.memories import MemoryStore
@@ -95,6 +96,7 @@ WithSeen = Annotated[Seen, Depends(get_seen)]
 
 
 def get_runs(
+    request: Request,
     client: WithPrefect,
     settings: WithSettings,
     known: WithDeployments,
@@ -104,7 +106,8 @@ def get_runs(
     seen: WithSeen,
 ) -> RunStore:
     """The runs."""
-    return RunStore(client, settings, known, gate, agent, known=sessions, seen=seen)
+    burst: Burst = request.app.state.burst
+    return RunStore(client, settings, known, gate, agent, known=sessions, seen=seen, burst=burst)
 
 
 def get_metrics_reader(request: Request) -> MetricsReader:

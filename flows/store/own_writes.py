@@ -51,7 +51,7 @@ class ToldTransport(httpx.AsyncBaseTransport):
         elif CREATES.search(path):
             answer = _json(content)
             if "flow_id" in answer:
-                self._picture.took(FlowRun.model_validate(answer), begin)
+                self._picture.took([FlowRun.model_validate(answer)], begin)
             else:
                 self._picture.owe_all()
         else:

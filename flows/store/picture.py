@@ -15,7 +15,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -118,9 +118,12 @@ class Picture:
         """The number of what begins now, for `took`."""
         return self._next()
 
-    def took(self, flow_run: FlowRun, begin: int) -> None:
-        """Take in a flow run that a request which began then has answered with."""
-        self.table.take([flow_run], Reading(begin, self._next()))
+    def took(self, flow_runs: Sequence[FlowRun], begin: int) -> None:
+        """Take in the flow runs that a request which began then has answered with."""
+        self.table.take(flow_runs, Reading(begin, self._next()))
+        for flow_run in flow_runs:
+            if self._owed.get(str(flow_run.id), begin) < begin:
+                del self._owed[str(flow_run.id)]
 
     def connected(self) -> None:
         """The event stream has begun, or begun again: what it missed is read."""
@@ -319,9 +322,17 @@ class Picture:
             logger.info("%d runs and sessions here, %d there: reading all", rows, there)
             # What reading does not mend is not read again and again.
             self._count_seconds = min(self._count_seconds * 2, RARELY_SECONDS)
-            following = await self._check_page(0)
-            while following:
-                following = await self._check_page(following)
+            await self.compare()
+
+    async def compare(self) -> None:
+        """Compare all of the table with Prefect.
+
+        Raises:
+            httpx.HTTPError: Prefect does not answer.
+        """
+        following = await self._check_page(0)
+        while following:
+            following = await self._check_page(following)
 
     async def _check_page(self, offset: int) -> int:
         """Compare the page that begins there; where the next one begins, 0 if there is none.

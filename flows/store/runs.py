@@ -26,6 +26,7 @@ from wildloop.flows.models.run import (
 from wildloop.flows.settings import CPU_QUEUE, RUNS_QUEUE, Settings
 from wildloop.flows.store.base import EXPERIMENT, every_flow_run
 from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.burst import Burst
 from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.owners import KnownSessions, folder_of, front_end_id, snapshot_for
 from wildloop.flows.store.run_filter import ARCHIVED_TAG, RunFilter
@@ -73,6 +74,7 @@ class RunStore(RunReader):
         gate: what keeps the budgets of sessions, shared by the stores of one process.
         index, seen: as of `RunReader`.
         known: the sessions that were looked up, shared likewise.
+        burst: what creates runs of the same moment together, shared likewise.
     """
 
     def __init__(
@@ -85,10 +87,12 @@ class RunStore(RunReader):
         index: RunIndex | None = None,
         known: KnownSessions | None = None,
         seen: Seen | None = None,
+        burst: Burst | None = None,
     ) -> None:
         super().__init__(client, settings, deployment_ids, session_id, index, seen)
         self.known = known or KnownSessions()
         self.gate = gate or BudgetGate()
+        self.burst = burst
 
     async def create(self, body: RunCreate, idempotency_key: str | None = None) -> Run:
         """Create a run, `queued` if `auto_start`, else `ready`.
@@ -108,6 +112,8 @@ class RunStore(RunReader):
         (placed,) = await self._placed([body])
         draft = self._draft(placed, idempotency_key)
         async with self.gate.room(self.client, {placed.run.chat_session_id: [idempotency_key]}):
+            if self.burst is not None:
+                return to_run(await self.burst.create_flow_run(self, EXPERIMENT, draft))
             return to_run(await self.create_flow_run(EXPERIMENT, **draft))
 
     async def create_many(
