@@ -67,9 +67,20 @@ def get_budgets(request: Request) -> BudgetGate:
     return gate
 
 
-def get_known(request: Request) -> KnownSessions:
+def get_seen(request: Request) -> Seen:
+    """The live picture, as this request sees it."""
+    if not hasattr(request.state, "seen"):
+        request.state.seen = Seen(request.app.state.picture)
+    seen: Seen = request.state.seen
+    return seen
+
+
+WithSeen = Annotated[Seen, Depends(get_seen)]
+
+
+def get_known(request: Request, seen: WithSeen) -> KnownSessions:
     """The sessions that this request looks up, and what the app knows of their graphs."""
-    return KnownSessions(request.app.state.anchors)
+    return KnownSessions(request.app.state.anchors, seen.session)
 
 
 WithKnown = Annotated[KnownSessions, Depends(get_known)]
@@ -82,17 +93,6 @@ def get_agent(request: Request) -> str | None:
 
 
 WithAgent = Annotated[str | None, Depends(get_agent)]
-
-
-def get_seen(request: Request) -> Seen:
-    """The live picture, as this request sees it."""
-    if not hasattr(request.state, "seen"):
-        request.state.seen = Seen(request.app.state.picture)
-    seen: Seen = request.state.seen
-    return seen
-
-
-WithSeen = Annotated[Seen, Depends(get_seen)]
 
 
 def get_runs(

@@ -1,7 +1,7 @@
 """The session that a run belongs to, and what the run takes from it: folder and code."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -66,21 +66,26 @@ def _by_beginning(name: str, among: Sequence[FlowRun]) -> FlowRun | None:
     return named[0] if named else None
 
 
+Find = Callable[[PrefectClient, str], Awaitable[FlowRun | None]]
+
+
 class KnownSessions:
     """Sessions by their own ids: what runs take from one never changes, so it is read once.
 
     Args:
         anchors: what their runs hang on to, as far as it is known to more than this one.
+        find: finds the session that is meant, and tells it as `find_session` does.
     """
 
-    def __init__(self, anchors: Anchors | None = None) -> None:
+    def __init__(self, anchors: Anchors | None = None, find: Find = find_session) -> None:
         self._known: dict[str, FlowRun] = {}
+        self._find = find
         self.anchors = anchors or Anchors()
 
     async def find(self, client: PrefectClient, name: str) -> FlowRun | None:
         """As `find_session`; the state of what is known is as it was when it was read."""
         if name not in self._known:
-            found = await find_session(client, name)
+            found = await self._find(client, name)
             if found is None or str(found.id) != name:
                 # What another name stands for may change.
                 return found

@@ -75,14 +75,17 @@ class Seen:
         Raises:
             Conflict: several sessions' ids begin so.
         """
-        if (table := await self.table()) is None:
-            return await find_session(client, name)
-        until = datetime.max.replace(tzinfo=UTC)
-        return the_one_meant(
-            name,
-            table.session,
-            lambda tag, limit: table.sessions(until, tag=tag, limit=limit),
-        )
+        if (table := await self.table()) is not None:
+            until = datetime.max.replace(tzinfo=UTC)
+            found = the_one_meant(
+                name,
+                table.session,
+                lambda tag, limit: table.sessions(until, tag=tag, limit=limit),
+            )
+            if found is not None:
+                return found
+        # Another process may have begun it a moment ago.
+        return await find_session(client, name)
 
     async def sessions(self, types: list[StateType] | None, limit: int) -> list[FlowRun]:
         """The newest sessions in these states. Those of coming nights are none yet."""
