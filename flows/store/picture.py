@@ -163,11 +163,12 @@ class Picture:
     async def keep(self) -> None:
         """Fill the table, then keep it while somebody asks; until cancelled."""
         while not self.is_filled:
+            # Whatever else is being started goes first.
+            await asyncio.sleep(AGAIN_SECONDS)
             try:
                 await self.fill()
             except httpx.HTTPError as error:
                 logger.warning("runs not read (%r): trying again", error)
-                await asyncio.sleep(AGAIN_SECONDS)
         while True:
             if self._clock() - self._asked_at > ATTENDED_SECONDS:
                 self._asked.clear()
