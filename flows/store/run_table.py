@@ -17,6 +17,7 @@ from wildloop.flows.store.states import ACTIVE
 
 FOUND_BY = ("sweep:", "session:", "chat:")
 REMEMBERED = 1000
+FEW = 20
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 Order = tuple[datetime, str]
 
@@ -183,11 +184,12 @@ class RunTable:
         sets = self._sets(wanted)
         if wanted.status is not None:
             sets.append(self._statuses[wanted.status])
-        if sets:
-            rows = ((self.rows[id].order, id) for id in set.intersection(*sets))
-            ordered: Iterable[Order] = (order for order, _ in sorted(rows, reverse=True))
-        else:
-            ordered = reversed(self._ordered)
+        ordered: Iterable[Order] = reversed(self._ordered)
+        if sets and min(map(len, sets)) * FEW < len(self._ordered):
+            ordered = sorted((self.rows[id].order for id in set.intersection(*sets)), reverse=True)
+        elif sets:
+            # Of many, the newest are found sooner by a walk than by sorting all of them.
+            ordered = (one for one in ordered if all(one[1] in ids for ids in sets))
         before = datetime.fromtimestamp(wanted.before, UTC) if wanted.before is not None else None
         return (id for at, id in ordered if before is None or at < before)
 
