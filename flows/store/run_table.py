@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 
 from wildloop.flows.models.run import Run, RunCounts, RunStatus
 from wildloop.flows.store.base import LOOP_TAG
-from wildloop.flows.store.run_filter import RunFilter
+from wildloop.flows.store.run_filter import ARCHIVED_TAG, RunFilter
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, to_run
 from wildloop.flows.store.states import ACTIVE
 
@@ -120,8 +120,10 @@ class RunTable:
         found: list[Run] = []
         skipped = wanted.offset
         for id in self._newest(wanted):
-            run = self.rows[id].run
-            if run is None or not wanted.matches(run):
+            row = self.rows[id]
+            if (run := row.run) is None or not wanted.matches(run):
+                continue
+            if wanted.archived and ARCHIVED_TAG not in row.tags:
                 continue
             if skipped:
                 skipped -= 1

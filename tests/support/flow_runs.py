@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 
 from wildloop.flows.store.base import LOOP_TAG
@@ -128,6 +129,13 @@ class FlowRuns:
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         return page
+
+    async def read_flow_run(self, id: UUID) -> FlowRun:
+        """One of them."""
+        self.requests += 1
+        if id not in self.rows:
+            raise ObjectNotFound(http_exc=ValueError("no such flow run"))
+        return self.rows[id]
 
     async def count_flow_runs(self, *, flow_run_filter: FlowRunFilter) -> int:
         """How many match."""
