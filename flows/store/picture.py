@@ -91,6 +91,7 @@ class Picture:
         self._asked_at = -math.inf
         self._asked = asyncio.Event()
         self._look_task: asyncio.Task[None] | None = None
+        self._look_at = -math.inf
         self._fill_task: asyncio.Task[None] | None = None
 
     # What happens outside.
@@ -147,7 +148,12 @@ class Picture:
         await self.fill()
         written, oldest = self._next(), now - OLDEST_SECONDS
         while not self._is_good(written, oldest):
-            await self._look()
+            try:
+                await self._look()
+            except httpx.TransportError:
+                # One that had waited for the server before is no answer to who comes only now.
+                if self._look_at >= now:
+                    raise
 
     async def fill(self) -> None:
         """Read all there is, once.
@@ -211,6 +217,7 @@ class Picture:
     async def _look(self) -> None:
         """Read what is owed; those who come while it is read wait for its end, and look again."""
         if self._look_task is None or self._look_task.done():
+            self._look_at = self._clock()
             self._look_task = asyncio.create_task(self._read_news())
         await asyncio.shield(self._look_task)
 
@@ -227,7 +234,11 @@ class Picture:
         reading = Reading(begin, self._next())
         self.table.take([*found, *read], reading)
         self.table.drop(wanted - {str(one.id) for one in read}, reading)
-        self._told = {id: one for id, one in self._told.items() if one[0] > begin}
+        self._told = {
+            id: (number, max(since, at))
+            for id, (number, since) in self._told.items()
+            if number > begin
+        }
         self._owed = {id: number for id, number in self._owed.items() if number > begin}
         if is_due:
             self._owes_all = self._owes_all if self._owes_all > begin else 0
