@@ -20,9 +20,11 @@ from wildloop.flows.store.base import EXPERIMENT, LOOP_TAG
 from wildloop.flows.store.owners import session_id_of
 from wildloop.flows.store.run_mapping import to_run
 from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.states import session_status
 from wildloop.flows.store.sweeps import SweepStore
 from wildloop.shim.auth import agent_session, is_open
+from wildloop.shim.deps import get_seen
 
 READ: dict[str, Any] = {MARK: "read"}
 """A route's `openapi_extra`: agents may call it, whatever it is asked for."""
@@ -42,7 +44,7 @@ async def keep_apart(request: Request) -> None:
     if agent is None or is_open(request.method, request.url.path):
         return
     client: PrefectClient = request.app.state.client
-    own = await _living(client, agent)
+    own = await _living(get_seen(request), client, agent)
     access = (getattr(request.scope.get("route"), "openapi_extra", None) or {}).get(MARK)
     if access == READ[MARK]:
         return
@@ -96,11 +98,13 @@ class Owners:
         return (await AlertStore(self._client, self._settings).get(id)).session_id
 
 
-async def _living(client: PrefectClient, session_id: str) -> frozenset[str]:
+async def _living(seen: Seen, client: PrefectClient, session_id: str) -> frozenset[str]:
     """The ids of a session that lives: its own, and that of another front end."""
     gone = NotAllowed(f"session '{session_id}' has ended, and its agent's token with it")
     try:
-        flow_run = await client.read_flow_run(UUID(session_id))
+        table = await seen.table()
+        known = table.session(session_id) if table is not None else None
+        flow_run = known or await client.read_flow_run(UUID(session_id))
     except (ValueError, ObjectNotFound) as error:
         raise gone from error
     if LOOP_TAG not in flow_run.tags or session_status(flow_run.state).is_terminal:

@@ -13,11 +13,16 @@ from wildloop.blocks.agents.masking import SHORTEST
 from wildloop.flows.prefect_inside.patience import make_patient
 from wildloop.flows.settings import Settings
 from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.burst import Burst
 from wildloop.flows.store.graph import Anchors
-from wildloop.flows.store.run_index import RunIndex
+from wildloop.flows.store.own_writes import tell_writes
+from wildloop.flows.store.picture import Picture
+from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.session_memory import SessionMemory
+from wildloop.flows.store.stream import listen
 from wildloop.flows.text.redaction import Redactor
 from wildloop.shim import errors, openapi
+from wildloop.shim.age import AS_OF, AgeHeader
 from wildloop.shim.apart import keep_apart
 from wildloop.shim.auth import HEADER, TokenCheck
 from wildloop.shim.disk import DiskNotes
@@ -45,11 +50,9 @@ from wildloop.shim.routers import (
     wild,
 )
 from wildloop.shim.security import AccessCheck, AccessRules
-from wildloop.shim.shared_reads import SharedReads
 from wildloop.shim.texts import check_texts
 from wildloop.shim.unknown import check_request
 from wildloop.shim.version import VERSION
-from wildloop.shim.watch import RunWatch
 
 PREFECT_PATIENCE_S = 10.0
 ROUTERS = (
@@ -96,15 +99,20 @@ def create_app(
         async with client_factory() as client:
             # Who asks has a time-out of its own: better an answer that says what it waits for.
             make_patient(client, limit_seconds=prefect_patience_s)
+            picture = Picture(client)
+            tell_writes(client, picture)
             app.state.client = client
+            app.state.picture = picture
+            app.state.burst = Burst(picture)
+            app.state.budgets = BudgetGate(Seen(picture))
             app.state.readiness.look_at(client)
-            index: RunIndex = app.state.run_index
-            warming = asyncio.create_task(index.warm(client))
+            kept = [asyncio.create_task(work) for work in (picture.keep(), listen(picture))]
             try:
                 yield
             finally:
-                warming.cancel()
-                index.close()
+                for task in kept:
+                    task.cancel()
+                picture.close()
 
     app = openapi.Api(
         title="Wildloop",
@@ -124,15 +132,11 @@ def create_app(
     app.state.settings = settings
     app.state.deployment_ids = {}
     app.state.readiness = Readiness()
-    app.state.run_index = RunIndex()
-    app.state.listings = SharedReads[bytes]()
     app.state.metrics_reader = MetricsReader()
     app.state.sessions = SessionMemory()
-    app.state.run_watch = RunWatch()
     app.state.disk_notes = DiskNotes(settings.home)
     app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
-    app.state.budgets = BudgetGate(app.state.run_index)
     app.state.anchors = Anchors()
     guard(app, settings, rules or AccessRules(), limits)
     errors.install(app)
@@ -147,6 +151,7 @@ def guard(app: FastAPI, settings: Settings, rules: AccessRules, limits: Limits) 
     app.state.redactor = Redactor.of(os.environ, token)
     if token is not None and len(token) >= SHORTEST:
         app.add_middleware(TokenLeaks, token=token)
+    app.add_middleware(AgeHeader)
     app.add_middleware(BodyLimit, limit_bytes=limits.max_body_bytes)
     app.add_middleware(TokenCheck, token=token)
     if rules.origins:
@@ -155,6 +160,7 @@ def guard(app: FastAPI, settings: Settings, rules: AccessRules, limits: Limits) 
             allow_origins=rules.origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=[HEADER, "Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=[AS_OF],
         )
     app.add_middleware(AccessCheck, rules=rules)
     app.add_middleware(RequestMonitor, metrics=app.state.request_metrics)

@@ -12,20 +12,19 @@ from wildloop.flows.skills import SkillEditor, SkillInstaller, SkillLibrary, shi
 from wildloop.flows.skills.library import project_skills_path
 from wildloop.flows.store.alerts import AlertStore
 from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.burst import Burst
 from wildloop.flows.store.cluster import ClusterStore
 from wildloop.flows.store.evo import EvoSweepStore
 from wildloop.flows.store.memories import MemoryStore
 from wildloop.flows.store.owners import KnownSessions
-from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.sessions import SessionStore
 from wildloop.flows.store.sweeps import SweepStore
 from wildloop.shim.auth import agent_session
 from wildloop.shim.disk import DiskNotes
 from wildloop.shim.metrics import MetricsReader
 from wildloop.shim.readiness import Readiness
-from wildloop.shim.shared_reads import SharedReads
-from wildloop.shim.watch import RunWatch
 
 
 def get_settings(request: Request) -> Settings:
@@ -68,9 +67,20 @@ def get_budgets(request: Request) -> BudgetGate:
     return gate
 
 
-def get_known(request: Request) -> KnownSessions:
+def get_seen(request: Request) -> Seen:
+    """The live picture, as this request sees it."""
+    if not hasattr(request.state, "seen"):
+        request.state.seen = Seen(request.app.state.picture)
+    seen: Seen = request.state.seen
+    return seen
+
+
+WithSeen = Annotated[Seen, Depends(get_seen)]
+
+
+def get_known(request: Request, seen: WithSeen) -> KnownSessions:
     """The sessions that this request looks up, and what the app knows of their graphs."""
-    return KnownSessions(request.app.state.anchors)
+    return KnownSessions(request.app.state.anchors, seen.session)
 
 
 WithKnown = Annotated[KnownSessions, Depends(get_known)]
@@ -86,33 +96,24 @@ WithAgent = Annotated[str | None, Depends(get_agent)]
 
 
 def get_runs(
+    request: Request,
     client: WithPrefect,
     settings: WithSettings,
     known: WithDeployments,
     gate: WithBudgets,
     agent: WithAgent,
     sessions: WithKnown,
+    seen: WithSeen,
 ) -> RunStore:
     """The runs."""
-    return RunStore(client, settings, known, gate, agent, known=sessions)
-
-
-def get_run_index(request: Request) -> RunIndex:
-    """The app's copy of the runs of sweeps."""
-    index: RunIndex = request.app.state.run_index
-    return index
+    burst: Burst = request.app.state.burst
+    return RunStore(client, settings, known, gate, agent, known=sessions, seen=seen, burst=burst)
 
 
 def get_metrics_reader(request: Request) -> MetricsReader:
     """The app's readers of metric files."""
     reader: MetricsReader = request.app.state.metrics_reader
     return reader
-
-
-def get_watch(request: Request) -> RunWatch:
-    """The app's look at runs that are being followed."""
-    watch: RunWatch = request.app.state.run_watch
-    return watch
 
 
 def get_disk_notes(request: Request) -> DiskNotes:
@@ -122,21 +123,19 @@ def get_disk_notes(request: Request) -> DiskNotes:
 
 
 WithDisks = Annotated[DiskNotes, Depends(get_disk_notes)]
-WithIndex = Annotated[RunIndex, Depends(get_run_index)]
 WithMetrics = Annotated[MetricsReader, Depends(get_metrics_reader)]
-WithWatch = Annotated[RunWatch, Depends(get_watch)]
 
 
 def get_sweeps(
     client: WithPrefect,
     settings: WithSettings,
-    index: WithIndex,
+    seen: WithSeen,
     gate: WithBudgets,
     agent: WithAgent,
     sessions: WithKnown,
 ) -> SweepStore:
     """The sweeps."""
-    return SweepStore(client, settings, index, gate, agent, known=sessions)
+    return SweepStore(client, settings, seen, gate, agent, known=sessions)
 
 
 def get_sessions(
@@ -144,19 +143,10 @@ def get_sessions(
     client: WithPrefect,
     settings: WithSettings,
     known: WithDeployments,
-    index: WithIndex,
+    seen: WithSeen,
 ) -> SessionStore:
     """The sessions."""
-    return SessionStore(client, settings, known, index, request.app.state.sessions)
-
-
-def get_listings(request: Request) -> SharedReads[bytes]:
-    """Lists that are being read for whoever asks."""
-    listings: SharedReads[bytes] = request.app.state.listings
-    return listings
-
-
-WithListings = Annotated[SharedReads[bytes], Depends(get_listings)]
+    return SessionStore(client, settings, known, seen, request.app.state.sessions)
 
 
 def get_evo_sweeps(
@@ -173,9 +163,9 @@ def get_alerts(
     return AlertStore(client, settings, gate, agent)
 
 
-def get_cluster(client: WithPrefect, settings: WithSettings) -> ClusterStore:
+def get_cluster(client: WithPrefect, settings: WithSettings, seen: WithSeen) -> ClusterStore:
     """The cluster."""
-    return ClusterStore(client, settings)
+    return ClusterStore(client, settings, seen)
 
 
 def get_skills(settings: WithSettings) -> SkillLibrary:

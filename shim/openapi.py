@@ -23,7 +23,8 @@ JSON in and out. Every error is `{"detail": ...}`: what was asked, what was foun
 Send the token as `X-Auth-Token` or `Authorization: Bearer`; `/health`, `/ready`, `/docs`,
 `/openapi.json`, `GET /prompt-skills...` and `GET /wild/v2/system-health` need none. Times are Unix
 seconds. Ids are opaque strings. `x-wildloop-agents` says what an agent's token may do: `read`,
-change what is its `own` session's, or nothing (`closed`).
+change what is its `own` session's, or nothing (`closed`). What is read is a second old at most and
+knows all that this server was asked to write; `X-Wildloop-As-Of` says when it was so.
 """
 TAGS = [
     {"name": "health", "description": "Whether the API answers, and its figures."},

@@ -25,6 +25,7 @@ from wildloop.flows.store.own_runs import own_runs
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.session_mapping import project_of, read_plan
 from wildloop.flows.store.sessions import SessionStore
+from wildloop.flows.store.stream import tell_changed
 from wildloop.flows.store.sweeps import sweep_texts
 
 DECIDED = frozenset({Standing.BASELINE, Standing.BEST, Standing.BETTER})
@@ -74,6 +75,7 @@ async def withdraw(sessions: SessionStore, runs: RunStore, run_id: str, reason: 
     for one in same:
         flow_run = await runs.read_flow_run("run", one.id, EXPERIMENT)
         await runs.write_facts(flow_run.id, RunFacts(withdrawn=reason))
+        tell_changed(flow_run.id)
     return [one.model_copy(update={"withdrawn": reason}) for one in same]
 
 

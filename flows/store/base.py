@@ -118,12 +118,18 @@ class Store:
             if first and goes_on is not None and not await goes_on():
                 return
             batch = drafts[first : first + BULK_SIZE]
-            for draft, is_made in zip(batch, await self._bulk(flow_name, batch), strict=True):
-                if not is_made:
+            for draft, made in zip(batch, await self.bulk(flow_name, batch), strict=True):
+                if made is None:
                     await self.create_flow_run(flow_name, **draft)
 
-    async def _bulk(self, flow_name: str, drafts: Sequence[dict[str, Any]]) -> list[bool]:
-        """Which of them were made (or were there already) by one request."""
+    async def bulk(
+        self, flow_name: str, drafts: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any] | None]:
+        """What was made (or was there already) by one request: `flow_run_id`; None: was not made.
+
+        Raises:
+            Unavailable: as `deployment_id`.
+        """
         try:
             answer = await self.client.request(
                 "POST",
@@ -135,8 +141,9 @@ class Store:
             if error.response.status_code >= 500:
                 raise
             # An older server, or the deployment was replaced since it was looked up.
-            return [False] * len(drafts)
-        return [result["status"] == "CREATED" for result in answer.json()["results"]]
+            return [None] * len(drafts)
+        results = answer.json()["results"]
+        return [result if result["status"] == "CREATED" else None for result in results]
 
     async def read_flow_run(self, kind: str, id: str, deployment: str) -> FlowRun:
         """Read flow run `id` of flow `deployment`; NotFound if it is no such thing."""

@@ -26,12 +26,15 @@ from pydantic import BaseModel, ValidationError
 from wildloop.flows.errors import BudgetSpent
 from wildloop.flows.models.run import Run
 from wildloop.flows.models.session_options import Budget
+from wildloop.flows.models.session_record import SessionRecord, SessionSummary
 from wildloop.flows.spending import Limit, refusal, spending
 from wildloop.flows.store.base import every_flow_run
 from wildloop.flows.store.owners import find_session
 from wildloop.flows.store.position import read_summary
+from wildloop.flows.store.run_filter import RunFilter
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, to_run
+from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.states import session_status
 
 REMEMBERED = 1000
@@ -63,7 +66,7 @@ class BudgetGate:
     """
 
     def __init__(
-        self, index: RunIndex | None = None, clock: Callable[[], float] = time.monotonic
+        self, index: RunIndex | Seen | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._index = index
         self._clock = clock
@@ -112,7 +115,7 @@ class BudgetGate:
         self, client: PrefectClient, session: Bounded, keys: Sequence[str | None]
     ) -> None:
         """Raise BudgetSpent if an active session may not do what is asked for."""
-        flow_run = await client.read_flow_run(UUID(session.session_id))
+        flow_run = await self._flow_run(client, session)
         # After its end the user may do with its runs what he likes.
         if session_status(flow_run.state).is_terminal:
             return
@@ -120,18 +123,37 @@ class BudgetGate:
         if keys and not new_runs:
             # A repeated request, which creates nothing.
             return
-        record = await read_summary(client, session.session_id)
+        record = await self._record(client, session)
         if record.closing is not None:
             raise BudgetSpent(
                 f"session '{session.session_id}' comes to its end ({record.closing.reason}): no "
                 "run is created or started any more"
             )
-        count = await client.count_flow_runs(flow_run_filter=session.runs)
+        count = await self._number(client, session)
         runs = await self._runs(client, session) if session.budget.gpu_hours is not None else []
         used = spending(record, runs).model_copy(update={"runs": count})
         limit = refusal(session.budget, used, new_runs)
         if limit is not None:
             raise BudgetSpent(_told(limit, new_runs))
+
+    async def _flow_run(self, client: PrefectClient, session: Bounded) -> FlowRun:
+        table = await self._index.table() if isinstance(self._index, Seen) else None
+        known = table.session(session.session_id) if table is not None else None
+        return known or await client.read_flow_run(UUID(session.session_id))
+
+    async def _record(
+        self, client: PrefectClient, session: Bounded
+    ) -> SessionSummary | SessionRecord:
+        if isinstance(self._index, Seen):
+            key = f"summary {session.session_id}"
+            return await self._index.recent(key, lambda: read_summary(client, session.session_id))
+        return await read_summary(client, session.session_id)
+
+    async def _number(self, client: PrefectClient, session: Bounded) -> int:
+        table = await self._index.table() if isinstance(self._index, Seen) else None
+        if table is None:
+            return await client.count_flow_runs(flow_run_filter=session.runs)
+        return table.counts(RunFilter(chat_session_id=session.session_id)).total
 
     async def _runs(self, client: PrefectClient, session: Bounded) -> list[Run]:
         if self._index is None:

@@ -2,7 +2,9 @@
 
 import socket
 import time
+from collections.abc import Awaitable
 
+from prefect.client.orchestration import PrefectClient
 from prefect.events import emit_event
 from pydantic import BaseModel
 
@@ -12,10 +14,11 @@ from wildloop.flows.errors import Conflict
 from wildloop.flows.models.capacity import Capacity, capacity
 from wildloop.flows.models.cluster import HostRecord, ManualCluster, merge
 from wildloop.flows.models.run import RunCounts, RunStatus
-from wildloop.flows.settings import POOL_NAME, RUNS_QUEUE
+from wildloop.flows.settings import POOL_NAME, RUNS_QUEUE, Settings
 from wildloop.flows.store.base import Store
 from wildloop.flows.store.hosts import live_hosts, publish_host, read_host
 from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.seen import Seen
 
 CLUSTER_EVENT = "wildloop.cluster.changed"
 CLUSTER_RESOURCE = "wildloop.cluster"
@@ -30,11 +33,20 @@ class ClusterView(BaseModel):
 
 
 class ClusterStore(Store):
-    """Read, detect and set the compute."""
+    """Read, detect and set the compute.
+
+    Args:
+        client, settings: as of `Store`.
+        seen: the live picture, which answers in Prefect's stead.
+    """
+
+    def __init__(self, client: PrefectClient, settings: Settings, seen: Seen | None = None) -> None:
+        super().__init__(client, settings)
+        self.seen = seen
 
     async def view(self) -> ClusterView:
         """The cluster as last detected, the runs by status, and the capacity."""
-        runs = RunStore(self.client, self.settings)
+        runs = RunStore(self.client, self.settings, seen=self.seen)
         return ClusterView(
             cluster=await self.cluster(),
             run_summary=await runs.counts(),
@@ -79,16 +91,24 @@ class ClusterStore(Store):
 
     async def cluster(self) -> Cluster:
         """The compute of all hosts; of this one, detected now, if none was ever recorded."""
-        records = await live_hosts(self.client)
+
+        def find() -> Awaitable[list[HostRecord]]:
+            return live_hosts(self.client)
+
+        records = await (self.seen.recent("hosts", find) if self.seen else find())
         return merge(records) if records else await detect_cluster(None)
 
     async def capacity(self) -> Capacity:
         """g, r, q and max_new_runs now."""
-        active = await RunStore(self.client, self.settings).active()
-        queue = await self.client.read_work_queue_by_name(RUNS_QUEUE, POOL_NAME)
+        active = await RunStore(self.client, self.settings, seen=self.seen).active()
+        limit = await (self.seen.recent("slots", self._limit) if self.seen else self._limit())
         held = [run.gpus_requested for run in active if run.status.is_active]
         queued = [run.gpus_requested for run in active if run.status is RunStatus.QUEUED]
-        return capacity(queue.concurrency_limit or 1, held, queued)
+        return capacity(limit, held, queued)
+
+    async def _limit(self) -> int:
+        queue = await self.client.read_work_queue_by_name(RUNS_QUEUE, POOL_NAME)
+        return queue.concurrency_limit or 1
 
     async def _set(self, cluster: Cluster) -> None:
         host = socket.gethostname()

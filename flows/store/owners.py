@@ -1,6 +1,7 @@
 """The session that a run belongs to, and what the run takes from it: folder and code."""
 
 import re
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -41,10 +42,31 @@ async def find_session(client: PrefectClient, name: str) -> FlowRun | None:
     found = await _latest(client, f"chat:{name}", 1)
     if found or not _BEGINNING.fullmatch(name):
         return found[0] if found else None
-    named = [one for one in await _latest(client) if str(one.id).startswith(name.lower())]
+    return _by_beginning(name, await _latest(client))
+
+
+def the_one_meant(
+    name: str,
+    by_id: Callable[[str], FlowRun | None],
+    latest: Callable[[str | None, int], list[FlowRun]],
+) -> FlowRun | None:
+    """As `find_session`, among sessions that are known: by their own ids; the latest with a tag."""
+    with suppress(ValueError):
+        if (found := by_id(str(UUID(name)))) is not None:
+            return found
+    if (called := latest(f"chat:{name}", 1)) or not _BEGINNING.fullmatch(name):
+        return called[0] if called else None
+    return _by_beginning(name, latest(None, LOOKED_AT))
+
+
+def _by_beginning(name: str, among: Sequence[FlowRun]) -> FlowRun | None:
+    named = [one for one in among if str(one.id).startswith(name.lower())]
     if len(named) > 1:
         raise Conflict(f"several sessions' ids begin with '{name}': give more of it")
     return named[0] if named else None
+
+
+Find = Callable[[PrefectClient, str], Awaitable[FlowRun | None]]
 
 
 class KnownSessions:
@@ -52,16 +74,18 @@ class KnownSessions:
 
     Args:
         anchors: what their runs hang on to, as far as it is known to more than this one.
+        find: finds the session that is meant, and tells it as `find_session` does.
     """
 
-    def __init__(self, anchors: Anchors | None = None) -> None:
+    def __init__(self, anchors: Anchors | None = None, find: Find = find_session) -> None:
         self._known: dict[str, FlowRun] = {}
+        self._find = find
         self.anchors = anchors or Anchors()
 
     async def find(self, client: PrefectClient, name: str) -> FlowRun | None:
         """As `find_session`; the state of what is known is as it was when it was read."""
         if name not in self._known:
-            found = await find_session(client, name)
+            found = await self._find(client, name)
             if found is None or str(found.id) != name:
                 # What another name stands for may change.
                 return found

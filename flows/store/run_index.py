@@ -1,4 +1,4 @@
-"""The runs of sweeps and sessions, kept in step by asking only for what has changed."""
+"""The runs of a session for its flow, kept in step by asking only for what has changed."""
 
 import asyncio
 import logging
@@ -26,7 +26,6 @@ from wildloop.flows.store.states import ACTIVE, in_states
 
 OPEN = (*ACTIVE, StateType.PAUSED)
 WHOLE_SECONDS = 900.0
-WARM_AFTER_SECONDS = 2.0
 AT_ONCE = 3
 
 logger = logging.getLogger("wildloop.runs")
@@ -36,9 +35,9 @@ class RunIndex:
     """A copy of the runs of sweeps and sessions; all of it can be read again at any time.
 
     Ten thousand ended runs are read once, then only those that are open, were so at the look
-    before, or are new: ends are not asked for by time, since each host has its own clock. What
-    other processes change of ended runs (name, sweep) is seen when all is read again, every
-    15 minutes and behind the answers; what this one changes is told to `note`.
+    before, or are new: ends are not asked for by time, since each host has its own clock. What is
+    changed of ended runs (name, sweep) is seen when all is read again, every 15 minutes and
+    behind the answers. The API has the live picture instead (`picture.py`).
 
     Args:
         session_id: of the only session whose runs are wanted (default: all runs).
@@ -49,30 +48,11 @@ class RunIndex:
         of_session = [f"session:{session_id}"] if session_id is not None else []
         self._wanted = FlowRunFilterTags(all_=[EXPERIMENT_TAG, *of_session])
         self._runs: dict[str, Run] = {}
-        self._noted: dict[str, Run] = {}
         self._read_at: datetime | None = None
         self._looked_at = -math.inf
         self._whole_at = 0.0
-        self._noted_since_whole: dict[str, Run] = {}
         self._rereading: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
-
-    async def warm(self, client: PrefectClient) -> None:
-        """Read all that there is, before somebody waits for it; again until the server answers."""
-        while True:
-            await asyncio.sleep(WARM_AFTER_SECONDS)
-            try:
-                async with self._lock:
-                    if self._read_at is None:
-                        await self._refresh(client)
-                return
-            except httpx.HTTPError as error:
-                logger.warning("runs not read ahead (%r): trying again", error)
-
-    def close(self) -> None:
-        """End what is read behind the answers."""
-        if self._rereading is not None:
-            self._rereading.cancel()
 
     async def by_sweep(self, client: PrefectClient) -> dict[str, list[Run]]:
         """The runs of each sweep as they stand, oldest first."""
@@ -103,15 +83,8 @@ class RunIndex:
                     found.setdefault(of, []).append(run)
             return found
 
-    def note(self, run: Run) -> None:
-        """Take in a run that this process has changed."""
-        self._take([run])
-        self._noted[run.id] = run
-        self._noted_since_whole[run.id] = run
-
     async def _refresh(self, client: PrefectClient) -> None:
         now, looked_at = datetime.now(UTC), time.monotonic()
-        self._noted = {}
         if self._read_at is None:
             runs = await _read(client, FlowRunFilter(tags=self._wanted))
             self._whole_at = time.monotonic()
@@ -137,13 +110,11 @@ class RunIndex:
             self._runs = {id: run for id, run in self._runs.items() if run.status.is_terminal}
             runs += [run for some in found for run in some]
         self._take(runs)
-        # What was changed meanwhile may have been read before the change.
-        self._take(self._noted.values())
         self._read_at, self._looked_at = now, looked_at
 
     async def _reread(self, client: PrefectClient) -> None:
         """Replace the copy by a new one, while others are answered from the old one."""
-        began, self._noted_since_whole = datetime.now(UTC), {}
+        began = datetime.now(UTC)
         try:
             runs = await _read(client, FlowRunFilter(tags=self._wanted))
         except httpx.HTTPError as error:
@@ -152,7 +123,6 @@ class RunIndex:
         async with self._lock:
             self._runs = {}
             self._take(runs)
-            self._take(self._noted_since_whole.values())
             # Those that ended meanwhile are asked for at the next look.
             self._read_at = began
 

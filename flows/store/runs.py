@@ -1,7 +1,5 @@
 """Runs: flow runs of the deployment `experiment/wildloop`, created, read and steered."""
 
-import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,7 +8,6 @@ from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from prefect.states import Scheduled
 
@@ -19,7 +16,6 @@ from wildloop.flows.models.own_runs import is_own
 from wildloop.flows.models.run import (
     Checkout,
     Run,
-    RunCounts,
     RunCreate,
     RunFacts,
     RunRerun,
@@ -28,8 +24,9 @@ from wildloop.flows.models.run import (
     RunUpdate,
 )
 from wildloop.flows.settings import CPU_QUEUE, RUNS_QUEUE, Settings
-from wildloop.flows.store.base import EXPERIMENT, PAGE, Store, every_flow_run
+from wildloop.flows.store.base import EXPERIMENT, every_flow_run
 from wildloop.flows.store.budget import BudgetGate
+from wildloop.flows.store.burst import Burst
 from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.owners import KnownSessions, folder_of, front_end_id, snapshot_for
 from wildloop.flows.store.run_filter import ARCHIVED_TAG, RunFilter
@@ -40,16 +37,17 @@ from wildloop.flows.store.run_mapping import (
     readable_spec,
     run_tags,
     to_run,
-    with_live_metrics,
 )
+from wildloop.flows.store.run_reader import RunReader
+from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.states import (
-    ACTIVE,
     CANCELLABLE,
     WAITING,
     cancel,
     cancel_many,
     ready_state,
 )
+from wildloop.flows.store.stream import tell_changed
 from wildloop.flows.text.storable import UNSTORABLE, unstorable
 
 
@@ -68,14 +66,15 @@ Step = Callable[[], Awaitable[None]]
 Check = Callable[[], Awaitable[bool]]
 
 
-class RunStore(Store):
+class RunStore(RunReader):
     """Create, read and steer runs.
 
     Args:
         client, settings, deployment_ids, session_id: as of `Store`.
         gate: what keeps the budgets of sessions, shared by the stores of one process.
-        index: a copy of one session's runs, of which `all` then asks only for what has changed.
+        index, seen: as of `RunReader`.
         known: the sessions that were looked up, shared likewise.
+        burst: what creates runs of the same moment together, shared likewise.
     """
 
     def __init__(
@@ -87,11 +86,13 @@ class RunStore(Store):
         session_id: str | None = None,
         index: RunIndex | None = None,
         known: KnownSessions | None = None,
+        seen: Seen | None = None,
+        burst: Burst | None = None,
     ) -> None:
-        super().__init__(client, settings, deployment_ids, session_id)
+        super().__init__(client, settings, deployment_ids, session_id, index, seen)
         self.known = known or KnownSessions()
         self.gate = gate or BudgetGate()
-        self.index = index
+        self.burst = burst
 
     async def create(self, body: RunCreate, idempotency_key: str | None = None) -> Run:
         """Create a run, `queued` if `auto_start`, else `ready`.
@@ -111,6 +112,8 @@ class RunStore(Store):
         (placed,) = await self._placed([body])
         draft = self._draft(placed, idempotency_key)
         async with self.gate.room(self.client, {placed.run.chat_session_id: [idempotency_key]}):
+            if self.burst is not None:
+                return to_run(await self.burst.create_flow_run(self, EXPERIMENT, draft))
             return to_run(await self.create_flow_run(EXPERIMENT, **draft))
 
     async def create_many(
@@ -209,93 +212,6 @@ class RunStore(Store):
                 f"gpus: {gpus} are asked for, no host has more than {most}: ask for fewer, or "
                 "start `wildloop up` with more --slots on a host without GPUs"
             )
-
-    async def get(self, run_id: str) -> Run:
-        """Read one run, with its metrics as they stand.
-
-        Raises:
-            NotFound: there is no such run.
-        """
-        run = to_run(await self.read_flow_run("run", run_id, EXPERIMENT))
-        return (await with_live_metrics([run]))[0]
-
-    async def select(self, wanted: RunFilter) -> list[Run]:
-        """The runs that match, newest first."""
-        runs: list[Run] = []
-        offset, skipped = (wanted.offset, 0) if wanted.is_exact else (0, wanted.offset)
-        while len(runs) < wanted.limit + skipped:
-            page = min(PAGE, wanted.limit + skipped - len(runs))
-            flow_runs = await self.client.read_flow_runs(
-                flow_run_filter=wanted.query(),
-                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-                limit=page,
-                offset=offset,
-            )
-            runs += [run for run in map(to_run, flow_runs) if wanted.matches(run)]
-            offset += len(flow_runs)
-            if len(flow_runs) < page:
-                break
-        return await with_live_metrics(runs[skipped:])
-
-    async def all(
-        self,
-        *,
-        sweep_id: str | None = None,
-        chat_session_id: str | None = None,
-        also_called: Sequence[str] = (),
-        max_age_s: float = 0.0,
-    ) -> list[Run]:
-        """Every run of a sweep or session (or of one of several), oldest first.
-
-        Those of the session that this store has a copy of may be as they were `max_age_s` ago.
-        """
-        if self.index is not None and chat_session_id == self.index.session_id is not None:
-            found = await self.index.of_session(self.client, self.index.session_id, max_age_s)
-            return await with_live_metrics(
-                [run for run in found if sweep_id in (None, run.sweep_id)]
-            )
-        wanted = RunFilter(
-            limit=1000,
-            sweep_id=sweep_id,
-            chat_session_id=chat_session_id,
-            also_called=list(also_called),
-        )
-        runs: list[Run] = []
-        while True:
-            page = await self.select(wanted)
-            runs += page
-            if len(page) < wanted.limit:
-                return list(reversed(runs))
-            wanted = wanted.model_copy(update={"offset": wanted.offset + wanted.limit})
-
-    async def counts(
-        self, *, sweep_id: str | None = None, chat_session_id: str | None = None
-    ) -> RunCounts:
-        """How many runs of a sweep, of a session, or at all, have each status.
-
-        The ended ones are counted by the server, so this takes as long after 10,000 runs.
-        """
-        wanted = RunFilter(sweep_id=sweep_id, chat_session_id=chat_session_id)
-        still = [RunStatus.READY, RunStatus.FINISHED, RunStatus.FAILED, RunStatus.STOPPED]
-        active, numbers = await asyncio.gather(
-            self.active(wanted),
-            asyncio.gather(
-                *(
-                    self.client.count_flow_runs(
-                        flow_run_filter=wanted.model_copy(update={"status": status}).query()
-                    )
-                    for status in still
-                )
-            ),
-        )
-        return RunCounts.of(
-            Counter(run.status for run in active) + Counter(dict(zip(still, numbers, strict=True)))
-        )
-
-    async def active(self, wanted: RunFilter | None = None) -> list[Run]:
-        """Every run that waits or holds a slot, oldest first; `wanted` names a sweep or session."""
-        found = await every_flow_run(self.client, (wanted or RunFilter()).query(ACTIVE))
-        return [to_run(flow_run) for flow_run in found]
 
     async def start(self, run_id: str) -> Run:
         """Queue a `ready` run; one that is queued already starts by itself, and stays as it is.
@@ -435,6 +351,7 @@ class RunStore(Store):
             parameters={"spec": changed.model_dump(mode="json", exclude_defaults=True)},
             tags=sorted({*flow_run.tags} - {*run_tags(spec)} | {*run_tags(changed)}),
         )
+        tell_changed(flow_run.id)
         return await self.get(run_id)
 
     async def archive(self, run_id: str, archived: bool = True) -> Run:
@@ -443,6 +360,7 @@ class RunStore(Store):
         await self.write_facts(flow_run.id, RunFacts(archived=archived))
         tags = {*flow_run.tags} - {ARCHIVED_TAG} | ({ARCHIVED_TAG} if archived else set())
         await self.client.update_flow_run(flow_run.id, tags=sorted(tags))
+        tell_changed(flow_run.id)
         return await self.get(run_id)
 
     async def write_facts(self, flow_run_id: UUID, facts: RunFacts) -> None:

@@ -27,6 +27,7 @@ from wildloop.flows.store.position import (
 )
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.session_mapping import (
     in_short,
     project_of,
@@ -55,7 +56,7 @@ class SessionReader:
     Args:
         client: the Prefect client.
         settings: of this process.
-        index: a copy of the runs (default: they are asked for).
+        seen: the live picture (default: all is asked for).
         memory: what is known of sessions already, shared by the readers of one process.
     """
 
@@ -63,12 +64,12 @@ class SessionReader:
         self,
         client: PrefectClient,
         settings: Settings,
-        index: RunIndex | None = None,
+        seen: Seen | None = None,
         memory: SessionMemory | None = None,
     ) -> None:
         self.client = client
         self.settings = settings
-        self.index = index
+        self.seen = seen
         self.memory = memory or SessionMemory()
 
     async def parts(self, session_id: str, history: History) -> Parts:
@@ -78,11 +79,7 @@ class SessionReader:
                 self.memory.record(self.client, session_id), self._runs(session_id)
             )
             return await self._parts(record, runs, record.iterations)
-        summary, calls, runs = await asyncio.gather(
-            read_summary(self.client, session_id),
-            read_last_calls(self.client, session_id, SHOWN_CALLS),
-            self._runs(session_id),
-        )
+        runs, (summary, calls) = await self._runs(session_id), await self._position(session_id)
         if isinstance(summary, SessionRecord):
             calls = summary.iterations[-SHOWN_CALLS:]
         return await self._parts(summary, runs, [in_short(call) for call in calls])
@@ -90,9 +87,8 @@ class SessionReader:
     async def many(self, flow_runs: Sequence[FlowRun]) -> list[Session]:
         """The sessions of these flow runs, without the calls of their agents."""
         ids = [str(flow_run.id) for flow_run in flow_runs]
-        index = self.index or RunIndex()
         found, runs = await asyncio.gather(
-            read_summaries(self.client, ids), index.by_session(self.client)
+            self._summaries(ids), (self.seen or RunIndex()).by_session(self.client)
         )
         sessions = []
         for id, flow_run in zip(ids, flow_runs, strict=True):
@@ -137,10 +133,36 @@ class SessionReader:
         self.memory.shown[id] = shown_of(account, digest)
         return self.memory.shown[id]
 
-    async def _runs(self, session_id: str) -> dict[str, list[Run]]:
+    async def _position(
+        self, session_id: str
+    ) -> tuple[SessionSummary | SessionRecord, list[IterationRecord]]:
+        """Where a session stands, and its last calls; read after its state."""
+
+        async def read() -> tuple[SessionSummary | SessionRecord, list[IterationRecord]]:
+            return await asyncio.gather(
+                read_summary(self.client, session_id),
+                read_last_calls(self.client, session_id, SHOWN_CALLS),
+            )
+
+        if self.seen is None:
+            return await read()
+        row = (await self.seen.whole()).rows.get(session_id)
+        state = row.stamp[1] if row is not None else None
+        return await self.seen.recent(f"position {session_id} {state}", read)
+
+    async def _summaries(self, ids: list[str]) -> dict[str, SessionSummary | SessionRecord]:
+        """Where these sessions stand; of one that has ended nothing changes by itself."""
+        if self.seen is None:
+            return await read_summaries(self.client, ids)
+        rows = (await self.seen.whole()).rows
+        states = [str(rows[id].stamp[1]) for id in ids if id in rows]
+        key = f"positions {' '.join(ids)} {' '.join(states)}"
+        return await self.seen.recent(key, lambda: read_summaries(self.client, ids))
+
+    async def _runs(self, session_id: str) -> Mapping[str, list[Run]]:
         """Its runs; with a copy at hand those of the others too, its own ones among them."""
-        if self.index is not None:
-            return await self.index.by_session(self.client)
+        if self.seen is not None:
+            return await self.seen.by_session(self.client)
         store = RunStore(self.client, self.settings)
         return {session_id: await store.all(chat_session_id=session_id)}
 
@@ -151,7 +173,7 @@ class SessionReader:
         calls: Sequence[IterationRecord],
     ) -> Parts:
         id, contract = record.session_id, record.contract
-        if self.index is None:
+        if self.seen is None:
             own = await own_runs(RunStore(self.client, self.settings), id, contract)
         else:
             own = own_of(runs, id, contract)

@@ -1,6 +1,5 @@
 """Sessions: flow runs of the deployment `research-loop/wildloop`, started, read and steered."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -28,13 +27,13 @@ from wildloop.flows.models.session_record import SessionRecord, SessionSummary
 from wildloop.flows.settings import Settings
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.alerts import AlertStore
-from wildloop.flows.store.base import CLOCK_SLACK, LOOP_TAG, RESEARCH_LOOP, Store
+from wildloop.flows.store.base import CLOCK_SLACK, LOOP_TAG, RESEARCH_LOOP, Store, parse_id
 from wildloop.flows.store.naming import name_of
 from wildloop.flows.store.owners import find_session
 from wildloop.flows.store.position import change_record, read_record
 from wildloop.flows.store.run_filter import RunFilter
-from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.session_events import alert_event, run_event
 from wildloop.flows.store.session_mapping import spec_of
 from wildloop.flows.store.session_memory import SessionMemory
@@ -61,7 +60,7 @@ class SessionStore(Store):
 
     Args:
         client, settings, deployment_ids: as of `Store`.
-        index: a copy of the runs, shared by the stores of one process.
+        seen: the live picture, which answers in Prefect's stead.
         memory: what is known of sessions already, shared likewise.
     """
 
@@ -70,11 +69,12 @@ class SessionStore(Store):
         client: PrefectClient,
         settings: Settings,
         deployment_ids: dict[str, UUID] | None = None,
-        index: RunIndex | None = None,
+        seen: Seen | None = None,
         memory: SessionMemory | None = None,
     ) -> None:
         super().__init__(client, settings, deployment_ids)
-        self.reader = SessionReader(client, settings, index, memory)
+        self.seen = seen
+        self.reader = SessionReader(client, settings, seen, memory)
 
     async def start(self, body: SessionStart) -> Session:
         """Start a session.
@@ -129,15 +129,20 @@ class SessionStore(Store):
 
     async def get(self, session_id: str, history: History = "recent") -> Session:
         """Read one session, with its last calls in short or all; NotFound if there is none."""
-        flow_run, parts = await asyncio.gather(
-            self.read_flow_run("session", session_id, RESEARCH_LOOP),
-            self.reader.parts(session_id, history),
-        )
-        return await self.reader.session(flow_run, parts)
+        return await self._of(await self.flow_run(session_id), history)
+
+    async def flow_run(self, session_id: str) -> FlowRun:
+        """The flow run of a session, by its own id; NotFound if there is none."""
+        if self.seen is not None:
+            id = str(parse_id("session", session_id))
+            table = await self.seen.table()
+            if table is not None and (found := table.session(id)) is not None:
+                return found
+        return await self.read_flow_run("session", session_id, RESEARCH_LOOP)
 
     async def recent(self, limit: int = 50) -> list[Session]:
         """The sessions, newest first."""
-        flow_runs = await self._flow_runs(None, limit)
+        flow_runs = await self._known(None, limit)
         if not flow_runs:
             return []
         return await self.reader.many(flow_runs)
@@ -151,7 +156,10 @@ class SessionStore(Store):
         return str((await self._named(name)).id)
 
     async def _named(self, name: str) -> FlowRun:
-        if (found := await find_session(self.client, name)) is None:
+        find = (
+            self.seen.session(self.client, name) if self.seen else find_session(self.client, name)
+        )
+        if (found := await find) is None:
             raise NotFound("session", name)
         return found
 
@@ -176,11 +184,11 @@ class SessionStore(Store):
         name = session_id if session_id is not None else chat_session_id
         if name is not None:
             return await self._of(await self._named(name), history)
-        alive = await self._flow_runs(ALIVE)
+        alive = await self._known(ALIVE)
         if len(alive) > 1:
             ids = ", ".join(str(flow_run.id) for flow_run in alive)
             raise Conflict(f"several sessions are active ({ids}): give session_id")
-        latest = alive or await self._flow_runs(None, 1)
+        latest = alive or await self._known(None, 1)
         if not latest:
             raise NoneYet("there is no session yet: start one (`wildloop start`)")
         return await self._of(latest[0], history)
@@ -272,8 +280,9 @@ class SessionStore(Store):
 
     async def events(self, session_id: str) -> list[SessionEvent]:
         """What has happened in a session, oldest first: ended runs, alerts, pending steers."""
-        await self.read_flow_run("session", session_id, RESEARCH_LOOP)
-        runs = await RunStore(self.client, self.settings).all(chat_session_id=session_id)
+        await self.flow_run(session_id)
+        store = RunStore(self.client, self.settings, seen=self.seen)
+        runs = await store.all(chat_session_id=session_id)
         names = {run.id: run.name for run in runs}
         alerts = await AlertStore(self.client, self.settings).of_runs(list(names))
         resolved = set((await self._resolved(session_id)).ids)
@@ -337,6 +346,12 @@ class SessionStore(Store):
                 f"workdir '{text}' is not a git repository: run `git init` there and commit once"
             )
         return workdir
+
+    async def _known(self, types: list[StateType] | None, limit: int = 200) -> list[FlowRun]:
+        """As `_flow_runs`, from the live picture where there is one."""
+        if self.seen is not None:
+            return await self.seen.sessions(types, limit)
+        return await self._flow_runs(types, limit)
 
     async def _flow_runs(
         self, types: list[StateType] | None, limit: int = 200, tags: list[str] | None = None

@@ -36,6 +36,7 @@ from wildloop.flows.store.owners import KnownSessions, find_session, folder_of
 from wildloop.flows.store.run_filter import RunFilter
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore, Step
+from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.states import is_ending
 
 C = TypeVar("C", SweepCreate, WildSweepCreate)
@@ -48,7 +49,7 @@ class SweepStore(Store):
 
     Args:
         client, settings, session_id: as of `Store`.
-        index: a copy of the runs: with it, lists of sweeps read only those that have changed.
+        seen: the live picture, which answers in Prefect's stead.
         gate, known: as of `RunStore`.
     """
 
@@ -56,16 +57,16 @@ class SweepStore(Store):
         self,
         client: PrefectClient,
         settings: Settings,
-        index: RunIndex | None = None,
+        seen: Seen | None = None,
         gate: BudgetGate | None = None,
         session_id: str | None = None,
         known: KnownSessions | None = None,
     ) -> None:
         super().__init__(client, settings, session_id=session_id)
-        self.index = index if index is not None else RunIndex()
+        self.seen = seen
         self.known = known or KnownSessions()
         self.runs = RunStore(
-            client, settings, self.deployment_ids, gate, session_id, known=self.known
+            client, settings, self.deployment_ids, gate, session_id, known=self.known, seen=seen
         )
 
     async def create(self, body: SweepCreate, idempotency_key: str | None = None) -> Sweep:
@@ -295,13 +296,19 @@ class SweepStore(Store):
 
     async def recent(self, limit: int = 100) -> list[Sweep]:
         """The sweeps, last changed first."""
+        find = self._records
+        records = await (
+            self.seen.recent(f"sweeps {limit}", lambda: find(limit)) if self.seen else find(limit)
+        )
+        runs = await (self.seen or RunIndex()).by_sweep(self.client)
+        return [to_sweep(record, runs.get(record.id, [])) for record in records]
+
+    async def _records(self, limit: int) -> list[SweepRecord]:
         found = await artifacts.latest_by_prefix(self.client, PREFIX, limit)
-        records = [
+        return [
             SweepRecord.model_validate_json(artifacts.record_of(artifact))
             for artifact in found.values()
         ]
-        runs = await self.index.by_sweep(self.client)
-        return [to_sweep(record, runs.get(record.id, [])) for record in records]
 
     async def refresh(self, sweep_id: str, runs: list[Run] | None = None) -> Sweep:
         """Write the sweep's table anew, in its latest version: too small a step for another.

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query
 
 from wildloop.flows.files.paths import SessionPaths
 from wildloop.flows.models.session import SessionActivity
-from wildloop.flows.store.base import RESEARCH_LOOP
 from wildloop.flows.store.session_mapping import spec_of
 from wildloop.flows.store.states import session_status
 from wildloop.shim.apart import READ
@@ -32,8 +31,7 @@ async def get_activity(
     limit: Annotated[int, Query(ge=1024, le=LIMIT_BYTES)] = 65_536,
 ) -> SessionActivity:
     """Whole lines, as they come. Follow by asking again from `next_offset` until `eof`."""
-    own = await sessions.id_of(session_id)
-    flow_run = await sessions.read_flow_run("session", own, RESEARCH_LOOP)
+    flow_run = await sessions.flow_run(await sessions.id_of(session_id))
     has_ended = session_status(flow_run.state).is_terminal
     path = SessionPaths.of(spec_of(flow_run).workdir, str(flow_run.id)).activity
     part = await asyncio.to_thread(read_lines, path, offset, limit)

@@ -5,9 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from wildloop.flows.models.alert import Alert, AlertCreate, AlertReply, AlertStatus
-from wildloop.flows.store.owners import session_id_of
 from wildloop.shim.apart import OWN, READ
-from wildloop.shim.deps import Alerts, Runs
+from wildloop.shim.deps import Alerts, Runs, WithSeen
 from wildloop.shim.errors import RESPONSES
 
 router = APIRouter(tags=["alerts"], responses=RESPONSES)
@@ -33,13 +32,17 @@ async def list_run_alerts(run_id: str, alerts: Alerts, runs: Runs) -> list[Alert
 @router.get("/alerts", summary="List alerts, newest first", openapi_extra=READ)
 async def list_alerts(
     alerts: Alerts,
+    seen: WithSeen,
     status: AlertStatus | None = None,
     session_id: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[Alert]:
     """Raised by runs, agents, and Wildloop itself."""
-    own = await session_id_of(alerts.client, session_id) if session_id is not None else None
-    return await alerts.select(status, own, limit)
+    session = await seen.session(alerts.client, session_id) if session_id is not None else None
+    own = str(session.id) if session is not None else session_id
+    return await seen.recent(
+        f"alerts {status} {own!r} {limit}", lambda: alerts.select(status, own, limit)
+    )
 
 
 @router.get("/alerts/{alert_id}", summary="Read an alert", openapi_extra=READ)

@@ -21,7 +21,7 @@ from wildloop.flows.models.run import LogChunk, Run
 from wildloop.flows.project import MetricConfig, load_project
 from wildloop.shim.apart import READ
 from wildloop.shim.artifacts import list_artifacts, open_artifact
-from wildloop.shim.deps import Runs, Sessions, Sweeps, WithMetrics, WithWatch
+from wildloop.shim.deps import Runs, Sessions, Sweeps, WithMetrics, WithSeen
 from wildloop.shim.errors import RESPONSES
 from wildloop.shim.log_text import log_text
 from wildloop.shim.logs import LIMIT_BYTES, LogFollower, read_log
@@ -76,7 +76,6 @@ async def get_logs(
 async def stream_logs(
     run_id: str,
     runs: Runs,
-    watch: WithWatch,
     offset: Annotated[int, Query(description="In bytes; negative: from the end.")] = 0,
     last_event_id: Annotated[
         int | None, Header(ge=0, description="Go on after this event (wins over `offset`).")
@@ -87,9 +86,9 @@ async def stream_logs(
     An event's id is the byte to go on from: a client that reconnects with `Last-Event-ID` misses
     nothing. Comments keep a quiet connection open.
     """
-    await watch.get(runs, run_id)
+    await runs.peek(run_id)
     start = offset if last_event_id is None else last_event_id
-    follower = LogFollower(look=lambda: watch.get(runs, run_id), offset=start)
+    follower = LogFollower(look=lambda: runs.peek(run_id), offset=start)
     return StreamingResponse(
         follower.events(),
         media_type="text/event-stream",
@@ -158,7 +157,7 @@ async def _primary_of(run: Run, sweeps: Sweeps, sessions: Sessions) -> MetricCon
 
 @router.post("/{run_id}/metrics", summary="Add metric values to a run")
 async def post_metrics(
-    run_id: str, body: MetricEntry | MetricEntries | MetricRows, runs: Runs
+    run_id: str, body: MetricEntry | MetricEntries | MetricRows, runs: Runs, seen: WithSeen
 ) -> Accepted:
     """One entry, a list, or `rows`: `{"step": 1, "loss": 0.3}`, `{"name": "loss", "value": 0.3}`.
 
@@ -187,6 +186,7 @@ async def post_metrics(
             file.write("".join(line + "\n" for line in lines).encode())
 
     await asyncio.to_thread(append)
+    seen.changed()
     return Accepted(accepted=sum(counts), ignored=_without_number(entries))
 
 

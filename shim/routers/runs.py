@@ -16,7 +16,6 @@ from wildloop.flows.models.run import (
 )
 from wildloop.flows.models.sweep import AddToSweep
 from wildloop.flows.store.account import withdraw
-from wildloop.flows.store.owners import session_id_of
 from wildloop.flows.store.run_filter import RunFilter
 from wildloop.shim.apart import OWN, READ
 from wildloop.shim.checks import check_folder
@@ -26,11 +25,9 @@ from wildloop.shim.deps import (
     Sessions,
     Sweeps,
     WithDisks,
-    WithIndex,
-    WithListings,
     WithMetrics,
-    WithPrefect,
     WithReadiness,
+    WithSeen,
 )
 from wildloop.shim.errors import RESPONSES
 from wildloop.shim.models import StatusReport
@@ -75,10 +72,9 @@ async def create_run(
 @router.get("", summary="List runs, newest first", response_model=list[Run], openapi_extra=READ)
 async def list_runs(
     runs: Runs,
-    listings: WithListings,
     reader: WithMetrics,
     disks: WithDisks,
-    prefect: WithPrefect,
+    seen: WithSeen,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     status: RunStatus | None = None,
@@ -105,7 +101,8 @@ async def list_runs(
     last run so far as `before`.
     """
     name = chat_session_id
-    session_id = await session_id_of(prefect, name) if name is not None else None
+    session = await seen.session(runs.client, name) if name is not None else None
+    session_id = str(session.id) if session is not None else name
     wanted = RunFilter(
         limit=limit,
         offset=offset,
@@ -127,8 +124,9 @@ async def list_runs(
             ]
         return RUNS.dump_json(found)
 
-    # Written once for all who ask: turning a hundred runs into JSON costs as much as reading them.
-    content = await listings.get(f"{wanted.model_dump_json()} {names} {points}", read)
+    # Written once for all who ask: a hundred runs as JSON cost more than finding them.
+    question = f"runs {wanted.model_dump_json()} {names} {points}"
+    content = await seen.recent(question, read, of_table=True)
     return Response(content, media_type="application/json")
 
 
@@ -165,15 +163,11 @@ async def rerun(
 
 
 @router.put("/{run_id}", summary="Change a run", openapi_extra=OWN)
-async def update_run(
-    run_id: str, body: RunUpdate, runs: Runs, sweeps: Sweeps, index: WithIndex
-) -> Run:
+async def update_run(run_id: str, body: RunUpdate, runs: Runs, sweeps: Sweeps) -> Run:
     """Command, time-out and priority until it is launched; name and sweep at any time."""
     if body.sweep_id is not None:
         await sweeps.open_for_runs(body.sweep_id)
-    changed = await runs.update(run_id, body)
-    index.note(changed)
-    return changed
+    return await runs.update(run_id, body)
 
 
 @router.post(
@@ -181,15 +175,11 @@ async def update_run(
     summary="Put a run into a sweep, or out of its sweep",
     openapi_extra=OWN,
 )
-async def add_to_sweep(
-    run_id: str, body: AddToSweep, runs: Runs, sweeps: Sweeps, index: WithIndex
-) -> Run:
+async def add_to_sweep(run_id: str, body: AddToSweep, runs: Runs, sweeps: Sweeps) -> Run:
     """Possible at any time; `{"sweep_id": null}` takes the run out."""
     if body.sweep_id is not None:
         await sweeps.open_for_runs(body.sweep_id)
-    changed = await runs.update(run_id, RunUpdate(sweep_id=body.sweep_id))
-    index.note(changed)
-    return changed
+    return await runs.update(run_id, RunUpdate(sweep_id=body.sweep_id))
 
 
 @router.post("/{run_id}/status", summary="Tell what a sidecar has seen of a run")
@@ -207,17 +197,12 @@ async def report_status(run_id: str, body: StatusReport, runs: Runs) -> Run:
 
 
 @router.post("/{run_id}/withdraw", summary="Take a run's configuration out of the comparison")
-async def withdraw_run(
-    run_id: str, body: Withdrawal, runs: Runs, sessions: Sessions, index: WithIndex
-) -> list[Run]:
+async def withdraw_run(run_id: str, body: Withdrawal, runs: Runs, sessions: Sessions) -> list[Run]:
     """All seeds of it, before there is a verdict on it; the ledger and the report tell why.
 
     It is no way to drop a bad seed: what is withdrawn was tried, and still counts as a test.
     """
-    withdrawn = await withdraw(sessions, runs, run_id, body.reason)
-    for run in withdrawn:
-        index.note(run)
-    return withdrawn
+    return await withdraw(sessions, runs, run_id, body.reason)
 
 
 @router.post("/{run_id}/archive", summary="Hide a run from lists")

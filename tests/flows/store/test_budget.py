@@ -177,6 +177,8 @@ PRIMITIVES = {
 # What the gate stands before, and what creates and resumes sessions.
 BENEATH = {
     ("flows/store/base.py", "Store"),
+    # Its own method has a primitive's name: who calls it stands behind the gate.
+    ("flows/store/burst.py", "Burst"),
     # What runs hang on to in the graph: it is never carried out.
     ("flows/store/graph.py", "make_anchor"),
     ("flows/store/runs.py", "_resume"),

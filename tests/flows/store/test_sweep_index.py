@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
@@ -15,7 +14,7 @@ from prefect.states import Completed, Running, Scheduled
 from wildloop.flows.models.run import RunStatus
 from wildloop.flows.store import run_index
 from wildloop.flows.store.run_index import OPEN, RunIndex
-from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, to_run
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
 
 
 class Server:
@@ -122,43 +121,12 @@ async def test_more_runs_than_a_request_may_name_end_at_once() -> None:
     assert await statuses(index, server) == {"s": [RunStatus.FINISHED] * 450}
 
 
-async def test_changed_sweep_of_an_ended_run_is_told_to_the_index() -> None:
-    index, server = RunIndex(), Server()
-    run = server.put("old", long_ago())
-    await statuses(index, server)
-    index.note(to_run(server.put("new", long_ago(), id=run.id)))
-    assert await statuses(index, server) == {"new": [RunStatus.FINISHED]}
-    index.note(to_run(server.put(None, long_ago(), id=run.id)))
-    assert await statuses(index, server) == {}
-
-
-async def test_change_during_a_long_read_is_not_undone_by_it() -> None:
-    index, server = RunIndex(), Server()
-    run = server.put("old", long_ago())
-    moved = to_run(server.put("new", long_ago(), id=run.id))
-    server.put("old", long_ago(), id=run.id)
-    server.meanwhile = lambda: index.note(moved)
-    assert await statuses(index, server) == {"new": [RunStatus.FINISHED]}
-
-
 async def test_clock_of_a_host_that_is_behind_loses_no_end() -> None:
     index, server = RunIndex(), Server()
     run = server.put("s", Running())
     await statuses(index, server)
     server.put("s", Completed(timestamp=datetime.now(UTC) - timedelta(minutes=4)), id=run.id)
     assert await statuses(index, server) == {"s": [RunStatus.FINISHED]}
-
-
-async def test_what_is_read_ahead_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_index, "WARM_AFTER_SECONDS", 0.0)
-    index, server = RunIndex(), Server()
-    for _ in range(300):
-        server.put("s", long_ago())
-    server.meanwhile = refuse_once(server)
-    await index.warm(server)  # type: ignore[arg-type]
-    server.told = 0
-    assert len((await statuses(index, server))["s"]) == 300
-    assert server.told == 0
 
 
 async def test_old_copy_answers_while_all_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,16 +140,6 @@ async def test_old_copy_answers_while_all_is_read_anew(monkeypatch: pytest.Monke
     monkeypatch.setattr(run_index, "WHOLE_SECONDS", 900.0)
     while await statuses(index, server) != {"new": [RunStatus.FINISHED]}:
         await asyncio.sleep(0)
-
-
-def refuse_once(server: Server) -> Callable[[], None]:
-    """The server's first answer is an error."""
-
-    def refuse() -> None:
-        server.meanwhile = lambda: None
-        raise httpx.ConnectError("not up yet")
-
-    return refuse
 
 
 def test_every_state_is_either_open_or_an_end() -> None:
