@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.objects import WorkPool
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -20,6 +20,7 @@ from wildloop.flows.news.digest import DIGEST_TAG, digest
 from wildloop.flows.research_loop import research_loop
 from wildloop.flows.settings import CPU_QUEUE, LOOPS_QUEUE, POOL_NAME, RUNS_QUEUE
 from wildloop.flows.store.base import DEPLOYMENT, EXPERIMENT, MORNING, NIGHTLY, RESEARCH_LOOP
+from wildloop.flows.worker.variables import completed
 
 NIGHTLY_CRON = "0 22 * * *"
 MORNING_CRON = "0 8 * * *"
@@ -104,6 +105,8 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
             )
         except ObjectAlreadyExists:
             pool = await client.read_work_pool(POOL_NAME)
+    if (template := completed(pool.base_job_template or {})) is not None:
+        await client.update_work_pool(POOL_NAME, WorkPoolUpdate(base_job_template=template))
     for name, description in QUEUES.items():
         try:
             await client.read_work_queue_by_name(name, POOL_NAME)

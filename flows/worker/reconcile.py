@@ -23,6 +23,7 @@ NAMES_SHOWN = 5
 ASKED = (StateType.CANCELLING, StateType.CANCELLED, StateType.PAUSED)
 DELETED = "Deleted"
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+HELD_BY_A_PROCESS = [*ACTIVE, StateType.PAUSED]
 
 
 async def active(client: PrefectClient) -> list[FlowRun]:
@@ -55,9 +56,7 @@ async def requests(client: PrefectClient, held: Sequence[UUID]) -> list[tuple[UU
     found: list[tuple[UUID, str]] = []
     for start in range(0, len(held), PAGE):
         wanted = list(held[start : start + PAGE])
-        flow_runs = await client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=wanted)), limit=PAGE
-        )
+        flow_runs = await read(client, wanted)
         found += [
             (run.id, run.state.name or "")
             for run in flow_runs
@@ -66,6 +65,13 @@ async def requests(client: PrefectClient, held: Sequence[UUID]) -> list[tuple[UU
         missing = set(wanted) - {run.id for run in flow_runs}
         found += [(id, DELETED) for id in missing if await _is_deleted(client, id)]
     return found
+
+
+async def read(client: PrefectClient, ids: list[UUID]) -> list[FlowRun]:
+    """Those of at most a page of flow runs that are there."""
+    return await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids)), limit=PAGE
+    )
 
 
 async def _is_deleted(client: PrefectClient, flow_run_id: UUID) -> bool:

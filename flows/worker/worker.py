@@ -7,7 +7,6 @@ this worker runs it as a coroutine in its own, warm event loop.
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,23 +15,16 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flows import Flow
-from prefect.workers.base import (
-    BaseJobConfiguration,
-    BaseVariables,
-    BaseWorker,
-    BaseWorkerResult,
-)
+from prefect.workers.base import BaseWorker
 from pydantic import ValidationError
 
 from wildloop.blocks.launchers.choice import Launchers
 from wildloop.flows.errors import WildloopError
-from wildloop.flows.experiment import experiment
 from wildloop.flows.guards.book import GuardBook
-from wildloop.flows.news.digest import DIGEST_TAG, digest
 from wildloop.flows.news.ended import tell_end
 from wildloop.flows.prefect_inside.engine import run_to_end
 from wildloop.flows.prefect_inside.outage import Outage
-from wildloop.flows.research_loop import leave_paused, research_loop
+from wildloop.flows.research_loop import leave_paused
 from wildloop.flows.run.control import RunControl, StopReason, enter_control
 from wildloop.flows.run.environment import EnvironmentRecorder
 from wildloop.flows.settings import wildloop_home
@@ -42,25 +34,20 @@ from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 from wildloop.flows.worker import absent, admission, disk, reconcile, requests, trouble
 from wildloop.flows.worker.background import Background
 from wildloop.flows.worker.devices import Grant
+from wildloop.flows.worker.entrypoints import Entrypoints
 from wildloop.flows.worker.held import Held
 from wildloop.flows.worker.host import HostCompute
 from wildloop.flows.worker.identity import worker_identity
 from wildloop.flows.worker.observer import STEERED, observe_flow_runs
+from wildloop.flows.worker.own_process import FlowProcessFailed, OwnProcesses
+from wildloop.flows.worker.variables import (
+    WildloopJobConfiguration,
+    WildloopVariables,
+    WildloopWorkerResult,
+)
 
 SHUTDOWN_SECONDS = 8.0
 ENDED = frozenset({"Completed", "Failed", "Crashed", "Cancelled"})
-
-
-class WildloopJobConfiguration(BaseJobConfiguration):
-    """Wildloop flows run inside the worker: there is no infrastructure to configure."""
-
-
-class WildloopVariables(BaseVariables):
-    """Variables of the work pool's base job template: none beyond Prefect's own."""
-
-
-class WildloopWorkerResult(BaseWorkerResult):
-    """Result of a flow run: always 0, since the flow run's state tells the outcome."""
 
 
 class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, WildloopWorkerResult]):
@@ -84,6 +71,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self._environments = EnvironmentRecorder()
         self._guards = GuardBook()
         self._absent = absent.AbsentHosts(self.identity.host)
+        self.entrypoints = Entrypoints()
+        self.own = OwnProcesses(wildloop_home())
         self.held = Held()
         self._background = Background(self._logger)
         self._last_launch: asyncio.Event | None = None
@@ -94,11 +83,6 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self._observing = False
         self.settled = False
         self.taken_up = ""
-
-    @staticmethod
-    def flows_by_tag() -> Mapping[str, Flow[Any, Any]]:
-        """The flows that this worker runs, by the tag of their deployments."""
-        return {EXPERIMENT_TAG: experiment, LOOP_TAG: research_loop, DIGEST_TAG: digest}
 
     async def sync_with_backend(self) -> None:
         """Heartbeat; then look for changes of the compute, for stops and pauses, for orphans."""
@@ -120,6 +104,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             await absent.reclaim(self.client, self.identity.host)
             for flow_run in await reconcile.paused_and_left(self.client):
                 await self._leave_paused(flow_run)
+            await self._take_up_own()
         adopted = await self.adopt_orphans()
         if not self.settled:
             self.taken_up = reconcile.taken_up_note(adopted)
@@ -167,6 +152,14 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 self.host.left_elsewhere = await self._absent.look(self.client, active)
         return adopted
 
+    async def _take_up_own(self) -> None:
+        """Go on with the flows of a team's own whose processes a former worker has started."""
+        for flow_run, devices in await self.own.take_up(self.client):
+            await self.entrypoints.look(self.client, [flow_run])
+            if self.host is not None:
+                self.host.devices.hold(str(flow_run.id), devices)
+            self._start(flow_run)
+
     def nudge(self) -> None:
         """Look for work now; calls made while a look is due are folded into it."""
         if not self._look_is_due:
@@ -194,11 +187,14 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 if entry.flow_run.id not in self.held and self._is_due(entry.flow_run)
             ]
         )
-        runs = [entry.flow_run for entry in found if EXPERIMENT_TAG in entry.flow_run.tags]
-        loops = [entry for entry in found if EXPERIMENT_TAG not in entry.flow_run.tags]
+        await self.entrypoints.look(self.client, [entry.flow_run for entry in found])
+        runs = [entry.flow_run for entry in found if self._wants_slots(entry.flow_run)]
+        loops = [entry for entry in found if not self._wants_slots(entry.flow_run)]
         if not runs or self.host is None:
             return found
-        chosen = await admission.choose(self.client, self.host, self.held.slots, runs)
+        chosen = await admission.choose(
+            self.client, self.host, self.held.slots, runs, self.entrypoints.demand
+        )
         # Counted from here on: the claim reaches the server only later.
         reserved = [run for run in chosen if self._reserve(run) is not None]
         return loops + [
@@ -207,6 +203,10 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             )
             for run in reserved
         ]
+
+    def _wants_slots(self, flow_run: FlowRun) -> bool:
+        is_run = self.entrypoints.of(flow_run).tag == EXPERIMENT_TAG
+        return is_run or self.entrypoints.demand(flow_run).gpus > 0
 
     async def _with_room(self, found: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
         """Those whose disks have room; when others may have it, is looked at soon."""
@@ -278,10 +278,10 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         if flow_run.id in self.held:
             return None
         slots = 0
-        if EXPERIMENT_TAG not in flow_run.tags:
+        if not self._wants_slots(flow_run):
             control = RunControl(guards=self._guards)
         else:
-            spec = spec_of(flow_run)
+            spec = self.entrypoints.demand(flow_run)
             grant = self.host.grant(str(flow_run.id), spec) if self.host else Grant((), False)
             if grant is None and requests.is_to_end(flow_run):
                 # It is to be ended, not launched: it needs no devices.
@@ -313,32 +313,36 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
     async def _drive(self, flow_run: FlowRun, control: RunControl) -> None:
         """Run the flow to its end; never raises, since that would end the whole worker."""
         logger = self.get_flow_run_logger(flow_run)
+        named = self.entrypoints.of(flow_run)
         try:
-            flow = next(f for tag, f in self.flows_by_tag().items() if tag in flow_run.tags)
-        except StopIteration:
-            await self._propose_crashed_state(
-                flow_run,
-                "the work pool 'wildloop' runs Wildloop's own flows only: "
-                "deploy other flows to a process pool",
-            )
-            return
-        try:
-            state = await self._run_flow(flow, flow_run, control)
+            if named.flow is None:
+                await self.own.run(self.client, self.work_pool, self.name, flow_run, control)
+                state = (await self.client.read_flow_run(flow_run.id)).state
+            else:
+                state = await self._run_flow(named.flow, flow_run, control)
             # Its state was changed by someone else, perhaps before the event was here.
-            if not state.is_final() and await requests.is_cancelling(self.client, flow_run.id):
+            if (
+                state is not None
+                and not state.is_final()
+                and await requests.is_cancelling(self.client, flow_run.id)
+            ):
                 control.request(StopReason.CANCEL)
         except (Abort, Pause) as left:
             logger.info("left as it is: %s", left)
         except ObjectNotFound:
             # By now its command or agent has been ended.
             self._logger.warning("flow run %s was deleted while it ran", flow_run.id)
+        except FlowProcessFailed as failed:
+            # Prefect says what came of the flow, where it could.
+            if await requests.is_active(self.client, flow_run.id):
+                await self._propose_crashed_state(flow_run, str(failed))
         except Exception as error:
             self.held.lose(flow_run.id)
             logger.exception("flow run ended by an unexpected error")
             await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
         if control.reason is StopReason.CANCEL:
             await requests.close_cancelled(self.client, flow_run.id)
-        if LOOP_TAG in flow_run.tags:
+        if named.tag == LOOP_TAG:
             self._background.spawn(tell_end(self.client, str(flow_run.id)))
 
     async def _run_flow(
@@ -360,6 +364,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 # Left by a worker that is gone, or asked for in the moment of its end.
                 await self.adopt_orphans()
         elif state_name in ("Paused", "Suspended"):
+            if self.own.has(flow_run_id):
+                # Prefect's engine in its process sees to it.
+                return
             if control is not None and await requests.suspend(self.client, flow_run_id):
                 control.request(StopReason.PAUSE)
         elif state_name == STEERED:
