@@ -31,6 +31,7 @@ async def choose(
     held: Mapping[UUID, int],
     offered: Sequence[FlowRun],
     demand: Demand = spec_of,
+    bound: int | None = None,
 ) -> list[FlowRun]:
     """Those that fit, counted in slots: by priority, then first in, first out.
 
@@ -43,6 +44,7 @@ async def choose(
         held: the slots of each run that this worker drives, or that no worker drives now.
         offered: what the server offers: the oldest, as many as its limit lets through.
         demand: what each asks for.
+        bound: the most slots that a shared limit lets through; None: there is none.
     """
     free = [run for run in offered if demand(run).gpus == 0]
     needy = [run for run in offered if demand(run).gpus > 0]
@@ -53,9 +55,10 @@ async def choose(
     occupancy = await host.occupancy()
     needy = await _with_preferred(client, host, needy, demand)
     # What asks for more than there is here is left to other hosts; it must not block the rest.
-    needy = [run for run in needy if demand(run).gpus <= host.largest]
+    slots = host.slots if bound is None else min(host.slots, bound)
+    needy = [run for run in needy if demand(run).gpus <= min(host.largest, slots)]
     chosen = admit(
-        host.slots,
+        slots,
         [count for count in held.values() if count],
         [_waiting(run, host, occupancy, demand(run)) for run in needy],
     )[:let_through]

@@ -26,8 +26,8 @@ NIGHTLY_CRON = "0 22 * * *"
 MORNING_CRON = "0 8 * * *"
 QUEUES = {
     LOOPS_QUEUE: "Research sessions.",
-    RUNS_QUEUE: "Experiments: the concurrency limit is the number of GPU slots.",
-    CPU_QUEUE: "Experiments that asked for no GPU.",
+    RUNS_QUEUE: "Experiments: its limit is the number of GPU slots.",
+    CPU_QUEUE: "Experiments that asked for no GPU: its limit goes by the CPU.",
 }
 
 

@@ -6,7 +6,6 @@ this worker runs it as a coroutine in its own, warm event loop.
 """
 
 import asyncio
-import time
 from typing import Any
 from uuid import UUID
 
@@ -31,8 +30,9 @@ from wildloop.flows.settings import wildloop_home
 from wildloop.flows.store.base import LOOP_TAG
 from wildloop.flows.store.leftovers import close_steps
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
-from wildloop.flows.worker import absent, admission, disk, reconcile, requests, trouble
+from wildloop.flows.worker import absent, admission, reconcile, requests, trouble
 from wildloop.flows.worker.background import Background
+from wildloop.flows.worker.choice import Choice
 from wildloop.flows.worker.devices import Grant
 from wildloop.flows.worker.entrypoints import Entrypoints
 from wildloop.flows.worker.held import Held
@@ -40,6 +40,7 @@ from wildloop.flows.worker.host import HostCompute
 from wildloop.flows.worker.identity import worker_identity
 from wildloop.flows.worker.observer import STEERED, observe_flow_runs
 from wildloop.flows.worker.own_process import FlowProcessFailed, OwnProcesses
+from wildloop.flows.worker.shares import Shares
 from wildloop.flows.worker.variables import (
     WildloopJobConfiguration,
     WildloopVariables,
@@ -66,7 +67,6 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self.identity = worker_identity()
         self.host: HostCompute | None = None
         self.outage = Outage()
-        self._disk = disk.DiskGuard(wildloop_home())
         self.launchers = Launchers()
         self._environments = EnvironmentRecorder()
         self._guards = GuardBook()
@@ -74,7 +74,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self.entrypoints = Entrypoints()
         self.own = OwnProcesses(wildloop_home())
         self.held = Held()
+        self.shares: Shares | None = None
         self._background = Background(self._logger)
+        self.choice = Choice(self.held, self.entrypoints, self._background, self.nudge)
         self._last_launch: asyncio.Event | None = None
         self._dispatching = asyncio.Lock()
         self._adopting = asyncio.Lock()
@@ -91,6 +93,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             return
         if self.host is not None:
             await self.host.refresh(self.client)
+            self.shares = self.shares or Shares(
+                self.identity.host, wildloop_home() / f"shares-{self.work_pool.id}.json"
+            )
         if not self._observing:
             self._observing = True
             self._background.spawn(
@@ -106,6 +111,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 await self._leave_paused(flow_run)
             await self._take_up_own()
         adopted = await self.adopt_orphans()
+        if self.shares is not None and self.host is not None:
+            async with self._dispatching:
+                await self.shares.refresh(self.client, self.host.slots, self.held.counted)
         if not self.settled:
             self.taken_up = reconcile.taken_up_note(adopted)
             self.settled = True
@@ -170,6 +178,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         async with self._dispatching:
             self._look_is_due = False
             await super().get_and_submit_flow_runs()
+            if self.shares is not None and not self._stopping:
+                await self.shares.settle(self.client)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Look for work: Prefect's slow poll, a safety net behind the events."""
@@ -180,51 +190,25 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         """What may start now. The server holds back all above the queues' concurrency limits."""
         if self._stopping or not self.settled:
             return []
-        found = await self._with_room(
-            [
-                entry
-                for entry in await super()._get_scheduled_flow_runs()
-                if entry.flow_run.id not in self.held and self._is_due(entry.flow_run)
-            ]
-        )
-        await self.entrypoints.look(self.client, [entry.flow_run for entry in found])
-        runs = [entry.flow_run for entry in found if self._wants_slots(entry.flow_run)]
-        loops = [entry for entry in found if not self._wants_slots(entry.flow_run)]
-        if not runs or self.host is None:
-            return found
-        chosen = await admission.choose(
-            self.client, self.host, self.held.slots, runs, self.entrypoints.demand
+        offered = [entry.flow_run for entry in await super()._get_scheduled_flow_runs()]
+        chosen = await self.choice.of(
+            self.client,
+            self.host,
+            self.shares,
+            [run for run in offered if run.id not in self.held],
         )
         # Counted from here on: the claim reaches the server only later.
-        reserved = [run for run in chosen if self._reserve(run) is not None]
-        return loops + [
+        for run in [run for run in chosen if self.choice.wants_slots(run)]:
+            if self.host is not None and self._reserve(run) is None:
+                chosen.remove(run)
+                if self.shares is not None and run.id not in self.held:
+                    self.shares.give(run.id)
+        return [
             WorkerFlowRunResponse(
                 work_pool_id=self.work_pool.id, work_queue_id=run.work_queue_id, flow_run=run
             )
-            for run in reserved
+            for run in chosen
         ]
-
-    def _wants_slots(self, flow_run: FlowRun) -> bool:
-        is_run = self.entrypoints.of(flow_run).tag == EXPERIMENT_TAG
-        return is_run or self.entrypoints.demand(flow_run).gpus > 0
-
-    async def _with_room(self, found: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
-        """Those whose disks have room; when others may have it, is looked at soon."""
-        admitted, news = await self._disk.admit([entry.flow_run for entry in found])
-        for flow_run, finding in news:
-            self._background.spawn(trouble.tell(self.client, flow_run, finding))
-        ids = {flow_run.id for flow_run in admitted}
-        if len(ids) < len(found):
-            asyncio.get_running_loop().call_later(disk.FRESH_SECONDS, self.nudge)
-        return [entry for entry in found if entry.flow_run.id in ids]
-
-    def _is_due(self, flow_run: FlowRun) -> bool:
-        """Whether a run may start now: claimed ahead of its time, it would hold its slot idle."""
-        due = flow_run.state.state_details.scheduled_time if flow_run.state else None
-        early = due.timestamp() - time.time() if due else 0.0
-        if early > 0:
-            asyncio.get_running_loop().call_later(early, self.nudge)
-        return early <= 0
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Claim a flow run and drive it to its end.
@@ -259,6 +243,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             self._logger.warning("%s waits: its devices are not to be had now", flow_run.id)
             return
         control.is_adopted = True
+        if self.shares is not None:
+            self.shares.adopt(flow_run.id, self.held.slots.get(flow_run.id, 0))
         if requests.is_to_end(flow_run):
             control.request(StopReason.CANCEL)
 
@@ -278,7 +264,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         if flow_run.id in self.held:
             return None
         slots = 0
-        if not self._wants_slots(flow_run):
+        if not self.choice.wants_slots(flow_run):
             control = RunControl(guards=self._guards)
         else:
             spec = self.entrypoints.demand(flow_run)
@@ -304,6 +290,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self.held.release(flow_run_id)
         if self.host is not None:
             self.host.devices.release(str(flow_run_id))
+        if self.shares is not None and not self._stopping:
+            self.shares.give(flow_run_id)
         self._release_limit_slot(flow_run_id)
         self.nudge()
 
