@@ -22,6 +22,7 @@ from wildloop.flows.settings import CPU_QUEUE, LOOPS_QUEUE, POOL_NAME, RUNS_QUEU
 from wildloop.flows.store.base import DEPLOYMENT, EXPERIMENT, MORNING, NIGHTLY, RESEARCH_LOOP
 from wildloop.flows.worker.variables import completed
 
+BLOCKS: tuple[type[Block], ...] = (*AGENT_BLOCKS, SlurmCompute)
 NIGHTLY_CRON = "0 22 * * *"
 MORNING_CRON = "0 8 * * *"
 QUEUES = {
@@ -121,8 +122,7 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
 
 async def register_blocks() -> None:
     """Make the types of our blocks known to the server, so that the UI has forms for them."""
-    blocks: tuple[type[Block], ...] = (*AGENT_BLOCKS, SlurmCompute)
-    for block in blocks:
+    for block in BLOCKS:
         # Prefect looks first and makes it then: of two workers at once, one finds it there.
         with suppress(ObjectAlreadyExists):
             await block.register_type_and_schema()
