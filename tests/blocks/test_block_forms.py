@@ -6,7 +6,6 @@ from prefect.testing.standard_test_suites import BlockStandardTestSuite
 
 from wildloop.flows.worker.deployments import BLOCKS
 
-
 SECRETS = ("key", "token", "password", "environment")
 
 
