@@ -6,7 +6,7 @@ from prefect.testing.standard_test_suites import BlockStandardTestSuite
 
 from wildloop.flows.worker.deployments import BLOCKS
 
-SECRETS = ("key", "token", "password", "environment")
+SECRETS = ("api_key", "password", "environment")
 
 
 @pytest.mark.parametrize("block", BLOCKS)
