@@ -31,10 +31,23 @@ async def active(client: PrefectClient) -> list[FlowRun]:
     return await _in_states(client, [EXPERIMENT_TAG, LOOP_TAG], ACTIVE)
 
 
-def orphans(active: Sequence[FlowRun], held: Container[UUID], me: WorkerIdentity) -> list[FlowRun]:
-    """The flow runs of this host that nobody drives: none of those in `held`."""
+def orphans(
+    active: Sequence[FlowRun],
+    held: Container[UUID],
+    me: WorkerIdentity,
+    taken: Container[UUID] = (),
+) -> list[FlowRun]:
+    """The flow runs of this host that nobody drives: none of those in `held`.
+
+    Those in `taken` are known to have been claimed by a worker of this host, signed or not.
+    """
     now = datetime.now(UTC)
-    return [run for run in active if run.id not in held and is_orphan(run, me, now)]
+    return [
+        run
+        for run in active
+        if run.id not in held
+        and (is_orphan(run, me, now) or (run.infrastructure_pid is None and run.id in taken))
+    ]
 
 
 def is_orphan(flow_run: FlowRun, me: WorkerIdentity, now: datetime) -> bool:

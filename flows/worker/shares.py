@@ -78,6 +78,11 @@ class Shares:
         """The lowest of the limits, as last seen: no more slots can be held; None: no limit."""
         return min((limit.limit for limit in self._limits), default=None)
 
+    @property
+    def taken(self) -> set[UUID]:
+        """The flow runs that have slots, also those of the worker before this one."""
+        return set(self._kept.shares)
+
     async def refresh(self, client: PrefectClient, slots: int, driven: Collection[UUID]) -> None:
         """Keep the host's limit in step, renew leases, and give back those of runs that are over.
 

@@ -144,7 +144,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             held = before | set(self.held.ids)
             if self.host is not None:
                 self.host.reserve([run for run in active if run.id not in held], held)
-            for stale in reconcile.orphans(active, held, self.identity):
+            taken = self.shares.taken if self.shares is not None else ()
+            for stale in reconcile.orphans(active, held, self.identity, taken):
                 # Read again: it may have been claimed, or have ended, since the list was asked for.
                 flow_run = await self.client.read_flow_run(stale.id)
                 if stale.id in self.held or flow_run.state_type not in reconcile.ACTIVE:

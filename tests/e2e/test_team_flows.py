@@ -206,7 +206,7 @@ from prefect import flow, task
 def use_a_gpu(folder: str, number: int):
     def train():
         begun = time.time()
-        time.sleep(0.4)
+        time.sleep(1.0)
         Path(folder, f"team-{{number}}").write_text(f"{{begun}} {{time.time()}}")
 {textwrap.indent("{recipe}", "    ")}
 
@@ -239,7 +239,7 @@ def test_thirty_tasks_of_a_team_and_of_wildloop_never_use_more_than_two_slots(
     times = tmp_path / "times"
     times.mkdir()
     team = begin(shared, "team", folder=str(times))
-    command = f"b=$(date +%s.%N); sleep 0.4; echo $b $(date +%s.%N) > {times}/run-$WILDLOOP_RUN_ID"
+    command = f"b=$(date +%s.%N); sleep 1; echo $b $(date +%s.%N) > {times}/run-$WILDLOOP_RUN_ID"
     runs = [shared.run(command) for _ in range(EACH)]
     shared.wait_for(lambda: len(list(times.iterdir())) > EACH // 2 or None, "some have ended", 120)
     shared.child("wildloop.flows.worker.main").kill()
