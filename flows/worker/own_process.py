@@ -9,6 +9,7 @@ import asyncio
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -64,6 +65,15 @@ class OwnProcesses:
             found.append((flow_runs[0], (note.devices or ()) if note is not None else ()))
         return found
 
+    def claim(self, flow_run_id: UUID) -> None:
+        """Note, before the server knows of it, that a flow run is this host's."""
+        (self._root / str(flow_run_id)).mkdir(parents=True, exist_ok=True)
+
+    def release(self, flow_run_id: UUID) -> None:
+        """Forget a claim of which nothing came."""
+        with suppress(OSError):
+            (self._root / str(flow_run_id)).rmdir()
+
     def has(self, flow_run_id: UUID) -> bool:
         """Whether a flow run has, or had, a process of its own here."""
         return (self._root / str(flow_run_id)).is_dir()
@@ -77,11 +87,10 @@ class OwnProcesses:
             FlowProcessFailed: it has ended, or could not begin, and says nothing of the flow.
         """
         home = self._root / str(run.id)
-        if control.is_adopted:
-            folder = _latest(home)
-            status = await self._launcher.status(folder)
-        else:
-            folder = home / str(len(list(home.iterdir())) if home.is_dir() else 0)
+        folder = _latest(home)
+        status = await self._launcher.status(folder)
+        if not control.is_adopted or status.state is ProcessState.ABSENT:
+            folder = home / str(len(list(home.iterdir())))
             status = await self._start(client, pool, worker, run, folder, control)
         control.launched.set()
         ended = await self._end(folder, status, control)

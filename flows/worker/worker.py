@@ -285,6 +285,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             self._last_launch = control.launched
             slots = spec.gpus
         self.held.claim(flow_run.id, control, slots)
+        if self.entrypoints.of(flow_run).flow is None:
+            self.own.claim(flow_run.id)
         return control
 
     def _release(self, flow_run_id: UUID) -> None:
@@ -293,6 +295,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             self.host.devices.release(str(flow_run_id))
         if self.shares is not None and not self._stopping:
             self.shares.give(flow_run_id)
+        self.own.release(flow_run_id)
         self._release_limit_slot(flow_run_id)
         self.nudge()
 
