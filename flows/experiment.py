@@ -44,6 +44,7 @@ from wildloop.flows.run.code import why_unknown
 from wildloop.flows.run.control import current_control
 from wildloop.flows.run.execution import Execution, Outcome, launch_fault
 from wildloop.flows.run.launch_record import write_manifest
+from wildloop.flows.run.progress import shown_progress
 from wildloop.flows.run.shared_files import shared_files
 from wildloop.flows.settings import Settings
 from wildloop.flows.store.alerts import AlertStore
@@ -100,7 +101,10 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
             return Outcome(status="stopped", message="stopped before it was launched")
         recording = asyncio.create_task(_record_launch(store, execution, status))
         try:
-            async with watch_run(execution, status, AlertStore(client, settings)) as watch:
+            async with (
+                shown_progress(store, execution, status.started_at),
+                watch_run(execution, status, AlertStore(client, settings)) as watch,
+            ):
                 outcome = await _believed(execution, await execution.follow(status))
         finally:
             await _finish(recording, cut_short=control.reason is not None)

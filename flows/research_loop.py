@@ -23,6 +23,7 @@ from wildloop.flows.files.disk import is_for_want_of_room, room_again
 from wildloop.flows.git import repository
 from wildloop.flows.git.history import missing_tags_made
 from wildloop.flows.guards.isolation import session_agent
+from wildloop.flows.loop import handed_over
 from wildloop.flows.loop.branch import give_branch_back, keep_on_branch, prepare_branch
 from wildloop.flows.loop.closing import close_session
 from wildloop.flows.loop.confirming import confirm, confirm_last, stop_own
@@ -76,6 +77,8 @@ async def research_loop(**options: Any) -> State[Any]:
         spec = SessionSpec.of_parameters(options)
     except ValidationError as error:
         return Failed(message=f"invalid parameters: {faults_of(error)}")
+    if handed_over.is_asked_for():
+        return await handed_over.hand_over(spec)
     control = current_control()
     async with get_client() as client:
         while True:

@@ -24,6 +24,15 @@ FEWER_QUERIES = {
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE": "500",
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_STATEMENT_CACHE_SIZE": "500",
 }
+SHARED_LIMITS = {
+    # Kept in memory, leases would be gone after a restart, and their slots counted for ever.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+        "prefect.server.concurrency.lease_storage.filesystem"
+    ),
+    # Who waits for a slot asks for it as often, instead of up to every 39 s.
+    "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
+    "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
+}
 PREFECT_PORT = 4200
 UI_URL = "PREFECT_UI_URL"
 
@@ -94,6 +103,7 @@ class Plan:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
             **FEWER_QUERIES,
+            **SHARED_LIMITS,
         }
         env |= retention()
         if SETTING in os.environ:

@@ -111,6 +111,15 @@ class Agent(Block, ABC):
     Cancelling `run` ends the agent's whole process tree before the cancellation goes on.
     """
 
+    @classmethod
+    def get_code_example(cls) -> str:
+        """What the Prefect UI shows beside the form."""
+        return (
+            f"```python\nfrom {cls.__module__} import {cls.__name__}\n\n"
+            f'agent = {cls.__name__}.load("BLOCK_NAME")\n```\n\n'
+            f"For a session: `--agent {cls.get_block_type_slug()}/BLOCK_NAME`.\n"
+        )
+
     @abstractmethod
     async def check(self, workdir: Path) -> str:
         """One line on what will be run.

@@ -3,6 +3,8 @@
 import shlex
 from pathlib import Path
 
+from pydantic import HttpUrl
+
 from wildloop.blocks.agents.base import AgentUnavailable
 from wildloop.blocks.agents.process import ProcessAgent
 from wildloop.blocks.interpreter import own_command
@@ -15,6 +17,7 @@ class BaselineAgent(ProcessAgent):
 
     _block_type_name = "Wildloop Baseline Agent"
     _block_type_slug = "wildloop-baseline-agent"
+    _documentation_url = HttpUrl("https://optuna.readthedocs.io/en/stable/")
     _description = (
         "Wildloop's built-in agent, without an LLM: it plans, searches the space declared in the "
         "project's wildloop.toml, analyses and reflects."

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, HttpUrl
 
 from wildloop.blocks.agents.jsonl import Event
 from wildloop.blocks.agents.live import EventShortener, shorten
@@ -27,6 +27,7 @@ class ClaudeCode(StreamAgent):
 
     _block_type_name = "Wildloop Claude Code Agent"
     _block_type_slug = "wildloop-claude-code-agent"
+    _documentation_url = HttpUrl("https://code.claude.com/docs/en/overview")
     _description = (
         "Claude Code as the agent of Wildloop's research loop. It must be installed on the "
         "worker's host; it uses ANTHROPIC_API_KEY or the login of `claude`."

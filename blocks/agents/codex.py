@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, HttpUrl
 
 from wildloop.blocks.agents.jsonl import Event
 from wildloop.blocks.agents.live import EventShortener, shorten
@@ -24,6 +24,7 @@ class Codex(StreamAgent):
 
     _block_type_name = "Wildloop Codex Agent"
     _block_type_slug = "wildloop-codex-agent"
+    _documentation_url = HttpUrl("https://developers.openai.com/codex/cli")
     _description = (
         "OpenAI Codex as the agent of Wildloop's research loop. It must be installed on the "
         "worker's host; it uses the login of `codex`, or else CODEX_API_KEY or OPENAI_API_KEY."

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, HttpUrl, SecretStr, field_validator
 
 from wildloop.blocks.agents.base import (
     AgentReply,
@@ -41,6 +41,7 @@ class CommandAgent(ProcessAgent):
 
     _block_type_name = "Wildloop Command Agent"
     _block_type_slug = "wildloop-command-agent"
+    _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
     _description = (
         "Any command-line coding agent for Wildloop's research loop: it gets the prompt on "
         "stdin, works in the project's folder, and prints its reply on stdout."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import httpx
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator
 
 from wildloop.blocks.agents.base import AgentReply, AgentRequest, AgentUnavailable
 from wildloop.blocks.agents.jsonl import Event
@@ -41,6 +41,7 @@ class OpenAICompatible(StreamAgent):
 
     _block_type_name = "Wildloop OpenAI-Compatible Agent"
     _block_type_slug = "wildloop-openai-agent"
+    _documentation_url = HttpUrl("https://platform.openai.com/docs/api-reference/chat")
     _description = (
         "Any server that speaks OpenAI's chat completions (vLLM, Ollama, llama.cpp, OpenAI, a "
         "gateway) as the agent of Wildloop's research loop. Nothing else need be installed: the "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, HttpUrl
 
 from wildloop.blocks.agents.jsonl import Event
 from wildloop.blocks.agents.live import EventShortener, shorten
@@ -48,6 +48,7 @@ class OpenCode(StreamAgent):
 
     _block_type_name = "Wildloop OpenCode Agent"
     _block_type_slug = "wildloop-opencode-agent"
+    _documentation_url = HttpUrl("https://opencode.ai/docs/")
     _description = (
         "OpenCode as the agent of Wildloop's research loop, with a model of any provider. It must "
         "be installed on the worker's host; it uses the provider's API key from the environment "

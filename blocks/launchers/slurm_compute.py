@@ -1,7 +1,7 @@
 """The Slurm compute block: how this project asks its cluster for resources."""
 
 from prefect.blocks.core import Block
-from pydantic import Field
+from pydantic import Field, HttpUrl
 
 from wildloop.blocks.launchers.slurm_options import (
     Gres,
@@ -21,10 +21,20 @@ class SlurmCompute(Block):
 
     _block_type_name = "Wildloop Slurm Compute"
     _block_type_slug = "wildloop-slurm-compute"
+    _documentation_url = HttpUrl("https://slurm.schedmd.com/sbatch.html")
     _description = (
         "Runs Wildloop's experiments as Slurm jobs: partition, account, resources, and the lines "
         "that set up the environment on the compute node."
     )
+
+    _code_example = """```python
+from wildloop.blocks.launchers.slurm_compute import SlurmCompute
+
+compute = SlurmCompute.load("BLOCK_NAME")
+```
+
+For a host's runs: `wildloop up --compute wildloop-slurm-compute/BLOCK_NAME`.
+"""
 
     partition: Name | None = Field(
         default=None,

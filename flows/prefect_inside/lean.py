@@ -5,9 +5,12 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
-from prefect import flow_engine, results
+from prefect import flow_engine, results, task_engine
 from prefect.concurrency._leases import amaintain_concurrency_lease
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+GPU_TAG_LIMIT = "tag:gpu"
+"""Prefect's name for the limit on tasks that are tagged `gpu`."""
 
 
 @contextmanager
@@ -19,10 +22,21 @@ def lean_engine() -> Iterator[None]:
       flows keep no results. An internal, guarded by a test.
     - No heartbeats, a thread and events for each flow run: whether a flow run is alive is told by
       its worker's process, and an automation that counts heartbeats may end one that is.
+    - No waiting of a task tagged `gpu` for the limit on that tag, which counts tasks: the worker
+      has taken slots of it before, by devices, when the run held nothing that others wait for.
     """
     asked = results._read_server_default_result_storage_block_id
     engine: Any = flow_engine
     leased = engine.amaintain_concurrency_lease
+    tasks: Any = task_engine
+    limited = tasks._aconcurrency
+
+    @asynccontextmanager
+    async def limited_by_others(names: list[str], **options: Any) -> AsyncIterator[None]:
+        async with limited(names=[name for name in names if name != GPU_TAG_LIMIT], **options):
+            yield
+
+    tasks._aconcurrency = limited_by_others
     results._read_server_default_result_storage_block_id = lambda: None
     engine.amaintain_concurrency_lease = _hold_lease
     try:
@@ -31,6 +45,7 @@ def lean_engine() -> Iterator[None]:
     finally:
         results._read_server_default_result_storage_block_id = asked
         engine.amaintain_concurrency_lease = leased
+        tasks._aconcurrency = limited
 
 
 @asynccontextmanager

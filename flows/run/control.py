@@ -150,6 +150,11 @@ def current_control() -> RunControl:
     return _current.get() or RunControl()
 
 
+def is_in_worker() -> bool:
+    """Whether a worker drives the flow run that this code runs in."""
+    return _current.get() is not None
+
+
 def enter_control(control: RunControl) -> None:
     """Make `control` the current one for this task and the tasks it starts."""
     _current.set(control)

@@ -203,57 +203,64 @@ async def latest(client: PrefectClient, *keys: str) -> dict[str, ArtifactCollect
 async def latest_by_prefix(
     client: PrefectClient, prefix: str, limit: int, flow_run_ids: Sequence[UUID] | None = None
 ) -> dict[str, ArtifactCollection]:
-    """The latest versions of all artifacts whose key begins with `prefix`, newest first.
+    """The latest versions of our artifacts whose key begins with `prefix`, newest first.
 
+    Other people's flows may well write a `sweep-results`: what has no record is not ours.
     With `flow_run_ids`, only those written for these flow runs.
     """
     key = ArtifactCollectionFilterKey(like_=f"{prefix}%")
-    return await _read(client, key, limit, flow_run_ids)
+    found = await _read(client, key, limit, flow_run_ids)
+    return {key: artifact for key, artifact in found.items() if _has_record(artifact)}
 
 
 async def versions(client: PrefectClient, key: str, last: int | None = None) -> list[str]:
     """The JSON documents of the versions of artifact `key`, oldest first; the `last` ones of them.
 
-    Raises:
-        KeyError: as `record_of`.
+    Versions that others have written hold none.
     """
     wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     found: list[str] = []
+    read = 0
     while last is None or len(found) < last:
         limit = PAGE if last is None else min(PAGE, last - len(found))
         page = await client.read_artifacts(
             artifact_filter=wanted,
             sort=ArtifactSort.CREATED_DESC,
             limit=limit,
-            offset=len(found),
+            offset=read,
         )
-        found += [record_of(version) for version in page]
+        read += len(page)
+        found += [record_of(version) for version in page if _has_record(version)]
         if len(page) < limit:
             break
     return list(reversed(found))
 
 
 async def appended(client: PrefectClient, key: str, known: dict[UUID, str]) -> list[str]:
-    """As `versions`, all of them; those in `known` are not read again, the new ones added to it.
-
-    Raises:
-        KeyError: as `record_of`.
-    """
+    """As `versions`, all of them; those in `known` are not read again, the new ones added to it."""
     fresh: dict[UUID, str] = {}
     limit = FEW if known else PAGE
+    read = 0
     while True:
         page = await client.read_artifacts(
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
             sort=ArtifactSort.CREATED_DESC,
             limit=limit,
-            offset=len(fresh),
+            offset=read,
         )
-        fresh |= {one.id: record_of(one) for one in page if one.id not in known}
+        read += len(page)
+        fresh |= {
+            one.id: record_of(one) for one in page if one.id not in known and _has_record(one)
+        }
         if len(page) < limit or any(one.id in known for one in page):
             break
     for id in reversed(fresh):
         known.setdefault(id, fresh[id])
     return list(known.values())
+
+
+def _has_record(artifact: ArtifactCollection | Artifact) -> bool:
+    return isinstance(artifact.data, str) and _RECORD.search(artifact.data) is not None
 
 
 def record_of(artifact: ArtifactCollection | Artifact) -> str:

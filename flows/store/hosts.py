@@ -1,6 +1,7 @@
 """The compute of each host: an artifact per host, and the queues' limits that follow from them."""
 
 import os
+import re
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import WorkerStatus
@@ -12,6 +13,7 @@ from wildloop.flows.store import artifacts
 PREFIX = "cluster-"
 WORKER_PREFIX = "wildloop-"
 MOST_HOSTS = 1000
+_SET = re.compile(r"Wildloop has set it to (\d+); another stays\.")
 
 
 async def read_host(client: PrefectClient, host: str) -> HostRecord | None:
@@ -53,6 +55,8 @@ async def publish_host(client: PrefectClient, record: HostRecord) -> None:
 async def sync_limits(client: PrefectClient, own: HostRecord, left: int = 0) -> int:
     """Set the queues' concurrency limits to the slots of all live hosts; return g.
 
+    One that people have set is left as it is: see `queue_limit`.
+
     Args:
         client: the Prefect client.
         own: this host's record: it counts, whether or not its worker has sent a heartbeat yet.
@@ -62,6 +66,26 @@ async def sync_limits(client: PrefectClient, own: HostRecord, left: int = 0) -> 
     g = total_slots([*others, own]) + left
     for name, limit in ((RUNS_QUEUE, g), (CPU_QUEUE, max(2, os.cpu_count() or 2))):
         queue = await client.read_work_queue_by_name(name, POOL_NAME)
-        if queue.concurrency_limit != limit:
-            await client.update_work_queue(queue.id, concurrency_limit=limit)
+        about = queue.description or ""
+        if (wanted := queue_limit(queue.concurrency_limit, about, limit)) is not None:
+            await client.update_work_queue(
+                queue.id, concurrency_limit=wanted, description=_noted(about, wanted)
+            )
     return g
+
+
+def queue_limit(there: int | None, about: str, limit: int) -> int | None:
+    """What a queue's limit is to be set to; None where it is to stay.
+
+    Args:
+        there: what it is now; None: cleared, and so Wildloop's to set.
+        about: the queue's description, which says what Wildloop has set. Any other is people's.
+        limit: the slots of all live hosts.
+    """
+    said = _SET.search(about)
+    is_ours = there is None or said is None or int(said[1]) == there
+    return limit if is_ours and (there != limit or said is None) else None
+
+
+def _noted(about: str, limit: int) -> str:
+    return f"{_SET.sub('', about).rstrip()} Wildloop has set it to {limit}; another stays.".lstrip()

@@ -1,6 +1,6 @@
 """Which queued runs may start on this host now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,12 +15,14 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from wildloop.blocks.cluster.contention import Occupancy
 from wildloop.flows.models.capacity import Waiting, admit
+from wildloop.flows.models.run import RunSpec
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
 from wildloop.flows.store.states import in_states
 from wildloop.flows.worker.host import HostCompute
 from wildloop.flows.worker.identity import WorkerIdentity
 
 PAGE = 200
+Demand = Callable[[FlowRun], RunSpec]
 
 
 async def choose(
@@ -28,6 +30,8 @@ async def choose(
     host: HostCompute,
     held: Mapping[UUID, int],
     offered: Sequence[FlowRun],
+    demand: Demand = spec_of,
+    bound: int | None = None,
 ) -> list[FlowRun]:
     """Those that fit, counted in slots: by priority, then first in, first out.
 
@@ -39,39 +43,44 @@ async def choose(
         host: the slots and devices of this host.
         held: the slots of each run that this worker drives, or that no worker drives now.
         offered: what the server offers: the oldest, as many as its limit lets through.
+        demand: what each asks for.
+        bound: the most slots that a shared limit lets through; None: there is none.
     """
-    free = [run for run in offered if spec_of(run).gpus == 0]
-    needy = [run for run in offered if spec_of(run).gpus > 0]
+    free = [run for run in offered if demand(run).gpus == 0]
+    needy = [run for run in offered if demand(run).gpus > 0]
     if not needy:
         return free
+    # A limit of the pool or of a queue that people have lowered lets no more through.
+    let_through = len(needy)
     occupancy = await host.occupancy()
-    needy = await _with_preferred(client, host, needy)
+    needy = await _with_preferred(client, host, needy, demand)
     # What asks for more than there is here is left to other hosts; it must not block the rest.
-    needy = [run for run in needy if spec_of(run).gpus <= host.largest]
+    slots = host.slots if bound is None else min(host.slots, bound)
+    needy = [run for run in needy if demand(run).gpus <= min(host.largest, slots)]
     chosen = admit(
-        host.slots,
+        slots,
         [count for count in held.values() if count],
-        [_waiting(run, host, occupancy) for run in needy],
-    )
+        [_waiting(run, host, occupancy, demand(run)) for run in needy],
+    )[:let_through]
     by_id = {str(run.id): run for run in needy}
     return free + [by_id[id] for id in chosen]
 
 
 async def _with_preferred(
-    client: PrefectClient, host: HostCompute, offered: list[FlowRun]
+    client: PrefectClient, host: HostCompute, offered: list[FlowRun], demand: Demand
 ) -> list[FlowRun]:
     """Add those that may go before what the server offers.
 
     The server knows no priorities, and offers no more than its limit: behind runs that ask for
     more than this host has, others would not be seen.
     """
-    stuck = all(spec_of(run).gpus > host.largest for run in offered)
+    stuck = all(demand(run).gpus > host.largest for run in offered)
     preferred = await _queued(client, [EXPERIMENT_TAG, PRIORITY_TAG])
     if not preferred and not stuck:
         return offered
     oldest = await _queued(client, [EXPERIMENT_TAG])
     known = {run.id: run for run in [*oldest, *preferred, *offered]}
-    return [run for run in known.values() if spec_of(run).gpus > 0]
+    return [run for run in known.values() if demand(run).gpus > 0]
 
 
 async def _queued(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
@@ -95,9 +104,11 @@ def may_hold_slots(flow_run: FlowRun, me: WorkerIdentity) -> bool:
     return here and EXPERIMENT_TAG in flow_run.tags and spec_of(flow_run).gpus > 0
 
 
-def _waiting(flow_run: FlowRun, host: HostCompute, occupancy: Occupancy | None) -> Waiting:
+def _waiting(
+    flow_run: FlowRun, host: HostCompute, occupancy: Occupancy | None, spec: RunSpec
+) -> Waiting:
     """A queued flow run as the capacity rules see it."""
-    spec, state = spec_of(flow_run), flow_run.state
+    state = flow_run.state
     due = state.state_details.scheduled_time if state else None
     created = flow_run.created.timestamp() if flow_run.created else 0.0
     avoided = host.avoided(spec, occupancy)

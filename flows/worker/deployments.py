@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.objects import WorkPool
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -20,13 +20,15 @@ from wildloop.flows.news.digest import DIGEST_TAG, digest
 from wildloop.flows.research_loop import research_loop
 from wildloop.flows.settings import CPU_QUEUE, LOOPS_QUEUE, POOL_NAME, RUNS_QUEUE
 from wildloop.flows.store.base import DEPLOYMENT, EXPERIMENT, MORNING, NIGHTLY, RESEARCH_LOOP
+from wildloop.flows.worker.variables import completed
 
+BLOCKS: tuple[type[Block], ...] = (*AGENT_BLOCKS, SlurmCompute)
 NIGHTLY_CRON = "0 22 * * *"
 MORNING_CRON = "0 8 * * *"
 QUEUES = {
     LOOPS_QUEUE: "Research sessions.",
-    RUNS_QUEUE: "Experiments: the concurrency limit is the number of GPU slots.",
-    CPU_QUEUE: "Experiments that asked for no GPU.",
+    RUNS_QUEUE: "Experiments: its limit is the number of GPU slots.",
+    CPU_QUEUE: "Experiments that asked for no GPU: its limit goes by the CPU.",
 }
 
 
@@ -104,6 +106,8 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
             )
         except ObjectAlreadyExists:
             pool = await client.read_work_pool(POOL_NAME)
+    if (template := completed(pool.base_job_template or {})) is not None:
+        await client.update_work_pool(POOL_NAME, WorkPoolUpdate(base_job_template=template))
     for name, description in QUEUES.items():
         try:
             await client.read_work_queue_by_name(name, POOL_NAME)
@@ -118,8 +122,7 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
 
 async def register_blocks() -> None:
     """Make the types of our blocks known to the server, so that the UI has forms for them."""
-    blocks: tuple[type[Block], ...] = (*AGENT_BLOCKS, SlurmCompute)
-    for block in blocks:
+    for block in BLOCKS:
         # Prefect looks first and makes it then: of two workers at once, one finds it there.
         with suppress(ObjectAlreadyExists):
             await block.register_type_and_schema()

@@ -45,6 +45,11 @@ class Held:
         return list(self._drives)
 
     @property
+    def counted(self) -> set[UUID]:
+        """The flow runs whose slots are counted, driven or stray."""
+        return {*self._drives, *self._strays}
+
+    @property
     def slots(self) -> dict[UUID, int]:
         """The slots of the GPU limit that each run takes on this host, driven or stray."""
         return self._strays | {id: drive.slots for id, drive in self._drives.items()}

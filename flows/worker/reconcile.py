@@ -23,6 +23,7 @@ NAMES_SHOWN = 5
 ASKED = (StateType.CANCELLING, StateType.CANCELLED, StateType.PAUSED)
 DELETED = "Deleted"
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+HELD_BY_A_PROCESS = [*ACTIVE, StateType.PAUSED]
 
 
 async def active(client: PrefectClient) -> list[FlowRun]:
@@ -30,10 +31,23 @@ async def active(client: PrefectClient) -> list[FlowRun]:
     return await _in_states(client, [EXPERIMENT_TAG, LOOP_TAG], ACTIVE)
 
 
-def orphans(active: Sequence[FlowRun], held: Container[UUID], me: WorkerIdentity) -> list[FlowRun]:
-    """The flow runs of this host that nobody drives: none of those in `held`."""
+def orphans(
+    active: Sequence[FlowRun],
+    held: Container[UUID],
+    me: WorkerIdentity,
+    taken: Container[UUID] = (),
+) -> list[FlowRun]:
+    """The flow runs of this host that nobody drives: none of those in `held`.
+
+    Those in `taken` are known to have been claimed by a worker of this host, signed or not.
+    """
     now = datetime.now(UTC)
-    return [run for run in active if run.id not in held and is_orphan(run, me, now)]
+    return [
+        run
+        for run in active
+        if run.id not in held
+        and (is_orphan(run, me, now) or (run.infrastructure_pid is None and run.id in taken))
+    ]
 
 
 def is_orphan(flow_run: FlowRun, me: WorkerIdentity, now: datetime) -> bool:
@@ -55,9 +69,7 @@ async def requests(client: PrefectClient, held: Sequence[UUID]) -> list[tuple[UU
     found: list[tuple[UUID, str]] = []
     for start in range(0, len(held), PAGE):
         wanted = list(held[start : start + PAGE])
-        flow_runs = await client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=wanted)), limit=PAGE
-        )
+        flow_runs = await read(client, wanted)
         found += [
             (run.id, run.state.name or "")
             for run in flow_runs
@@ -66,6 +78,13 @@ async def requests(client: PrefectClient, held: Sequence[UUID]) -> list[tuple[UU
         missing = set(wanted) - {run.id for run in flow_runs}
         found += [(id, DELETED) for id in missing if await _is_deleted(client, id)]
     return found
+
+
+async def read(client: PrefectClient, ids: list[UUID]) -> list[FlowRun]:
+    """Those of at most a page of flow runs that are there."""
+    return await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids)), limit=PAGE
+    )
 
 
 async def _is_deleted(client: PrefectClient, flow_run_id: UUID) -> bool:

@@ -16,6 +16,15 @@ def is_to_end(flow_run: FlowRun) -> bool:
     return flow_run.state is not None and flow_run.state.is_cancelling()
 
 
+async def is_active(client: PrefectClient, flow_run_id: UUID) -> bool:
+    """Whether the server takes the flow run for one that is about to begin, or works."""
+    try:
+        flow_run = await client.read_flow_run(flow_run_id)
+    except ObjectNotFound:
+        return False
+    return flow_run.state_type in (StateType.PENDING, StateType.RUNNING)
+
+
 async def is_cancelling(client: PrefectClient, flow_run_id: UUID) -> bool:
     """Whether someone has asked for the flow run's end by now, or deleted it."""
     try:

@@ -6,8 +6,6 @@ this worker runs it as a coroutine in its own, warm event loop.
 """
 
 import asyncio
-import time
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,51 +14,41 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flows import Flow
-from prefect.workers.base import (
-    BaseJobConfiguration,
-    BaseVariables,
-    BaseWorker,
-    BaseWorkerResult,
-)
+from prefect.workers.base import BaseWorker
 from pydantic import ValidationError
 
 from wildloop.blocks.launchers.choice import Launchers
 from wildloop.flows.errors import WildloopError
-from wildloop.flows.experiment import experiment
 from wildloop.flows.guards.book import GuardBook
-from wildloop.flows.news.digest import DIGEST_TAG, digest
 from wildloop.flows.news.ended import tell_end
 from wildloop.flows.prefect_inside.engine import run_to_end
 from wildloop.flows.prefect_inside.outage import Outage
-from wildloop.flows.research_loop import leave_paused, research_loop
+from wildloop.flows.research_loop import leave_paused
 from wildloop.flows.run.control import RunControl, StopReason, enter_control
 from wildloop.flows.run.environment import EnvironmentRecorder
 from wildloop.flows.settings import wildloop_home
 from wildloop.flows.store.base import LOOP_TAG
 from wildloop.flows.store.leftovers import close_steps
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
-from wildloop.flows.worker import absent, admission, disk, reconcile, requests, trouble
+from wildloop.flows.worker import absent, admission, reconcile, requests, trouble
 from wildloop.flows.worker.background import Background
+from wildloop.flows.worker.choice import Choice
 from wildloop.flows.worker.devices import Grant
+from wildloop.flows.worker.entrypoints import Entrypoints
 from wildloop.flows.worker.held import Held
 from wildloop.flows.worker.host import HostCompute
 from wildloop.flows.worker.identity import worker_identity
 from wildloop.flows.worker.observer import STEERED, observe_flow_runs
+from wildloop.flows.worker.own_process import FlowProcessFailed, OwnProcesses
+from wildloop.flows.worker.shares import Shares
+from wildloop.flows.worker.variables import (
+    WildloopJobConfiguration,
+    WildloopVariables,
+    WildloopWorkerResult,
+)
 
 SHUTDOWN_SECONDS = 8.0
 ENDED = frozenset({"Completed", "Failed", "Crashed", "Cancelled"})
-
-
-class WildloopJobConfiguration(BaseJobConfiguration):
-    """Wildloop flows run inside the worker: there is no infrastructure to configure."""
-
-
-class WildloopVariables(BaseVariables):
-    """Variables of the work pool's base job template: none beyond Prefect's own."""
-
-
-class WildloopWorkerResult(BaseWorkerResult):
-    """Result of a flow run: always 0, since the flow run's state tells the outcome."""
 
 
 class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, WildloopWorkerResult]):
@@ -79,13 +67,16 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self.identity = worker_identity()
         self.host: HostCompute | None = None
         self.outage = Outage()
-        self._disk = disk.DiskGuard(wildloop_home())
         self.launchers = Launchers()
         self._environments = EnvironmentRecorder()
         self._guards = GuardBook()
         self._absent = absent.AbsentHosts(self.identity.host)
+        self.entrypoints = Entrypoints()
+        self.own = OwnProcesses(wildloop_home())
         self.held = Held()
+        self.shares: Shares | None = None
         self._background = Background(self._logger)
+        self.choice = Choice(self.held, self.entrypoints, self._background, self.nudge)
         self._last_launch: asyncio.Event | None = None
         self._dispatching = asyncio.Lock()
         self._adopting = asyncio.Lock()
@@ -95,11 +86,6 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self.settled = False
         self.taken_up = ""
 
-    @staticmethod
-    def flows_by_tag() -> Mapping[str, Flow[Any, Any]]:
-        """The flows that this worker runs, by the tag of their deployments."""
-        return {EXPERIMENT_TAG: experiment, LOOP_TAG: research_loop, DIGEST_TAG: digest}
-
     async def sync_with_backend(self) -> None:
         """Heartbeat; then look for changes of the compute, for stops and pauses, for orphans."""
         await super().sync_with_backend()
@@ -107,6 +93,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             return
         if self.host is not None:
             await self.host.refresh(self.client)
+            self.shares = self.shares or Shares(
+                self.identity.host, wildloop_home() / f"shares-{self.work_pool.id}.json"
+            )
         if not self._observing:
             self._observing = True
             self._background.spawn(
@@ -120,7 +109,11 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             await absent.reclaim(self.client, self.identity.host)
             for flow_run in await reconcile.paused_and_left(self.client):
                 await self._leave_paused(flow_run)
+            await self._take_up_own()
         adopted = await self.adopt_orphans()
+        if self.shares is not None and self.host is not None:
+            async with self._dispatching:
+                await self.shares.refresh(self.client, self.host.slots, self.held.counted)
         if not self.settled:
             self.taken_up = reconcile.taken_up_note(adopted)
             self.settled = True
@@ -151,7 +144,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             held = before | set(self.held.ids)
             if self.host is not None:
                 self.host.reserve([run for run in active if run.id not in held], held)
-            for stale in reconcile.orphans(active, held, self.identity):
+            taken = self.shares.taken if self.shares is not None else ()
+            for stale in reconcile.orphans(active, held, self.identity, taken):
                 # Read again: it may have been claimed, or have ended, since the list was asked for.
                 flow_run = await self.client.read_flow_run(stale.id)
                 if stale.id in self.held or flow_run.state_type not in reconcile.ACTIVE:
@@ -167,6 +161,14 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 self.host.left_elsewhere = await self._absent.look(self.client, active)
         return adopted
 
+    async def _take_up_own(self) -> None:
+        """Go on with the flows of a team's own whose processes a former worker has started."""
+        for flow_run, devices in await self.own.take_up(self.client):
+            await self.entrypoints.look(self.client, [flow_run])
+            if self.host is not None:
+                self.host.devices.hold(str(flow_run.id), devices)
+            self._start(flow_run)
+
     def nudge(self) -> None:
         """Look for work now; calls made while a look is due are folded into it."""
         if not self._look_is_due:
@@ -177,6 +179,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         async with self._dispatching:
             self._look_is_due = False
             await super().get_and_submit_flow_runs()
+            if self.shares is not None and not self._stopping:
+                await self.shares.settle(self.client)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Look for work: Prefect's slow poll, a safety net behind the events."""
@@ -187,44 +191,25 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         """What may start now. The server holds back all above the queues' concurrency limits."""
         if self._stopping or not self.settled:
             return []
-        found = await self._with_room(
-            [
-                entry
-                for entry in await super()._get_scheduled_flow_runs()
-                if entry.flow_run.id not in self.held and self._is_due(entry.flow_run)
-            ]
+        offered = [entry.flow_run for entry in await super()._get_scheduled_flow_runs()]
+        chosen = await self.choice.of(
+            self.client,
+            self.host,
+            self.shares,
+            [run for run in offered if run.id not in self.held],
         )
-        runs = [entry.flow_run for entry in found if EXPERIMENT_TAG in entry.flow_run.tags]
-        loops = [entry for entry in found if EXPERIMENT_TAG not in entry.flow_run.tags]
-        if not runs or self.host is None:
-            return found
-        chosen = await admission.choose(self.client, self.host, self.held.slots, runs)
         # Counted from here on: the claim reaches the server only later.
-        reserved = [run for run in chosen if self._reserve(run) is not None]
-        return loops + [
+        for run in [run for run in chosen if self.choice.wants_slots(run)]:
+            if self.host is not None and self._reserve(run) is None:
+                chosen.remove(run)
+                if self.shares is not None and run.id not in self.held:
+                    self.shares.give(run.id)
+        return [
             WorkerFlowRunResponse(
                 work_pool_id=self.work_pool.id, work_queue_id=run.work_queue_id, flow_run=run
             )
-            for run in reserved
+            for run in chosen
         ]
-
-    async def _with_room(self, found: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
-        """Those whose disks have room; when others may have it, is looked at soon."""
-        admitted, news = await self._disk.admit([entry.flow_run for entry in found])
-        for flow_run, finding in news:
-            self._background.spawn(trouble.tell(self.client, flow_run, finding))
-        ids = {flow_run.id for flow_run in admitted}
-        if len(ids) < len(found):
-            asyncio.get_running_loop().call_later(disk.FRESH_SECONDS, self.nudge)
-        return [entry for entry in found if entry.flow_run.id in ids]
-
-    def _is_due(self, flow_run: FlowRun) -> bool:
-        """Whether a run may start now: claimed ahead of its time, it would hold its slot idle."""
-        due = flow_run.state.state_details.scheduled_time if flow_run.state else None
-        early = due.timestamp() - time.time() if due else 0.0
-        if early > 0:
-            asyncio.get_running_loop().call_later(early, self.nudge)
-        return early <= 0
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Claim a flow run and drive it to its end.
@@ -259,6 +244,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             self._logger.warning("%s waits: its devices are not to be had now", flow_run.id)
             return
         control.is_adopted = True
+        if self.shares is not None:
+            self.shares.adopt(flow_run.id, self.held.slots.get(flow_run.id, 0))
         if requests.is_to_end(flow_run):
             control.request(StopReason.CANCEL)
 
@@ -278,10 +265,10 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         if flow_run.id in self.held:
             return None
         slots = 0
-        if EXPERIMENT_TAG not in flow_run.tags:
+        if not self.choice.wants_slots(flow_run):
             control = RunControl(guards=self._guards)
         else:
-            spec = spec_of(flow_run)
+            spec = self.entrypoints.demand(flow_run)
             grant = self.host.grant(str(flow_run.id), spec) if self.host else Grant((), False)
             if grant is None and requests.is_to_end(flow_run):
                 # It is to be ended, not launched: it needs no devices.
@@ -298,12 +285,17 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             self._last_launch = control.launched
             slots = spec.gpus
         self.held.claim(flow_run.id, control, slots)
+        if self.entrypoints.of(flow_run).flow is None:
+            self.own.claim(flow_run.id)
         return control
 
     def _release(self, flow_run_id: UUID) -> None:
         self.held.release(flow_run_id)
         if self.host is not None:
             self.host.devices.release(str(flow_run_id))
+        if self.shares is not None and not self._stopping:
+            self.shares.give(flow_run_id)
+        self.own.release(flow_run_id)
         self._release_limit_slot(flow_run_id)
         self.nudge()
 
@@ -313,32 +305,36 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
     async def _drive(self, flow_run: FlowRun, control: RunControl) -> None:
         """Run the flow to its end; never raises, since that would end the whole worker."""
         logger = self.get_flow_run_logger(flow_run)
+        named = self.entrypoints.of(flow_run)
         try:
-            flow = next(f for tag, f in self.flows_by_tag().items() if tag in flow_run.tags)
-        except StopIteration:
-            await self._propose_crashed_state(
-                flow_run,
-                "the work pool 'wildloop' runs Wildloop's own flows only: "
-                "deploy other flows to a process pool",
-            )
-            return
-        try:
-            state = await self._run_flow(flow, flow_run, control)
+            if named.flow is None:
+                await self.own.run(self.client, self.work_pool, self.name, flow_run, control)
+                state = (await self.client.read_flow_run(flow_run.id)).state
+            else:
+                state = await self._run_flow(named.flow, flow_run, control)
             # Its state was changed by someone else, perhaps before the event was here.
-            if not state.is_final() and await requests.is_cancelling(self.client, flow_run.id):
+            if (
+                state is not None
+                and not state.is_final()
+                and await requests.is_cancelling(self.client, flow_run.id)
+            ):
                 control.request(StopReason.CANCEL)
         except (Abort, Pause) as left:
             logger.info("left as it is: %s", left)
         except ObjectNotFound:
             # By now its command or agent has been ended.
             self._logger.warning("flow run %s was deleted while it ran", flow_run.id)
+        except FlowProcessFailed as failed:
+            # Prefect says what came of the flow, where it could.
+            if await requests.is_active(self.client, flow_run.id):
+                await self._propose_crashed_state(flow_run, str(failed))
         except Exception as error:
             self.held.lose(flow_run.id)
             logger.exception("flow run ended by an unexpected error")
             await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
         if control.reason is StopReason.CANCEL:
             await requests.close_cancelled(self.client, flow_run.id)
-        if LOOP_TAG in flow_run.tags:
+        if named.tag == LOOP_TAG:
             self._background.spawn(tell_end(self.client, str(flow_run.id)))
 
     async def _run_flow(
@@ -360,6 +356,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 # Left by a worker that is gone, or asked for in the moment of its end.
                 await self.adopt_orphans()
         elif state_name in ("Paused", "Suspended"):
+            if self.own.has(flow_run_id):
+                # Prefect's engine in its process sees to it.
+                return
             if control is not None and await requests.suspend(self.client, flow_run_id):
                 control.request(StopReason.PAUSE)
         elif state_name == STEERED:

@@ -29,7 +29,9 @@ async def test_run_claimed_during_the_look_for_orphans_keeps_its_devices(
     worker._client = SimpleNamespace()  # type: ignore[assignment]
     worker.host = HostCompute(HostRecord(host="here", cluster=cluster))
     spec = {"name": "r", "command": "true", "gpus": 2}
-    run: Any = SimpleNamespace(id=uuid4(), tags=[EXPERIMENT_TAG], parameters={"spec": spec})
+    run: Any = SimpleNamespace(
+        id=uuid4(), deployment_id=None, tags=[EXPERIMENT_TAG], parameters={"spec": spec}
+    )
 
     async def read(_: object) -> list[Any]:
         assert worker._reserve(run) is not None
