@@ -46,7 +46,7 @@ _WAITING: tuple[tuple[str, Outlook, str], ...] = (
     ("AssociationNotAllowed", Outlook.NEVER, "user and account do not go together here"),
     ("DependencyNeverSatisfied", Outlook.NEVER, "what it depends on has failed: stop it"),
     ("JobHeld", Outlook.NEVER, _HELD),
-    ("launch_failed_requeued_held", Outlook.NEVER, "its node could not start it; " + _HELD),
+    ("launch failed requeued held", Outlook.NEVER, "its node could not start it; " + _HELD),
     ("Licenses", Outlook.QUEUE, ""),
     ("BeginTime", Outlook.QUEUE, ""),
 )
@@ -83,6 +83,8 @@ def is_submit_limit(said: str) -> bool:
 
 
 _REFUSED = {
+    "policy": "it is over a limit of the account or QOS: ask for less time, fewer GPUs or nodes; "
+    "see `sacctmgr show assoc user=$USER` and `sacctmgr show qos`",
     "invalid account": "set the account of the Slurm compute block to one of `sacctmgr show assoc "
     "user=$USER format=account,partition,qos`",
     "qos": "set the QOS of the Slurm compute block to one that your account may use",
@@ -96,8 +98,6 @@ _REFUSED = {
     "memory": "ask for less memory, see `sinfo -o '%P %m'`",
     "feature": "no node has such a feature: see `sinfo -o '%P %f'` for `constraint`",
     "maxwall": "ask for a shorter time limit",
-    "policy": "it is over a limit of the account or QOS: ask for less time, fewer GPUs or nodes; "
-    "see `sacctmgr show assoc user=$USER` and `sacctmgr show qos`",
     "account": "set the account of the Slurm compute block to one of `sacctmgr show assoc "
     "user=$USER`",
     "partition": "set the partition of the Slurm compute block to one that `sinfo` lists",
