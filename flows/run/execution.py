@@ -236,7 +236,7 @@ class Execution:
             reason = f"its folder '{self.paths.root}' was deleted while it ran"
         if reason and over_memory:
             reason = f"OUT_OF_MEMORY ({reason})"
-        return self._failed(_told(reason, ended), ended)
+        return self._failed(_told(reason), ended)
 
     def _failed(self, message: str, ended: ProcessStatus, final: bool = False) -> Outcome:
         seconds = (ended.ended_at or time.time()) - (ended.started_at or time.time())
@@ -248,12 +248,12 @@ class Execution:
         return Outcome(status="failed", message=message, exit_code=ended.exit_code, retry=retry)
 
 
-def _told(reason: str | None, ended: ProcessStatus) -> str:
+def _told(reason: str | None) -> str:
     """What to say of a command that left no exit code; a scheduler's word stands by itself."""
     if reason is None:
         return LOST
-    is_word = ended.job_id is not None or ended.reason == reason
-    return explained_end(reason) if is_word and ended.reason else f"lost: {reason}"
+    told = explained_end(reason)
+    return told if told != reason or reason.startswith("not launched") else f"lost: {reason}"
 
 
 def launch_fault(error: LaunchFailed | OSError | WildloopError) -> Outcome:
