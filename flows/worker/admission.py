@@ -40,12 +40,13 @@ async def choose(
         held: the slots of each run that this worker drives, or that no worker drives now.
         offered: what the server offers: the oldest, as many as its limit lets through.
     """
-    free = [run for run in offered if spec_of(run).gpus == 0]
+    here = await host.servable.of(client, offered)
+    free = [run for run in here if spec_of(run).gpus == 0]
     needy = [run for run in offered if spec_of(run).gpus > 0]
     if not needy:
         return free
     occupancy = await host.occupancy()
-    needy = await _with_preferred(client, host, needy)
+    needy = await host.servable.of(client, await _with_preferred(client, host, needy))
     # What asks for more than there is here is left to other hosts; it must not block the rest.
     needy = [run for run in needy if spec_of(run).gpus <= host.largest]
     chosen = admit(

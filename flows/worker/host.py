@@ -22,6 +22,7 @@ from wildloop.flows.store.hosts import publish_host, read_host, sync_limits
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 from wildloop.flows.worker.compute import SlurmRenewal
 from wildloop.flows.worker.devices import DevicePool, Grant, sharing_for
+from wildloop.flows.worker.servable import Servable
 
 FRESH_SECONDS = 0.1
 
@@ -41,6 +42,7 @@ class HostCompute:
         local = record.cluster.type is ClusterType.LOCAL_GPU
         self.record = record
         self._renewal = renewal
+        self.servable = Servable(record.host)
         self.left_elsewhere = 0
         self.devices = DevicePool(
             gpus if local else None, sharing_for(record.slots_override, len(gpus))
