@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 from wildloop.blocks.launchers.base import LaunchFailed, ProcessState, ProcessStatus
 from wildloop.blocks.launchers.record import cpu_seconds, peak_memory
 from wildloop.flows.alerts.unmeasured import is_trained, unmeasured_finding
+from wildloop.flows.alerts.waiting import WaitWatch
 from wildloop.flows.alerts.watch import watch_run
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.files.disk import when_there_is_room
@@ -52,6 +54,7 @@ from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.session_mapping import project_of
 
 T = TypeVar("T")
+WAIT_SECONDS = 1.0
 
 
 @flow(name="experiment", persist_result=False, validate_parameters=True)
@@ -99,15 +102,19 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
             control.launched.set()
         if status.state is ProcessState.ABSENT:
             return Outcome(status="stopped", message="stopped before it was launched")
-        recording = asyncio.create_task(_record_launch(store, execution, status))
+        alerts = AlertStore(client, settings)
+        recording = asyncio.create_task(_record_launch(store, alerts, execution, status))
+        following = asyncio.create_task(_record_changes(store, alerts, execution, recording))
         try:
             async with (
                 shown_progress(store, execution, status.started_at),
-                watch_run(execution, status, AlertStore(client, settings)) as watch,
+                watch_run(execution, status, alerts) as watch,
             ):
                 outcome = await _believed(execution, await execution.follow(status))
         finally:
             await _finish(recording, cut_short=control.reason is not None)
+            following.cancel()
+            await asyncio.wait({following})
         if outcome.status == "detached":
             return outcome
         if outcome.retry is not None:
@@ -117,7 +124,7 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
         # What it came to is on record before anybody is told.
         await watch.ended(outcome)
         if finished is not None and finished.unmeasured:
-            await _tell_unmeasured(store, AlertStore(client, settings), execution, finished)
+            await _tell_unmeasured(store, alerts, execution, finished)
         return outcome
 
 
@@ -158,32 +165,96 @@ async def _release(spec: RunSpec, run_id: str) -> None:
         get_run_logger().warning("the worktree of the run was not tidied: %s", error)
 
 
-async def _record_launch(store: RunStore, execution: Execution, status: ProcessStatus) -> None:
-    flow_run_id, root = UUID(execution.run_id), execution.paths.root
-    known: str | None = None
-    while status.state is ProcessState.PENDING:
-        if status.reason != known:
-            known = status.reason
-            await store.write_facts(flow_run_id, RunFacts(reason=known, job_id=status.job_id))
-        await asyncio.sleep(1.0)
-        status = await execution.launcher.status(root)
+async def _record_launch(
+    store: RunStore, alerts: AlertStore, execution: Execution, status: ProcessStatus
+) -> None:
+    """Note why the command waits, for as long as it does; then what it is as it starts."""
+    waited = status.state is ProcessState.PENDING
+    if waited:
+        status = await _record_wait(store, alerts, execution, status)
     manifest = await write_manifest(execution, status)
     await store.write_facts(
-        flow_run_id,
+        UUID(execution.run_id),
         RunFacts(
             started_at=manifest.started_at,
             host=manifest.host,
             gpus=",".join(manifest.devices),
-            run_dir=str(root),
+            run_dir=str(execution.paths.root),
             git_commit=manifest.git_commit,
             code=manifest.code,
             code_lines=manifest.code_lines,
             startup=startup_note(manifest),
             attempt=execution.attempt.number or None,
-            reason="" if known else None,
+            reason="" if waited else None,
             job_id=status.job_id,
+            **_again(status),
         ),
     )
+
+
+async def _record_wait(
+    store: RunStore, alerts: AlertStore, execution: Execution, status: ProcessStatus
+) -> ProcessStatus:
+    """Note why a command waits in a scheduler's queue, and tell of what does not end by itself."""
+    known: str | None = None
+    watch, told = WaitWatch(), set[str]()
+    while status.state is ProcessState.PENDING:
+        if status.reason != known:
+            known = status.reason
+            facts = RunFacts(reason=known, job_id=status.job_id)
+            await store.write_facts(UUID(execution.run_id), facts)
+        found = watch.see(time.monotonic(), status.reason or "")
+        if found is not None and found.key not in told:
+            told.add(found.key)
+            await alerts.report(execution.run_id, execution.spec.chat_session_id, found)
+        await asyncio.sleep(WAIT_SECONDS)
+        status = await execution.launcher.status(execution.paths.root)
+    return status
+
+
+async def _record_changes(
+    store: RunStore, alerts: AlertStore, execution: Execution, launch: "asyncio.Task[None]"
+) -> None:
+    """Note when a scheduler takes the command off its host, and where it has begun anew."""
+    if execution.control.launchers.is_local:
+        return
+    await asyncio.wait({launch})
+    root, flow_run_id = execution.paths.root, UUID(execution.run_id)
+    status = before = await execution.launcher.status(root)
+    while status.state in (ProcessState.RUNNING, ProcessState.PENDING):
+        if status.state is ProcessState.PENDING:
+            gone = RunFacts(started_at=0.0, host="", gpus="", **_again(status, before))
+            await store.write_facts(flow_run_id, gone)
+            status = await _record_wait(store, alerts, execution, status)
+            if status.started_at is not None:
+                await _record_start(store, execution, status)
+        elif (status.started_at, status.reason) != (before.started_at, before.reason):
+            await _record_start(store, execution, status)
+        before = status
+        await asyncio.sleep(WAIT_SECONDS)
+        status = await execution.launcher.status(root)
+
+
+async def _record_start(store: RunStore, execution: Execution, status: ProcessStatus) -> None:
+    manifest = await write_manifest(execution, status)
+    facts = RunFacts(
+        started_at=manifest.started_at,
+        host=manifest.host,
+        gpus=",".join(manifest.devices),
+        reason=status.reason or "",
+        **_again(status),
+    )
+    await store.write_facts(UUID(execution.run_id), facts)
+
+
+def _again(status: ProcessStatus, before: ProcessStatus | None = None) -> dict[str, Any]:
+    """What is to be noted of a command's earlier starts; of most there are none."""
+    seconds = status.earlier_seconds
+    if before is not None and before.started_at is not None:
+        seconds = before.earlier_seconds + max(0.0, time.time() - before.started_at)
+    if not status.restarts:
+        return {}
+    return {"restarts": status.restarts, "earlier_seconds": seconds}
 
 
 async def _finish(recording: "asyncio.Task[None]", cut_short: bool) -> None:
@@ -244,6 +315,8 @@ async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -
             token.get_secret_value() if token else None,
         ),
     )
+    status = await execution.launcher.status(execution.paths.root)
+    begun = await write_manifest(execution, status)
     note = await why_unknown(execution)
     session_id = execution.spec.chat_session_id
     wanted = await asyncio.to_thread(wanted_names, execution.workdir, session_id)
@@ -253,6 +326,15 @@ async def _record_end(store: RunStore, execution: Execution, outcome: Outcome) -
         execution, lambda: _finish_files(execution.paths, outcome, wanted, trains, own)
     )
     finished.code_note = note or None
+    if status.restarts:
+        finished = finished.model_copy(
+            update={
+                "started_at": begun.started_at,
+                "host": begun.host,
+                "gpus": ",".join(begun.devices),
+                **_again(status),
+            }
+        )
     if execution.violations:
         finished.violations = json.dumps(execution.violations)
     if shared := await asyncio.to_thread(shared_files, execution.paths, execution.workdir):

@@ -60,9 +60,10 @@ def spending(
         cost_usd=cost + ((so_far.cost_usd or 0.0) if so_far and under_way is None else 0.0),
         cost_is_estimate=totals.cost_is_estimate,
         gpu_hours=sum(
-            run.gpus_requested * max(0.0, (run.finished_at or now) - run.started_at)
+            run.gpus_requested
+            * (run.earlier_seconds + max(0.0, (run.finished_at or now) - (run.started_at or now)))
             for run in runs
-            if run.started_at is not None
+            if run.started_at is not None or run.earlier_seconds
         )
         / 3600,
         core_hours=core_hours(runs, now),

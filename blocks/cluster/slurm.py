@@ -13,13 +13,24 @@ from wildloop.blocks.cluster.models import Partition
 
 COMMAND_SECONDS = 5.0
 SINFO = ("sinfo", "--noheader", "--Node", "--format=%N|%R|%a|%T|%G|%l")
+SHARE = ("sinfo", "--noheader", "--Node", "--format=%N|%P|%a|%T|%G|%c")
 SCONTROL = ("scontrol", "show", "config")
-_GPUS = re.compile(r"(?:^|,)gpu(?::[^:,()]+)?:(\d+)")
+_GPUS = re.compile(r"(?:^|,)gpu(?::([^:,()]+))?:(\d+)")
 _IN_BRACKETS = re.compile(r"\([^)]*\)")
 _USABLE = frozenset(
     {"idle", "mixed", "allocated", "completing", "reserved", "planned", "blocked", "powering_up"}
 )
 _FIELDS = 6
+
+
+@dataclass(frozen=True)
+class SlurmShare:
+    """What jobs of some partitions can have: each usable node counts once."""
+
+    partitions: tuple[str, ...]
+    gpus: int
+    nodes: int
+    cpus: int
 
 
 class SlurmNode(BaseModel):
@@ -89,6 +100,55 @@ async def read_slurm(timeout_seconds: float = COMMAND_SECONDS) -> SlurmReading:
     return reading
 
 
+async def read_share(
+    partitions: str | None, gpu_type: str | None, timeout_seconds: float = COMMAND_SECONDS
+) -> SlurmShare | None:
+    """What jobs that ask for these partitions can have; None where sinfo does not tell.
+
+    Args:
+        partitions: as for --partition; None: the cluster's default one.
+        gpu_type: count GPUs of this type only.
+        timeout_seconds: for sinfo.
+    """
+    told = await _output(SHARE, timeout_seconds)
+    return None if isinstance(told, _Fault) else parse_share(told, partitions, gpu_type)
+
+
+def parse_share(text: str, partitions: str | None, gpu_type: str | None) -> SlurmShare | None:
+    """As `read_share`, from the output of SHARE; None where no such partition is listed."""
+    wanted = set(partitions.split(",")) if partitions else None
+    nodes: dict[str, tuple[int, int]] = {}
+    found: set[str] = set()
+    for line in text.splitlines():
+        fields = [part.strip() for part in line.split("|")]
+        if len(fields) != _FIELDS or not fields[0]:
+            continue
+        name, partition, available, state, gres, cpus = fields
+        is_default = partition.endswith("*")
+        partition = partition.rstrip("*")
+        if partition not in wanted if wanted is not None else not is_default:
+            continue
+        found.add(partition)
+        node = SlurmNode(
+            name=name,
+            partition=partition,
+            available=available,
+            state=state,
+            gres="" if gres == "(null)" else gres,
+            time_limit="",
+        )
+        if node.is_usable:
+            nodes[name] = (count_gpus(node.gres, gpu_type), int(cpus) if cpus.isdigit() else 0)
+    if not found:
+        return None
+    return SlurmShare(
+        partitions=tuple(sorted(found)),
+        gpus=sum(gpus for gpus, _ in nodes.values()),
+        nodes=len(nodes),
+        cpus=sum(cpus for _, cpus in nodes.values()),
+    )
+
+
 def parse_sinfo(text: str) -> list[SlurmNode]:
     """Nodes from the output of SINFO; lines of another form are left out."""
     nodes = []
@@ -109,9 +169,10 @@ def parse_sinfo(text: str) -> list[SlurmNode]:
     return nodes
 
 
-def count_gpus(gres: str) -> int:
-    """GPUs in a GRES text, such as `gpu:a100:4(S:0-1),shard:8`."""
-    return sum(int(number) for number in _GPUS.findall(_IN_BRACKETS.sub("", gres)))
+def count_gpus(gres: str, gpu_type: str | None = None) -> int:
+    """GPUs in a GRES text, such as `gpu:a100:4(S:0-1),shard:8`; of one type, if it is given."""
+    found = _GPUS.findall(_IN_BRACKETS.sub("", gres))
+    return sum(int(number) for kind, number in found if gpu_type in (None, kind))
 
 
 def parse_config(text: str) -> dict[str, str]:

@@ -60,7 +60,9 @@ class ProcessStatus(BaseModel):
     `exit_code` is there when EXITED: 128+n after signal n, 127 for a command that was not found.
     `reason` is a scheduler's word for why it waits or why it was ended ("TIMEOUT",
     "OUT_OF_MEMORY", "NODE_FAIL"): a command that was ended may still have chosen its exit code,
-    0 as well. `devices` are the GPUs it was given, `job_id` the scheduler's number.
+    0 as well. `devices` are the GPUs it was given, `job_id` the scheduler's number. `restarts`
+    counts how often a scheduler has begun it anew, `earlier_seconds` is how long it ran before
+    that; `started_at` is its latest start.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +76,8 @@ class ProcessStatus(BaseModel):
     host: str | None = None
     devices: tuple[str, ...] = ()
     job_id: str | None = None
+    restarts: int = 0
+    earlier_seconds: float = 0.0
 
 
 class Launcher(ABC):
@@ -112,6 +116,17 @@ class Launcher(ABC):
             LaunchFailed: as `status`.
         """
         return await self.status(folder)
+
+    async def ran(self, folder: Path, timeout_seconds: float | None = None) -> ProcessStatus:
+        """Wait while the command is RUNNING; return its next other status.
+
+        A scheduler may put it back into its queue: it is PENDING then. When `timeout_seconds` have
+        passed (None: never), RUNNING is returned.
+
+        Raises:
+            LaunchFailed: as `status`.
+        """
+        return await self.wait(folder, timeout_seconds)
 
     @abstractmethod
     async def wait(self, folder: Path, timeout_seconds: float | None = None) -> ProcessStatus:

@@ -27,6 +27,10 @@ class Launchers:
         """Whether new commands run on this host."""
         return self._new is self._local
 
+    def renew(self, slurm: SlurmCompute) -> None:
+        """Have new Slurm jobs ask for resources by another block."""
+        self._slurm.compute = slurm
+
     def of(self, folder: Path) -> Launcher:
         """The launcher that began what `folder` records; where nothing is, the one for new ones."""
         if is_slurm_launch(folder):

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,15 +16,24 @@ from wildloop.blocks.launchers.base import (
     ProcessStatus,
 )
 from wildloop.blocks.launchers.record import read_exit_code
+from wildloop.blocks.launchers.slurm_accounts import Accounts
 from wildloop.blocks.launchers.slurm_commands import (
     JobView,
     SlurmSilent,
+    SubmitLimit,
     cancel_job,
     cancel_named,
-    ended_job,
     list_jobs,
+    recorded_jobs,
+    shown_job,
 )
 from wildloop.blocks.launchers.slurm_compute import SlurmCompute
+from wildloop.blocks.launchers.slurm_inner import (
+    cancel_inside,
+    look_inside,
+    submitted,
+    waits_for,
+)
 from wildloop.blocks.launchers.slurm_record import (
     END,
     FINAL,
@@ -33,6 +44,7 @@ from wildloop.blocks.launchers.slurm_record import (
     Final,
     Intent,
     Start,
+    earlier_seconds,
     read,
     settle_exit_code,
     write,
@@ -40,10 +52,12 @@ from wildloop.blocks.launchers.slurm_record import (
 )
 from wildloop.blocks.launchers.slurm_submit import (
     RETRY_SECONDS,
+    SubmitGate,
     find_submitted,
+    hand_in,
     job_id_of,
+    prepare_launch,
     submission_lock,
-    submit_launch,
 )
 from wildloop.blocks.launchers.slurm_verdict import (
     alive,
@@ -59,6 +73,12 @@ logger = logging.getLogger(__name__)
 
 REASON_SECONDS = 5.0
 CANCEL_AGAIN_SECONDS = 20.0
+# Half seconds after which a launch is looked at whatever the signs say.
+LOOKS = 10
+TOO_MANY = ProcessStatus(
+    state=ProcessState.PENDING,
+    reason="MaxSubmitJobs: Slurm takes no more jobs now; it is submitted when others have ended",
+)
 _SUBMITTING = ProcessStatus(state=ProcessState.PENDING, reason="being submitted")
 _GOING_ON = (ProcessState.PENDING, ProcessState.RUNNING)
 
@@ -76,16 +96,22 @@ class SlurmLauncher(Launcher):
     with the reason. PENDING also stands for a submission in progress; ABSENT after it means that
     nothing reached Slurm: launch again.
 
+    Where Slurm takes no more jobs for now, the launch is PENDING and waits for its turn.
+
     A command that calls `srun` uses the job's allocation. One that calls `sbatch` itself gets a
     small job without GPUs, in which sbatch waits for the inner job and returns its exit code
-    (SBATCH_WAIT), so that the end of the run is the end of the inner job; the latter asks for its
-    resources by itself, and stopping the launch cancels it.
+    (SBATCH_WAIT); the latter asks for its resources by itself. What a script that the command runs
+    hands in is noted by an `sbatch` that stands before Slurm's in PATH: the launch is RUNNING until
+    that has ended, too. Stopping the launch cancels all of it.
     """
 
     def __init__(self, compute: SlurmCompute) -> None:
-        self._compute = compute
+        self.compute = compute
         self._watch = JobWatch(list_jobs)
-        self._attempts: dict[Path, tuple[str, int]] = {}
+        self._accounts = Accounts(recorded_jobs)
+        self._gate = SubmitGate()
+        self._attempts: dict[Path, tuple[str, int, float]] = {}
+        self._waiting: dict[Path, asyncio.Task[None]] = {}
 
     async def launch(self, spec: LaunchSpec) -> ProcessStatus:
         """Hand the command in; see `Launcher.launch`.
@@ -114,6 +140,14 @@ class SlurmLauncher(Launcher):
         except ValueError as error:
             raise LaunchFailed(str(error)) from error
 
+    async def ran(self, folder: Path, timeout_seconds: float | None = None) -> ProcessStatus:
+        """Wait while the job runs; see `Launcher.ran`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                if (await self._while(folder, (ProcessState.RUNNING,))).exit_code:
+                    await self._ask_why(folder)
+        return await self.status(folder)
+
     async def begun(self, folder: Path) -> ProcessStatus:
         """Wait until the job has started or ended; see `Launcher.begun`."""
         return await self._while(folder, (ProcessState.PENDING,))
@@ -135,22 +169,38 @@ class SlurmLauncher(Launcher):
         """
         try:
             intent = read(folder, INTENT, Intent)
+            grace = max(grace_seconds, self.compute.grace_seconds or 0)
             if intent is not None and read(folder, FINAL, Final) is None:
-                await asyncio.to_thread(write_text, folder, STOP, f"{max(0.0, grace_seconds):g}\n")
+                await asyncio.to_thread(write_text, folder, STOP, f"{max(0.0, grace):g}\n")
                 await self._cancel(folder)
         except ValueError as error:
             raise LaunchFailed(str(error)) from error
-        if intent is not None and intent.submits:
-            await _cancel_inner(intent)
+        if intent is not None and (intent.submits or submitted(folder) is not None):
+            await _cancel_inner(folder, intent)
         return await self.status(folder)
 
     async def _while(self, folder: Path, states: tuple[ProcessState, ...]) -> ProcessStatus:
-        """The first status that is none of these."""
+        """The first status that is none of these.
+
+        It looks again when the job has written something or Slurm has answered, and now and then.
+        """
         status = await self.status(folder)
         while status.state in states:
-            await asyncio.sleep(POLL_SECONDS)
+            before, looks = self._signs(folder, status.job_id), 0
+            while looks < LOOKS and self._signs(folder, status.job_id) == before:
+                await asyncio.sleep(POLL_SECONDS)
+                looks += 1
             status = await self.status(folder)
         return status
+
+    def _signs(self, folder: Path, job_id: str | None) -> tuple[object, ...]:
+        """What changes when there may be news; cheap, since hundreds of runs look at once."""
+        try:
+            written = folder.stat().st_mtime_ns
+        except OSError:
+            written = 0
+        seen = self._watch.known(job_id) if job_id is not None else None
+        return (written, seen.asked_at if seen is not None else None, folder in self._waiting)
 
     async def _launch(self, spec: LaunchSpec) -> ProcessStatus:
         for name, path in (("record folder", spec.folder), ("working directory", spec.cwd)):
@@ -162,11 +212,41 @@ class SlurmLauncher(Launcher):
             with submission_lock(spec.folder) as lock:
                 if lock is None:
                     return _SUBMITTING
-                if job_id_of(spec.folder) is None:
-                    await submit_launch(spec, self._compute.merged(spec.slurm), lock)
+                if job_id_of(spec.folder) is None and not await self._hand_in(spec, lock):
+                    return TOO_MANY
         except (OSError, ValueError) as error:
             raise LaunchFailed(f"cannot submit the command: {error}") from error
         return await self.status(spec.folder)
+
+    async def _hand_in(self, spec: LaunchSpec, lock: int) -> bool:
+        """Hand the job in; False where it has to wait for its turn, as a task of its own."""
+        intent, known = await prepare_launch(spec, self.compute.merged(spec.slurm))
+        if not self._gate.is_shut:
+            try:
+                await hand_in(spec, intent, lock, known, None)
+            except SubmitLimit as limit:
+                logger.info("'%s' waits to be submitted: %s", spec.name, limit)
+            else:
+                return True
+        # The right to submit goes along: who else looks sees that it is being submitted.
+        copy = os.dup(lock)
+        self._waiting[spec.folder] = asyncio.create_task(self._in_turn(spec, intent, copy))
+        return False
+
+    async def _in_turn(self, spec: LaunchSpec, intent: Intent, lock: int) -> None:
+        try:
+            await hand_in(spec, intent, lock, True, self._gate)
+        except (LaunchFailed, OSError, ValueError) as error:
+            # Nobody waits for this task: who looks at the launch is told.
+            logger.info("'%s' was not submitted: %s", spec.name, error)
+            write(spec.folder, INTENT, intent)
+            final = Final(
+                state="REFUSED", reason=f"not launched: {error}", exit_code=None, host=None
+            )
+            write(spec.folder, FINAL, final)
+        finally:
+            os.close(lock)
+            self._waiting.pop(spec.folder, None)
 
     async def _status(self, folder: Path) -> ProcessStatus:
         intent = read(folder, INTENT, Intent)
@@ -174,30 +254,56 @@ class SlurmLauncher(Launcher):
             return ProcessStatus(state=ProcessState.ABSENT)
         start, job_id = read(folder, START, Start), job_id_of(folder)
         final, code = read(folder, FINAL, Final), read_exit_code(folder)
+        earlier = earlier_seconds(folder, start) if start is not None else 0.0
         if final is not None or code is not None:
-            return ended(job_id, start, code, final)
+            over = ended(job_id, start, code, final, earlier)
+            return over if intent.submits else await self._with_inner(folder, over)
         if job_id is None:
             return await self._half_way(folder, intent)
+        began = self._began(folder, start)
         try:
-            seen = await self._watch.look(job_id, at_once=self._is_new(folder, start))
-            if seen.view is None or seen.view.has_ended:
+            seen = self._watch.known(job_id)
+            if seen is None or not began > seen.asked_at:
+                seen = await self._watch.look(job_id)
+            fresh = began > seen.asked_at
+            if not fresh and (seen.view is None or seen.view.has_ended):
                 return await self._judge(folder, job_id, seen)
         except SlurmSilent as silence:
             return unanswered(job_id, start, str(silence))
-        return alive(job_id, start, seen)
+        end = read(folder, END, End)
+        return alive(job_id, start, seen, end, fresh=fresh, earlier=earlier)
 
-    def _is_new(self, folder: Path, start: Start | None) -> bool:
-        """Whether an attempt has begun since the last look, so that Slurm's view is old."""
-        if start is None or self._attempts.get(folder) == (start.job_id, start.restart):
-            return False
-        self._attempts[folder] = (start.job_id, start.restart)
-        return True
+    def _began(self, folder: Path, start: Start | None) -> float:
+        """When the latest attempt was first seen here (monotonic): Slurm's view may be older."""
+        if start is None:
+            return -math.inf
+        known = self._attempts.get(folder)
+        if known is None or known[:2] != (start.job_id, start.restart):
+            known = (start.job_id, start.restart, time.monotonic())
+            self._attempts[folder] = known
+        return known[2]
+
+    async def _with_inner(self, folder: Path, over: ProcessStatus) -> ProcessStatus:
+        """The end of a command, but for jobs that it has handed in and that go on."""
+        jobs = submitted(folder)
+        if jobs is None or over.exit_code != 0 or (folder / STOP).exists():
+            return over
+        running = {"state": ProcessState.RUNNING, "exit_code": None, "ended_at": None}
+        try:
+            inner = await look_inside(folder, jobs, self._accounts)
+        except SlurmSilent as silence:
+            return over.model_copy(update={**running, "reason": str(silence)})
+        if not inner.is_over:
+            return over.model_copy(update={**running, "reason": waits_for(inner)})
+        if inner.exit_code == 0:
+            return over
+        return over.model_copy(update={"exit_code": inner.exit_code, "reason": inner.reason})
 
     async def _half_way(self, folder: Path, intent: Intent) -> ProcessStatus:
         """A launch without a job id: being handed in, or left by a process that died."""
         with submission_lock(folder) as lock:
             if lock is None:
-                return _SUBMITTING
+                return TOO_MANY if folder in self._waiting else _SUBMITTING
             if job_id_of(folder) is None:
                 try:
                     if await find_submitted(folder, intent) is None:
@@ -215,7 +321,8 @@ class SlurmLauncher(Launcher):
             return alive(job_id, start, seen)
         view = seen.view
         if last is None:
-            view = await ended_job(job_id) or view
+            shown = await shown_job(job_id) if view is not None else None
+            view = shown or await self._accounts.look(job_id) or view
             if view is not None and not view.has_ended:
                 return alive(job_id, start, seen)
         final = await self._conclude(folder, view)
@@ -224,7 +331,9 @@ class SlurmLauncher(Launcher):
     async def _conclude(self, folder: Path, view: JobView | None) -> Final:
         """Note that the launch is over, so that nobody has to ask Slurm again."""
         start = read(folder, START, Start)
-        final = final_of(view, start, last_end(start, read(folder, END, End)))
+        intent = read(folder, INTENT, Intent)
+        warned = intent.warned_after if intent is not None else None
+        final = final_of(view, start, last_end(start, read(folder, END, End)), warned)
         if final.exit_code is not None and read_exit_code(folder) is None:
             await asyncio.to_thread(settle_exit_code, folder, final.exit_code)
         await asyncio.to_thread(write, folder, FINAL, final)
@@ -233,7 +342,9 @@ class SlurmLauncher(Launcher):
 
     async def _ask_why(self, folder: Path) -> None:
         """After a failure, ask for some seconds whether Slurm ended the job, and note it."""
-        job_id, deadline = job_id_of(folder), time.monotonic() + REASON_SECONDS
+        # By then at least one call has been made that began after the end.
+        deadline = time.monotonic() + REASON_SECONDS + 2 * self._watch.floor
+        job_id = job_id_of(folder)
         while job_id is not None and time.monotonic() < deadline:
             if read(folder, FINAL, Final) is not None:
                 return
@@ -274,11 +385,13 @@ class SlurmLauncher(Launcher):
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _cancel_inner(intent: Intent) -> None:
+async def _cancel_inner(folder: Path, intent: Intent) -> None:
     """Cancel the jobs that the command itself has submitted."""
     while True:
         try:
-            await cancel_named(intent.inner_name)
+            if intent.submits:
+                await cancel_named(intent.inner_name)
+            await cancel_inside(folder)
         except SlurmSilent as silence:
             logger.warning("cannot cancel jobs named %s yet: %s", intent.inner_name, silence)
             await asyncio.sleep(RETRY_SECONDS)

@@ -6,10 +6,12 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
 from wildloop.blocks.launchers.base import LaunchFailed
+from wildloop.blocks.launchers.slurm_reasons import is_submit_limit, mend_of_refusal
 
 COMMAND_SECONDS = 20.0
 SUBMIT_SECONDS = 60.0
@@ -42,8 +44,12 @@ class SlurmSilent(Exception):
     """Slurm did not answer: nothing is known, and no job is lost by that."""
 
 
+class SubmitLimit(Exception):
+    """Slurm takes no more jobs of this user, account or QOS until others have ended."""
+
+
 class JobView(BaseModel):
-    """One job as Slurm lists it."""
+    """One job as Slurm lists it. `started_at` (Unix seconds) is its latest start."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,6 +59,7 @@ class JobView(BaseModel):
     reason: str | None = None
     exit_code: int | None = None
     signal: int | None = None
+    started_at: float | None = None
 
     @property
     def is_pending(self) -> bool:
@@ -94,6 +101,7 @@ async def submit(arguments: Sequence[str], env: Mapping[str, str], cwd: str, loc
 
     Raises:
         LaunchFailed: Slurm refuses the job.
+        SubmitLimit: it refuses more jobs for now.
         SlurmSilent: the job may or may not have been accepted.
     """
     answer = await _call(("sbatch", *arguments), SUBMIT_SECONDS, env, cwd, (lock,))
@@ -103,9 +111,11 @@ async def submit(arguments: Sequence[str], env: Mapping[str, str], cwd: str, loc
             return found.group(1)
         raise SlurmSilent(f"sbatch gave no job id: {answer.out.strip()[:200]}")
     said = _said(answer)
+    if is_submit_limit(said):
+        raise SubmitLimit(said)
     if _UNANSWERED.search(said):
         raise SlurmSilent(f"sbatch: {said}")
-    raise LaunchFailed(f"sbatch refused the job: {said}; {_mend(said)}")
+    raise LaunchFailed(f"sbatch refused the job: {said}; {mend_of_refusal(said)}")
 
 
 async def list_jobs(job_ids: Iterable[str]) -> dict[str, JobView]:
@@ -117,7 +127,7 @@ async def list_jobs(job_ids: Iterable[str]) -> dict[str, JobView]:
     wanted = sorted(set(job_ids))
     if not wanted:
         return {}
-    answer = await _call((*_SQUEUE, f"--jobs={','.join(wanted)}", "--format=%i|%T|%N|%r"))
+    answer = await _call((*_SQUEUE, f"--jobs={','.join(wanted)}", "--format=%i|%T|%N|%r|%S"))
     # Slurm says so when it knows none of them.
     if answer.code != 0 and "Invalid job id" not in answer.err:
         raise SlurmSilent(f"squeue: {_said(answer)}")
@@ -158,35 +168,75 @@ async def cancel_named(name: str) -> None:
     await _cancel(("scancel", f"--user={os.getuid()}", f"--name={name}"))
 
 
-async def ended_job(job_id: str) -> JobView | None:
-    """An ended job's state and exit code by scontrol, else by sacct; None where neither knows.
+async def shown_job(job_id: str) -> JobView | None:
+    """A job that slurmctld still lists, with its exit code; None where it does not know it.
 
     Raises:
-        SlurmSilent: neither could be asked.
+        SlurmSilent: it does not answer.
     """
     shown = await _call(("scontrol", "--oneliner", "show", "job", job_id))
     if shown.code == 0 and (view := parse_scontrol(shown.out)) is not None:
         return view
     if shown.code != 0 and "Invalid job id" not in shown.err + shown.out:
         raise SlurmSilent(f"scontrol: {_said(shown)}")
-    if shutil.which("sacct") is None:
-        return None
-    command = ("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job_id}")
+    return None
+
+
+async def recorded_jobs(job_ids: Iterable[str]) -> dict[str, JobView]:
+    """What the cluster's accounts say of jobs, by one sacct; empty where none are kept."""
+    wanted = sorted(set(job_ids))
+    if not wanted or shutil.which("sacct") is None:
+        return {}
+    command = ("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={','.join(wanted)}")
     told = await _call((*command, "--format=JobIDRaw,State,NodeList,ExitCode"))
     # Many small clusters keep no accounts: that is no answer, and no fault either.
-    return parse_sacct(told.out) if told.code == 0 else None
+    return parse_sacct(told.out) if told.code == 0 else {}
+
+
+async def list_with_tasks(job_ids: Iterable[str]) -> dict[str, list[JobView]]:
+    """All these jobs by one squeue, those of an array under the array's number.
+
+    Raises:
+        SlurmSilent: squeue does not answer.
+    """
+    wanted = sorted(set(job_ids))
+    if not wanted:
+        return {}
+    # %F is the array's number, or the job's.
+    answer = await _call((*_SQUEUE, f"--jobs={','.join(wanted)}", "--format=%F|%T|%N|%r|%S"))
+    if answer.code != 0 and "Invalid job id" not in answer.err:
+        raise SlurmSilent(f"squeue: {_said(answer)}")
+    found: dict[str, list[JobView]] = {}
+    for line in answer.out.splitlines():
+        for job, view in parse_squeue(line).items():
+            found.setdefault(job, []).append(view)
+    return found
 
 
 def parse_squeue(text: str) -> dict[str, JobView]:
-    """Jobs from `%i|%T|%N|%r`; lines of another form are left out."""
+    """Jobs from `%i|%T|%N|%r|%S`; lines of another form are left out."""
     views = {}
     for line in text.splitlines():
-        fields = [part.strip() for part in line.split("|", 3)]
-        if len(fields) == 4 and fields[0].isdigit() and _LISTED_STATE.match(fields[1]):
-            job_id, state, nodes, reason = fields
-            shown = None if reason in ("", "None", "(null)") else reason
-            views[job_id] = JobView(job_id=job_id, state=state, nodes=nodes, reason=shown)
+        fields = [part.strip() for part in line.split("|", 4)]
+        if len(fields) >= 4 and fields[0].isdigit() and _LISTED_STATE.match(fields[1]):
+            job_id, state, nodes, reason = fields[:4]
+            shown = None if reason in ("", "None", "(null)") else reason.strip("()")
+            views[job_id] = JobView(
+                job_id=job_id,
+                state=state,
+                nodes=nodes,
+                reason=shown,
+                started_at=_moment(fields[4]) if len(fields) > 4 else None,
+            )
     return views
+
+
+def _moment(text: str) -> float | None:
+    """Unix seconds of a time as squeue prints it by default; None for none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
 
 
 def parse_scontrol(text: str) -> JobView | None:
@@ -209,19 +259,23 @@ def parse_scontrol(text: str) -> JobView | None:
     )
 
 
-def parse_sacct(text: str) -> JobView | None:
-    """The last job of `sacct --parsable2 --format=JobIDRaw,State,NodeList,ExitCode`."""
-    for line in reversed(text.splitlines()):
+def parse_sacct(text: str) -> dict[str, JobView]:
+    """Jobs of `sacct --parsable2 --format=JobIDRaw,State,NodeList,ExitCode`, each as told last."""
+    views = {}
+    for line in text.splitlines():
         fields = line.split("|")
         # "CANCELLED by 1000"
         state = _LISTED_STATE.match(fields[1]) if len(fields) == 4 else None
         if state is not None:
             code, signal = _exit(fields[3])
-            nodes = "" if fields[2] == "None assigned" else fields[2]
-            return JobView(
-                job_id=fields[0], state=state.group(), nodes=nodes, exit_code=code, signal=signal
+            views[fields[0]] = JobView(
+                job_id=fields[0],
+                state=state.group(),
+                nodes="" if fields[2] == "None assigned" else fields[2],
+                exit_code=code,
+                signal=signal,
             )
-    return None
+    return views
 
 
 def _exit(text: str) -> tuple[int | None, int | None]:
@@ -237,23 +291,6 @@ async def _cancel(command: Sequence[str]) -> None:
     over = ("invalid job id", "already completing or completed", "invalid job")
     if answer.code != 0 and not any(word in said for word in over):
         raise SlurmSilent(f"scancel: {_said(answer)}")
-
-
-def _mend(said: str) -> str:
-    hints = {
-        "partition": "set the partition of the Slurm compute block to one that `sinfo` lists",
-        "account": "set the account of the Slurm compute block to one of `sacctmgr show assoc "
-        "user=$USER`",
-        "qos": "set the QOS of the Slurm compute block to one that your account may use",
-        "node configuration": "no node has that many GPUs, cores or memory: ask for less, see "
-        "`sinfo -o '%P %c %m %G'`",
-        "gres": "no such GPU: see `sinfo -o '%P %G'` for the types, and the block's GPU type",
-        "generic resource": "no such GPU: see `sinfo -o '%P %G'`",
-        "time limit": "ask for a shorter time limit, see `sinfo -o '%P %l'`",
-        "memory": "ask for less memory, see `sinfo -o '%P %m'`",
-    }
-    found = (hint for word, hint in hints.items() if word in said.lower())
-    return next(found, "see the options of the Slurm compute block and of the run")
 
 
 def _said(answer: Answer) -> str:

@@ -1,11 +1,16 @@
 """The Slurm compute block: how this project asks its cluster for resources."""
 
+from typing import Literal
+
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl
 
 from wildloop.blocks.launchers.slurm_options import (
+    Constraint,
+    Container,
     Gres,
     Memory,
+    Module,
     Name,
     SbatchArgument,
     SetupLine,
@@ -86,6 +91,54 @@ For a host's runs: `wildloop up --compute wildloop-slurm-compute/BLOCK_NAME`.
         description="Longest time of a run: minutes, hours:minutes:seconds, or days-hours. A run "
         "with a time-out of its own gets a shorter limit. Empty: the partition's default.",
         examples=["4:00:00", "2-0"],
+    )
+    nodes: int | None = Field(
+        default=None,
+        gt=0,
+        title="Nodes",
+        description="Nodes per run, over which its GPUs are spread evenly. Empty: 1.",
+        examples=[2],
+    )
+    tasks_per_node: int | None = Field(
+        default=None,
+        gt=0,
+        title="Tasks per node",
+        description="Tasks that `srun` starts on each node. Empty: 1.",
+        examples=[4],
+    )
+    constraint: Constraint | None = Field(
+        default=None,
+        title="Constraint",
+        description="Features that the nodes must have, as for --constraint.",
+        examples=["a100&nvlink"],
+    )
+    grace_seconds: int | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        title="Grace",
+        description="Seconds for a checkpoint between TERM and KILL, and between TERM and a time "
+        "limit of ten minutes or more. At a stop Slurm's KillWait bounds it. Empty: 5 at a stop, "
+        "60 before the limit.",
+        examples=[120],
+    )
+    modules: list[Module] = Field(
+        default_factory=list,
+        title="Modules",
+        description="Environment modules loaded before the set-up lines.",
+        examples=[["cuda/12.4", "gcc/12"]],
+    )
+    container: Container | None = Field(
+        default=None,
+        title="Container",
+        description="Image in which the command runs, after modules and set-up lines; the "
+        "project's folder is bound into it.",
+        examples=["/shared/images/torch.sif", "docker://pytorch/pytorch:2.4.0-cuda12.4"],
+    )
+    container_runtime: Literal["apptainer", "pyxis"] | None = Field(
+        default=None,
+        title="Container runtime",
+        description="apptainer, or pyxis (srun --container-image). Empty: apptainer.",
     )
     extra_arguments: list[SbatchArgument] = Field(
         default_factory=list,

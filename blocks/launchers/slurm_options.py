@@ -2,11 +2,14 @@
 
 import math
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 GPUS = "{gpus}"
+# Slurm may send the signal as much as half a minute early: it is not worth that in a short job.
+WARNED_MINUTES = 10.0
+WARNING_SECONDS = 60
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.,:@+-]*$"
 _LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 # What the launcher itself decides: with another value it would lose sight of the job.
@@ -64,6 +67,11 @@ Gres = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,:/{}-]*$", max_l
 Memory = Annotated[str, Field(pattern=r"^[0-9]+[KMGTkmgt]?$")]
 TimeLimit = Annotated[str, AfterValidator(_checked_limit)]
 SbatchArgument = Annotated[str, AfterValidator(_checked_argument)]
+Constraint = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,:&|*()\[\]-]*$", max_length=200)
+]
+Module = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./+-]*$", max_length=200)]
+Container = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./~][^\s'\"]*$", max_length=1000)]
 SetupLine = Annotated[str, AfterValidator(_checked_line)]
 
 
@@ -72,7 +80,9 @@ class SlurmOverride(BaseModel):
 
     `gres` asks for GPUs, `{gpus}` standing for their number: "gpu:a100:{gpus}". `gpu_type` is the
     short way. `memory` as sbatch reads it ("32G", per node), `time_limit` too ("30", "2:00:00",
-    "1-12", "infinite"). A list replaces the block's list.
+    "1-12", "infinite"). The run's `gpus` are spread evenly over `nodes` (default 1), each of which
+    gets `tasks_per_node` tasks for `srun` (default 1). `container` is an image for
+    `container_runtime` (default apptainer). A list replaces the block's list.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,8 +97,15 @@ class SlurmOverride(BaseModel):
     time_limit: TimeLimit | None = None
     extra_arguments: list[SbatchArgument] | None = None
     setup_lines: list[SetupLine] | None = None
+    nodes: int | None = Field(default=None, gt=0, le=10_000, strict=True)
+    tasks_per_node: int | None = Field(default=None, gt=0, le=10_000, strict=True)
+    constraint: Constraint | None = None
+    modules: list[Module] | None = None
+    container: Container | None = None
+    container_runtime: Literal["apptainer", "pyxis"] | None = None
+    grace_seconds: int | None = Field(default=None, gt=0, le=3600, strict=True)
 
-    @field_validator("cpus_per_task", mode="before")
+    @field_validator("cpus_per_task", "nodes", "tasks_per_node", "grace_seconds", mode="before")
     @classmethod
     def _whole(cls, value: Any) -> Any:
         # In JSON 4.0 is a whole number.
@@ -128,24 +145,35 @@ def sbatch_options(
 
     Args:
         options: block and override, merged.
-        gpus: devices on one host.
+        gpus: devices in all, spread evenly over the nodes.
         timeout_seconds: the run's own time-out. The limit is then the next minute after it, so
             that the scheduler can plan, and Wildloop's own time-out comes first; a shorter limit
             of the block stays.
         has_own_limit: the time limit was given for this very run and is taken as it is.
     """
+    nodes = options.nodes or 1
+    limit = limit_of(options, timeout_seconds, has_own_limit)
+    warning = warning_seconds(options, limit)
     named = {
         "partition": options.partition,
         "account": options.account,
         "qos": options.qos,
         "cpus-per-task": options.cpus_per_task,
         "mem": options.memory,
-        "gres": gres_request(options, gpus),
-        "time": _limit(options.time_limit, None if has_own_limit else timeout_seconds),
+        "constraint": options.constraint,
+        "gres": gres_request(options, gpus // nodes),
+        "time": limit,
+        # To the batch shell alone, which passes it on.
+        "signal": None if warning is None else f"B:TERM@{warning}",
     }
     given = [f"--{name}={value}" for name, value in named.items() if value is not None]
+    tasks = f"--ntasks-per-node={options.tasks_per_node or 1}"
+    shape = [
+        f"--nodes={nodes}",
+        "--ntasks=1" if nodes == 1 and not options.tasks_per_node else tasks,
+    ]
     # The user's own arguments come last, so that they win.
-    return ["--nodes=1", "--ntasks=1", "--requeue", *given, *(options.extra_arguments or [])]
+    return [*shape, "--requeue", *given, *(options.extra_arguments or [])]
 
 
 def gres_request(options: SlurmOverride, gpus: int) -> str | None:
@@ -157,10 +185,27 @@ def gres_request(options: SlurmOverride, gpus: int) -> str | None:
     return template.replace(GPUS, str(gpus))
 
 
-def _limit(limit: str | None, timeout_seconds: float | None) -> str | None:
-    if timeout_seconds is None:
+def limit_of(
+    options: SlurmOverride, timeout_seconds: float | None, has_own_limit: bool
+) -> str | None:
+    """The time limit that a job is given; None: its partition's."""
+    limit = options.time_limit
+    if timeout_seconds is None or has_own_limit:
         return limit
     minutes = math.floor(timeout_seconds / 60) + 2
     if limit is not None and limit_minutes(limit) <= minutes:
         return limit
     return str(minutes)
+
+
+def warning_seconds(options: SlurmOverride, limit: str | None) -> int | None:
+    """How long before its time limit a job is told to end; None: only at the limit itself.
+
+    A limit that follows the run's own time-out needs no warning: the time-out comes first.
+    """
+    if limit is None or limit != options.time_limit:
+        return None
+    minutes = limit_minutes(limit)
+    if minutes < WARNED_MINUTES or math.isinf(minutes):
+        return None
+    return options.grace_seconds or WARNING_SECONDS

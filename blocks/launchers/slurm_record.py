@@ -17,6 +17,9 @@ START = "slurm_start.json"
 END = "slurm_end.json"
 STOP = "slurm_stop"
 FINAL = "slurm_final.json"
+EARLIER = "slurm_earlier.jsonl"
+SUBMITTED = "slurm_submitted"
+INNER = "slurm_inner.json"
 SCRIPT = "batch.sh"
 
 
@@ -29,7 +32,8 @@ Found = TypeVar("Found", bound=_Record)
 
 class Intent(_Record):
     """Written before sbatch is called. `token` is in the job's comment and in its environment;
-    `submits` says that the command hands a job in by itself, under the name `inner_name`.
+    `submits` says that the command hands a job in by itself, under the name `inner_name`. Slurm
+    warns the job of its time limit no sooner than `warned_after` seconds from its start.
     """
 
     token: str
@@ -37,6 +41,7 @@ class Intent(_Record):
     arguments: list[str]
     written_at: float
     submits: bool = False
+    warned_after: float | None = None
 
     @property
     def comment(self) -> str:
@@ -81,6 +86,17 @@ class End(_Record):
     ended_at: float
 
 
+class Inner(_Record):
+    """The jobs that the command itself has handed in, each with its state as last seen; with
+    `is_over`, what came of them all, by `exit_code`.
+    """
+
+    jobs: dict[str, str] = {}
+    is_over: bool = False
+    exit_code: int = 0
+    reason: str | None = None
+
+
 class Final(_Record):
     """Slurm's last word on the job: it is over, and its processes are gone."""
 
@@ -114,6 +130,23 @@ def read_claim(folder: Path) -> str | None:
     """The job that runs the command here, whatever was noted at submission."""
     path = folder / CLAIM
     return path.read_text(encoding="ascii").strip() if path.exists() else None
+
+
+def earlier_seconds(folder: Path, start: Start) -> float:
+    """How long the job ran before its latest start, as far as its ends were noted."""
+    path, begun, seconds = folder / EARLIER, 0.0, 0.0
+    if start.restart == 0 or not path.exists():
+        return 0.0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if "started_at" in line:
+                begun = Start.model_validate_json(line).started_at
+            else:
+                seconds += max(0.0, End.model_validate_json(line).ended_at - begun)
+        except ValidationError:
+            # Cut short by the loss of the node.
+            continue
+    return seconds
 
 
 def write(folder: Path, name: str, record: BaseModel) -> None:

@@ -3,6 +3,7 @@
 from wildloop.blocks.launchers.base import ProcessState, ProcessStatus
 from wildloop.blocks.launchers.slurm_commands import JobView
 from wildloop.blocks.launchers.slurm_record import End, Final, Start
+from wildloop.blocks.launchers.slurm_state import Phase, standing
 from wildloop.blocks.launchers.slurm_watch import Seen
 
 # An end without the job's own record counts after this long: shared file systems lag, and Slurm
@@ -10,6 +11,8 @@ from wildloop.blocks.launchers.slurm_watch import Seen
 SETTLE_SECONDS = 4.0
 START_SECONDS = 30.0
 UNKNOWN = "UNKNOWN"
+WARNED = "TIMEOUT (ended when warned of its time limit)"
+TERMINATED = "SIGTERM from Slurm or a person"
 
 
 def last_end(start: Start | None, end: End | None) -> End | None:
@@ -30,19 +33,34 @@ def is_settled(seen: Seen, start: Start | None, last: End | None) -> bool:
     return last is not None or never_started
 
 
-def final_of(view: JobView | None, start: Start | None, last: End | None) -> Final:
-    """Slurm's last word, joined with the job's."""
+def final_of(
+    view: JobView | None, start: Start | None, last: End | None, limit_seconds: float | None = None
+) -> Final:
+    """Slurm's last word, joined with the job's.
+
+    `limit_seconds`: the job's time limit, less the warning that it is given before; None: unknown.
+    """
+    ran = last.ended_at - start.started_at if last is not None and start is not None else 0.0
+    at_limit = limit_seconds is not None and ran >= limit_seconds
     code = last.exit_code if last is not None else _slurms_code(view, start)
+    reason = _reason(view, code)
+    if reason is None and last is not None and last.signalled:
+        # It ended by itself after a TERM: what it was told by, Slurm does not keep.
+        reason = WARNED if at_limit else TERMINATED
     return Final(
         state=view.state if view is not None else UNKNOWN,
-        reason=_reason(view, code),
+        reason=reason,
         exit_code=code,
         host=view.nodes or None if view is not None else None,
     )
 
 
 def ended(
-    job_id: str | None, start: Start | None, code: tuple[int, float] | None, final: Final | None
+    job_id: str | None,
+    start: Start | None,
+    code: tuple[int, float] | None,
+    final: Final | None,
+    earlier: float = 0.0,
 ) -> ProcessStatus:
     """The status of a launch that is over; `code` is its exit code and the time of its end."""
     return ProcessStatus(
@@ -50,30 +68,50 @@ def ended(
         exit_code=code[0] if code is not None else None,
         ended_at=code[1] if code is not None else None,
         reason=final.reason if final is not None else None,
-        host=start.host if start is not None else (final.host if final is not None else None),
+        host=(final.host if final is not None else None) or (start.host if start else None),
+        earlier_seconds=earlier,
         **_of_start(job_id, start),
     )
 
 
-def alive(job_id: str, start: Start | None, seen: Seen) -> ProcessStatus:
-    """The status of a job that waits, runs, or has ended a moment ago."""
-    view = seen.view
-    if view is not None and view.is_pending:
-        return _pending(job_id, view.reason or "waits")
-    reason = None
-    if view is None or view.has_ended:
-        reason = view.state if view is not None else "no longer listed"
-    if start is not None:
+def alive(
+    job_id: str,
+    start: Start | None,
+    seen: Seen,
+    end: End | None = None,
+    *,
+    fresh: bool = False,
+    earlier: float = 0.0,
+) -> ProcessStatus:
+    """The status of a job that waits, runs, or has ended a moment ago.
+
+    `fresh`: the start is younger than Slurm's view; `earlier`: how long it ran before that start.
+    """
+    view, stands = seen.view, standing(seen.view, start, end, fresh)
+    if stands.phase in (Phase.WAITING, Phase.REQUEUED, Phase.SUSPENDED):
+        return _pending(job_id, stands.reason, stands.restarts)
+    if stands.phase is Phase.STARTING:
+        if seen.settled_for <= START_SECONDS:
+            return _pending(job_id, stands.reason, stands.restarts)
+        assert view is not None
         return ProcessStatus(
             state=ProcessState.RUNNING,
-            reason=reason,
-            host=start.host,
-            **_of_start(job_id, start),
+            host=view.nodes or None,
+            job_id=job_id,
+            started_at=view.started_at,
+            restarts=stands.restarts,
         )
-    nodes = view.nodes if view is not None else ""
-    if reason is None and seen.settled_for > START_SECONDS:
-        return ProcessStatus(state=ProcessState.RUNNING, host=nodes or None, job_id=job_id)
-    return _pending(job_id, reason or f"starting on {nodes}")
+    over = stands.phase is Phase.ENDED
+    reason = (stands.reason or "no longer listed") if over else None
+    if stands.start is None:
+        return _pending(job_id, reason or "")
+    return ProcessStatus(
+        state=ProcessState.RUNNING,
+        reason=reason,
+        host=_host(stands.start, None if fresh else view),
+        earlier_seconds=earlier,
+        **_of_start(job_id, stands.start),
+    )
 
 
 def unanswered(job_id: str, start: Start | None, why: str) -> ProcessStatus:
@@ -85,8 +123,16 @@ def unanswered(job_id: str, start: Start | None, why: str) -> ProcessStatus:
     )
 
 
-def _pending(job_id: str, reason: str) -> ProcessStatus:
-    return ProcessStatus(state=ProcessState.PENDING, reason=reason, job_id=job_id)
+def _pending(job_id: str, reason: str, restarts: int = 0) -> ProcessStatus:
+    return ProcessStatus(
+        state=ProcessState.PENDING, reason=reason, job_id=job_id, restarts=restarts
+    )
+
+
+def _host(start: Start, view: JobView | None) -> str:
+    """The node, or all of them as Slurm writes them: "n[1-4]"."""
+    several = view is not None and ("[" in view.nodes or "," in view.nodes)
+    return view.nodes if view is not None and several else start.host
 
 
 def _of_start(job_id: str | None, start: Start | None) -> "dict[str, object]":
@@ -98,6 +144,7 @@ def _of_start(job_id: str | None, start: Start | None) -> "dict[str, object]":
         "pid": start.pid,
         "started_at": start.started_at,
         "devices": devices,
+        "restarts": start.restart,
     }
 
 

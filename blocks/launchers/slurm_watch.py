@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from wildloop.blocks.launchers.slurm_commands import JobView, SlurmSilent
 
 POLL_SECONDS = 0.5
+# With many jobs something always changes: they are asked about less often each.
+MANY_JOBS = 10
+MANY_SECONDS = 5.5
 QUIET_SECONDS = 5.0
 SILENT_SECONDS = 30.0
 PATIENCE_SECONDS = 2.0
@@ -37,8 +40,9 @@ class Seen:
 class JobWatch:
     """Answers who asks about a job from the last squeue, or from a new one when it is time.
 
-    The time between two calls is POLL_SECONDS while something changes, grows to QUIET_SECONDS
-    while nothing does, and to SILENT_SECONDS while Slurm does not answer. Used in one event loop.
+    The time between two calls is POLL_SECONDS while something changes, with more than MANY_JOBS
+    jobs up to MANY_SECONDS (11 calls a minute); it grows to QUIET_SECONDS while nothing does, and
+    to SILENT_SECONDS while Slurm does not answer. Used in one event loop.
     """
 
     def __init__(self, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,6 +52,7 @@ class JobWatch:
         self._wanted: dict[str, float] = {}
         self._pause = POLL_SECONDS
         self._next = 0.0
+        self._began = -FORGET_SECONDS
         self._silence: SlurmSilent | None = None
         self._asking: asyncio.Task[None] | None = None
 
@@ -56,7 +61,8 @@ class JobWatch:
 
         Args:
             job_id: as sbatch gave it.
-            at_once: something is about to change: shorten the pause to POLL_SECONDS.
+            at_once: something is about to change: shorten the pause as far as the number of jobs
+                allows.
 
         Raises:
             SlurmSilent: the last squeue got no answer, or the first is still out.
@@ -65,8 +71,8 @@ class JobWatch:
         while True:
             now = self._clock()
             if at_once and self._silence is None:
-                self._next = min(self._next, now + POLL_SECONDS)
-                self._pause = POLL_SECONDS
+                self._next = min(self._next, max(now, self._began) + self.floor)
+                self._pause = self.floor
             seen = self._seen.get(job_id)
             if not self._is_asking and now < self._next:
                 if self._silence is not None:
@@ -87,6 +93,17 @@ class JobWatch:
                 return seen
 
     @property
+    def floor(self) -> float:
+        """Seconds between two calls at least."""
+        many = len(self._wanted) > MANY_JOBS
+        return min(MANY_SECONDS, len(self._wanted) * 0.1) if many else POLL_SECONDS
+
+    def known(self, job_id: str) -> Seen | None:
+        """The job as last listed, without asking; it goes on being asked about."""
+        self._wanted[job_id] = self._clock()
+        return self._seen.get(job_id) if self._clock() < self._next else None
+
+    @property
     def _is_asking(self) -> bool:
         # Not by a callback: who comes between a call's end and its callback would never let it run.
         return self._asking is not None and not self._asking.done()
@@ -99,7 +116,7 @@ class JobWatch:
         await asyncio.shield(self._asking)
 
     async def _refresh(self) -> None:
-        began = self._clock()
+        began = self._began = self._clock()
         old = began - FORGET_SECONDS
         self._wanted = {job: asked for job, asked in self._wanted.items() if asked > old}
         self._seen = {job: seen for job, seen in self._seen.items() if job in self._wanted}
@@ -112,7 +129,8 @@ class JobWatch:
         else:
             self._silence = None
             changed = [self._note(job, views.get(job), began) for job in wanted]
-            self._pause = POLL_SECONDS if any(changed) else min(self._pause * 1.3, QUIET_SECONDS)
+            slower = min(self._pause * 1.3, QUIET_SECONDS)
+            self._pause = self.floor if any(changed) else max(self.floor, slower)
         now = self._clock()
         # A slurmctld that is slow to answer is not asked most of the time.
         self._next = now + max(self._pause, now - began)

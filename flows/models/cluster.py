@@ -22,6 +22,10 @@ class HostRecord(BaseModel):
         default=None, description="Slots set by the user (`--slots`) instead of the GPUs found."
     )
 
+    cpus: int | None = Field(
+        default=None, description="Runs without a GPU that may go at once; none: not known."
+    )
+
     @property
     def slots(self) -> int:
         """Slots of the GPU limit that this host adds."""
@@ -64,6 +68,13 @@ def total_slots(records: Sequence[HostRecord]) -> int:
         else:
             own += record.slots
     return max(1, own + sum(shared.values()))
+
+
+def total_cpus(records: Sequence[HostRecord]) -> int:
+    """Runs without a GPU on all hosts at once, at least 2; hosts of one Slurm count once."""
+    shared = [one.cpus or 0 for one in records if one.cluster.type is ClusterType.SLURM]
+    own = [one.cpus or 0 for one in records if one.cluster.type is not ClusterType.SLURM]
+    return max(2, max(shared, default=0) + sum(own))
 
 
 def merge(records: Sequence[HostRecord]) -> Cluster:

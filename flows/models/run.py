@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from wildloop.blocks.launchers.slurm_options import SlurmOverride
 from wildloop.flows.models.body import NOT_BLANK, Body
@@ -110,7 +110,9 @@ class RunSpec(Body):
         description="Slots of the GPU limit (and devices, where there are any); 0: CPU only.",
     )
     timeout_seconds: float | None = Field(
-        default=None, gt=0, description="The command is ended after this long (default: never)."
+        default=None,
+        gt=0,
+        description="The command is ended after running for so long (default: never).",
     )
     seed: int | None = Field(default=None, description="Seed, recorded in the manifest.")
     priority: int = Field(default=0, ge=-1000, le=1000, description="Higher starts first.")
@@ -135,6 +137,16 @@ class RunSpec(Body):
     checkout: Checkout | None = Field(
         default=None, description="Run this code in a worktree of its own, not what is there."
     )
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        nodes = self.slurm.nodes if self.slurm is not None else None
+        if nodes and self.gpus % nodes:
+            raise ValueError(
+                f"gpus: {self.gpus} cannot be spread evenly over {nodes} nodes (slurm.nodes): give "
+                "a multiple of it"
+            )
+        return self
 
     @field_validator("name", "command")
     @classmethod
@@ -273,6 +285,11 @@ class Run(BaseModel):
     attempt: int = 0
     reason: str | None = Field(default=None, description="Why it waits, where that is known.")
     job_id: str | None = Field(default=None, description="Slurm's number of the job.")
+    restarts: int = Field(default=0, description="How often Slurm has begun it anew.")
+    earlier_seconds: float = Field(
+        default=0.0,
+        description="How long it ran before Slurm began it anew; `started_at` is its latest start.",
+    )
     gpuwrap_config: GpuWrapConfig | None = None
     metrics: dict[str, float] = Field(default_factory=dict, description="Last value by name.")
     series: dict[str, list[MetricPoint]] | None = Field(
@@ -329,6 +346,8 @@ class RunFacts(BaseModel):
     archived: bool | None = None
     reason: str | None = None
     job_id: str | None = None
+    restarts: int | None = None
+    earlier_seconds: float | None = None
 
 
 class RunCounts(BaseModel):

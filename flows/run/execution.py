@@ -21,6 +21,7 @@ from wildloop.blocks.launchers.base import (
     ProcessState,
     ProcessStatus,
 )
+from wildloop.blocks.launchers.slurm_reasons import explained_end
 from wildloop.blocks.proxies import around_proxies
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.files.disk import full_note
@@ -160,7 +161,7 @@ class Execution:
                 # What the command has left behind may still hold the devices; a command that is
                 # past its time is ended here.
                 stopped = await self.launcher.stop(self.paths.root, STOP_GRACE_SECONDS)
-                if ended.state in (ProcessState.RUNNING, ProcessState.PENDING):
+                if ended.state is ProcessState.RUNNING:
                     return self._failed(
                         f"time-out after {self.spec.timeout_seconds:g} s", stopped, final=True
                     )
@@ -185,21 +186,40 @@ class Execution:
                 logger.warning("metric files of run %s not noted: %s", self.run_id, error)
 
     async def _end_or_timeout(self, status: ProcessStatus) -> ProcessStatus:
-        """The status at the end, or when the time is up; waiting for resources costs no time."""
-        if status.state is ProcessState.PENDING:
-            status = await self.launcher.begun(self.paths.root)
-        return await self.launcher.wait(self.paths.root, self._seconds_left(status))
+        """The status at the end, or RUNNING when the time is up.
 
-    def _seconds_left(self, status: ProcessStatus) -> float | None:
+        Waiting for resources costs no time, also when a scheduler has put the command back into
+        its queue: begun anew, it has all of its time again. A suspended one goes on where it was.
+        """
+        root, suspended, begun_at = self.paths.root, 0.0, status.started_at
+        while True:
+            if status.state is ProcessState.PENDING:
+                since = time.time()
+                status = await self.launcher.begun(root)
+                same = status.started_at is not None and status.started_at == begun_at
+                suspended = suspended + time.time() - since if same else 0.0
+                begun_at = status.started_at or begun_at
+            if status.state is not ProcessState.RUNNING:
+                return status
+            left = self._seconds_left(status, suspended)
+            status = await self.launcher.ran(root, left)
+            if status.state is ProcessState.RUNNING:
+                if status.started_at == begun_at:
+                    return status
+                # Begun anew while nobody looked.
+                suspended, begun_at = 0.0, status.started_at
+
+    def _seconds_left(self, status: ProcessStatus, suspended: float = 0.0) -> float | None:
         if self.spec.timeout_seconds is None:
             return None
-        gone = time.time() - status.started_at if status.started_at else 0.0
+        gone = time.time() - status.started_at - suspended if status.started_at else 0.0
         return max(0.0, self.spec.timeout_seconds - gone)
 
     def outcome_of(self, ended: ProcessStatus) -> Outcome:
         """The outcome of a command that is no longer running."""
         if ended.state is ProcessState.EXITED and ended.reason is not None:
-            return self._failed(f"{ended.reason} (exit code {ended.exit_code})", ended)
+            told = explained_end(ended.reason)
+            return self._failed(f"{told} (exit code {ended.exit_code})", ended)
         if ended.state is ProcessState.EXITED and ended.exit_code == 0:
             return Outcome(status="finished", message="exit code 0", exit_code=0)
         said = log_tail(self.paths.log, self.attempt.log_offset, 4096)
@@ -216,7 +236,7 @@ class Execution:
             reason = f"its folder '{self.paths.root}' was deleted while it ran"
         if reason and over_memory:
             reason = f"OUT_OF_MEMORY ({reason})"
-        return self._failed(f"lost: {reason}" if reason else LOST, ended)
+        return self._failed(_told(reason), ended)
 
     def _failed(self, message: str, ended: ProcessStatus, final: bool = False) -> Outcome:
         seconds = (ended.ended_at or time.time()) - (ended.started_at or time.time())
@@ -226,6 +246,14 @@ class Execution:
             else retry_after(self.spec, self.attempt, self.paths, ended.exit_code, seconds)
         )
         return Outcome(status="failed", message=message, exit_code=ended.exit_code, retry=retry)
+
+
+def _told(reason: str | None) -> str:
+    """What to say of a command that left no exit code; a scheduler's word stands by itself."""
+    if reason is None:
+        return LOST
+    told = explained_end(reason)
+    return told if told != reason or reason.startswith("not launched") else f"lost: {reason}"
 
 
 def launch_fault(error: LaunchFailed | OSError | WildloopError) -> Outcome:
@@ -248,6 +276,8 @@ def run_environment(
     env["PYTHONPYCACHEPREFIX"] = str(paths.bytecode.absolute())
     env["WILDLOOP_RUN_ID"] = run_id
     env["WILDLOOP_RUN_DIR"] = str(paths.root)
+    # Slurm's own restarts are added to it where the command starts.
+    env["WILDLOOP_RESTART_COUNT"] = str(current_attempt(paths).number)
     env[SERVER_URL_VARIABLE] = base.get(SERVER_URL_VARIABLE, "")
     env |= around_proxies(env)
     # Without a terminal, Python holds its output back: the log would come only at the end.

@@ -14,6 +14,7 @@ from wildloop.blocks.launchers.base import ProcessStatus
 from wildloop.blocks.launchers.processes import launched_pids
 from wildloop.flows.files.disk import when_there_is_room
 from wildloop.flows.files.manifest import Manifest, host_load, read_manifest, save_manifest
+from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.git import repository
 from wildloop.flows.git.snapshot import snapshot_patch
 from wildloop.flows.run.checkout import worktree_of
@@ -22,10 +23,13 @@ from wildloop.flows.run.execution import Execution
 
 
 async def write_manifest(execution: Execution, status: ProcessStatus) -> Manifest:
-    """Write manifest.json and the patch of uncommitted changes; keep what is there already."""
+    """Write manifest.json and the patch of uncommitted changes; keep what is there already.
+
+    Of a job that Slurm has begun anew, where and when that was is brought up to date.
+    """
     paths, spec, workdir = execution.paths, execution.spec, execution.workdir
     if paths.manifest.exists():
-        return read_manifest(paths)
+        return await _begun_anew(paths, status)
     commit, patch = await _code(execution)
     code = await code_at_start(execution)
     if patch:
@@ -67,6 +71,23 @@ async def write_manifest(execution: Execution, status: ProcessStatus) -> Manifes
     )
     await when_there_is_room(lambda: save_manifest(paths, manifest), paths.root)
     return manifest
+
+
+async def _begun_anew(paths: RunPaths, status: ProcessStatus) -> Manifest:
+    known = read_manifest(paths)
+    same = status.started_at is None or status.started_at == known.started_at
+    if status.job_id is None or same:
+        return known
+    changed = known.model_copy(
+        update={
+            "host": status.host or known.host,
+            "devices": list(status.devices),
+            "pid": status.pid,
+            "started_at": status.started_at,
+        }
+    )
+    await when_there_is_room(lambda: save_manifest(paths, changed), paths.root)
+    return changed
 
 
 async def _code(execution: Execution) -> tuple[str | None, str]:

@@ -1,12 +1,11 @@
 """The compute of each host: an artifact per host, and the queues' limits that follow from them."""
 
-import os
 import re
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import WorkerStatus
 
-from wildloop.flows.models.cluster import HostRecord, host_key, total_slots
+from wildloop.flows.models.cluster import HostRecord, host_key, total_cpus, total_slots
 from wildloop.flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
 from wildloop.flows.store import artifacts
 
@@ -64,7 +63,7 @@ async def sync_limits(client: PrefectClient, own: HostRecord, left: int = 0) -> 
     """
     others = [record for record in await live_hosts(client) if record.host != own.host]
     g = total_slots([*others, own]) + left
-    for name, limit in ((RUNS_QUEUE, g), (CPU_QUEUE, max(2, os.cpu_count() or 2))):
+    for name, limit in ((RUNS_QUEUE, g), (CPU_QUEUE, total_cpus([*others, own]))):
         queue = await client.read_work_queue_by_name(name, POOL_NAME)
         about = queue.description or ""
         if (wanted := queue_limit(queue.concurrency_limit, about, limit)) is not None:

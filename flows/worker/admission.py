@@ -46,14 +46,15 @@ async def choose(
         demand: what each asks for.
         bound: the most slots that a shared limit lets through; None: there is none.
     """
-    free = [run for run in offered if demand(run).gpus == 0]
+    here = await host.servable.of(client, offered)
+    free = [run for run in here if demand(run).gpus == 0]
     needy = [run for run in offered if demand(run).gpus > 0]
     if not needy:
         return free
     # A limit of the pool or of a queue that people have lowered lets no more through.
     let_through = len(needy)
     occupancy = await host.occupancy()
-    needy = await _with_preferred(client, host, needy, demand)
+    needy = await host.servable.of(client, await _with_preferred(client, host, needy, demand))
     # What asks for more than there is here is left to other hosts; it must not block the rest.
     slots = host.slots if bound is None else min(host.slots, bound)
     needy = [run for run in needy if demand(run).gpus <= min(host.largest, slots)]

@@ -1,15 +1,28 @@
 """Where this worker's runs go: the GPUs of this host, or a Slurm cluster."""
 
+import os
+import time
+
 from prefect.blocks.core import Block
+from prefect.logging import get_logger
 
 from wildloop.blocks.cluster.detect import detect_cluster
 from wildloop.blocks.cluster.models import Cluster, ClusterType
+from wildloop.blocks.cluster.slurm import read_share
+from wildloop.blocks.launchers.choice import Launchers
 from wildloop.blocks.launchers.slurm_compute import SlurmCompute
 from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.models.cluster import HostRecord
 
 AUTO, LOCAL, SLURM = "auto", "local", "slurm"
 SLUG = "wildloop-slurm-compute"
 DEFAULT_BLOCK = f"{SLUG}/default"
+RENEW_SECONDS = 15.0
+# The block is read from Prefect; the nodes are counted by sinfo, which is not to be asked often.
+COUNT_SECONDS = 300.0
+MANY = 1000
+logger = get_logger("wildloop.compute")
+Found = tuple[HostRecord, SlurmCompute | None]
 CHOICES = f"auto, local, slurm, or a saved block as '{SLUG}/<name>'"
 
 
@@ -34,7 +47,86 @@ async def find_compute(choice: str) -> tuple[Cluster, SlurmCompute | None]:
             return cluster, None
         notes = "; ".join(cluster.details.notes)
         raise InvalidRequest(f"--compute '{choice}': no Slurm cluster is found here ({notes})")
-    return cluster, await _block(choice)
+    block = await _block(choice)
+    return await _used(cluster, block), block
+
+
+async def find_record(choice: str, host: str, slots: int | None) -> Found:
+    """As `find_compute`, with what this host's record is to say.
+
+    Raises:
+        InvalidRequest: as `find_compute`.
+    """
+    cluster, slurm = await find_compute(choice)
+    cpus = os.cpu_count() or 1
+    if slurm is not None:
+        share = await read_share(slurm.partition, slurm.gpu_type)
+        # Of a cluster that does not tell, any number: Slurm itself holds back what has no room.
+        cpus = share.cpus // (slurm.cpus_per_task or 1) if share is not None else MANY
+    return HostRecord(host=host, cluster=cluster, slots_override=slots, cpus=max(1, cpus)), slurm
+
+
+class SlurmRenewal:
+    """Takes changes of the compute block, and of the cluster, over into a worker at work.
+
+    Args:
+        choice: as for `find_compute`.
+        launchers: those of the worker.
+        slurm: the block as it was at the start; None: runs stay on this host, and nothing changes.
+    """
+
+    def __init__(self, choice: str, launchers: Launchers, slurm: SlurmCompute | None) -> None:
+        self._choice, self._launchers, self._slurm = choice, launchers, slurm
+        self._counted = time.monotonic()
+        self._due = self._counted + RENEW_SECONDS
+
+    async def look(self, record: HostRecord) -> HostRecord | None:
+        """The record as it should be now; None while nothing has changed."""
+        if self._slurm is None or time.monotonic() < self._due:
+            return None
+        self._due = time.monotonic() + RENEW_SECONDS
+        try:
+            is_same = (await _block(self._choice)).model_dump() == self._slurm.model_dump()
+            if is_same and time.monotonic() - self._counted < COUNT_SECONDS:
+                return None
+            self._counted = time.monotonic()
+            found, slurm = await find_record(self._choice, record.host, record.slots_override)
+        except InvalidRequest as error:
+            logger.warning("the compute block is kept as it was: %s", error)
+            return None
+        if slurm is None:
+            # sinfo does not answer now: that makes no local host of a cluster.
+            return None
+        if slurm.model_dump() != self._slurm.model_dump():
+            logger.info("the Slurm compute block has changed: new jobs follow it")
+            self._slurm = slurm
+            self._launchers.renew(slurm)
+        if record.cluster.source == "manual":
+            return None
+        same = (found.cluster.gpu_count, found.cluster.label, found.cpus) == (
+            record.cluster.gpu_count,
+            record.cluster.label,
+            record.cpus,
+        )
+        return None if same else found
+
+
+async def _used(cluster: Cluster, block: SlurmCompute) -> Cluster:
+    """The cluster, with the nodes counted that the block's partitions have."""
+    share = await read_share(block.partition, block.gpu_type)
+    if share is None:
+        return cluster
+    kind = f" {block.gpu_type}" if block.gpu_type else ""
+    names = ", ".join(share.partitions)
+    note = f"counted: {share.gpus}{kind} GPUs of partition {names}, which the compute block uses"
+    notes = [*cluster.details.notes, note]
+    return cluster.model_copy(
+        update={
+            "gpu_count": share.gpus,
+            "node_count": share.nodes,
+            "details": cluster.details.model_copy(update={"notes": notes}),
+        }
+    )
 
 
 async def _block(choice: str) -> SlurmCompute:

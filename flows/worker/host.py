@@ -20,7 +20,9 @@ from wildloop.flows.models.cluster import HostRecord
 from wildloop.flows.models.run import RunSpec
 from wildloop.flows.store.hosts import publish_host, read_host, sync_limits
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
+from wildloop.flows.worker.compute import SlurmRenewal
 from wildloop.flows.worker.devices import DevicePool, Grant, sharing_for
+from wildloop.flows.worker.servable import Servable
 
 FRESH_SECONDS = 0.1
 
@@ -30,14 +32,17 @@ class HostCompute:
 
     Args:
         record: this host's compute as found at the start, and the slots that the user has set.
+        renewal: tells of changes of a Slurm compute block.
 
     `left_elsewhere` is the slots of runs on other hosts whose workers are offline.
     """
 
-    def __init__(self, record: HostRecord) -> None:
+    def __init__(self, record: HostRecord, renewal: SlurmRenewal | None = None) -> None:
         gpus = [gpu.device for gpu in record.cluster.details.gpus]
         local = record.cluster.type is ClusterType.LOCAL_GPU
         self.record = record
+        self._renewal = renewal
+        self.servable = Servable(record.host)
         self.left_elsewhere = 0
         self.devices = DevicePool(
             gpus if local else None, sharing_for(record.slots_override, len(gpus))
@@ -113,6 +118,10 @@ class HostCompute:
     async def refresh(self, client: PrefectClient) -> None:
         """Look for changes: of the GPUs, of what the user has set, of the other hosts."""
         await self.occupancy()
+        renewed = await self._renewal.look(self.record) if self._renewal is not None else None
+        if renewed is not None:
+            self.record = renewed
+            await publish_host(client, renewed)
         known = await read_host(client, self.record.host)
         if known is None:
             await publish_host(client, self.record)

@@ -19,7 +19,6 @@ from wildloop.blocks.launchers.choice import Launchers
 from wildloop.blocks.proof import prefect_key, proves
 from wildloop.blocks.proxies import async_transport_to, keep_off_proxies
 from wildloop.flows.errors import Unavailable, WildloopError
-from wildloop.flows.models.cluster import HostRecord
 from wildloop.flows.prefect_inside.lean import lean_engine
 from wildloop.flows.prefect_inside.outage import Outage
 from wildloop.flows.prefect_inside.patience import make_patient, patient_limits
@@ -27,7 +26,7 @@ from wildloop.flows.prefect_inside.refusal import REFUSED, refused
 from wildloop.flows.settings import POOL_NAME, read_token, wildloop_home
 from wildloop.flows.store.hosts import WORKER_PREFIX, publish_host
 from wildloop.flows.text.redaction import Redactor, redact_logs
-from wildloop.flows.worker.compute import AUTO, CHOICES, find_compute
+from wildloop.flows.worker.compute import AUTO, CHOICES, SlurmRenewal, find_record
 from wildloop.flows.worker.deployments import ensure_deployments
 from wildloop.flows.worker.host import HostCompute
 from wildloop.flows.worker.identity import worker_identity
@@ -115,10 +114,9 @@ async def serve(
         await ensure_deployments(context.client)
         hold = HostHold((await context.client.read_work_pool(POOL_NAME)).id)
         await hold.take(lambda: say_ready(ready_file, STANDING_BY))
-        cluster, slurm = await find_compute(compute)
-        host = HostCompute(
-            HostRecord(host=worker_identity().host, cluster=cluster, slots_override=slots)
-        )
+        record, slurm = await find_record(compute, worker_identity().host, slots)
+        launchers = Launchers(slurm)
+        host = HostCompute(record, SlurmRenewal(compute, launchers, slurm))
         await publish_host(context.client, host.record)
         worker = WildloopWorker(
             work_pool_name=POOL_NAME,
@@ -127,7 +125,7 @@ async def serve(
         )
         worker.host = host
         worker.outage = outage
-        worker.launchers = Launchers(slurm)
+        worker.launchers = launchers
         serving = asyncio.create_task(worker.start(printer=lambda *_: None))
         while not worker.settled and not serving.done():  # noqa: ASYNC110 - Prefect has no event
             await asyncio.sleep(0.02)

@@ -9,7 +9,13 @@ import pytest
 
 from tests.support.server import MAY_START, NEEDS
 
-NEEDED_BY = {"server": "server", "own_server": "e2e", "rough": "e2e", "slurm_session": "slurm"}
+NEEDED_BY = {
+    "server": "server",
+    "own_server": "e2e",
+    "rough": "e2e",
+    "slurm_session": "slurm",
+    "slurm_cluster": "slurm",
+}
 """The mark of a test by the fixtures that it uses."""
 HANG_SECONDS = 1800.0
 """For tests whose waits have deadlines of their own, counted from the last sign of life."""
@@ -20,6 +26,7 @@ LONGEST = (
     "e2e/test_sessions.py",
     "e2e/test_demo.py",
     "e2e/test_slurm_runs.py",
+    "e2e/test_slurm_cluster.py",
     "e2e/test_evo_sweep.py",
     "e2e/test_budgets.py",
     "e2e/test_chaos.py",

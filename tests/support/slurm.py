@@ -17,6 +17,7 @@ from tests.support.pace import patient
 from tests.support.server import alive, wait_for
 from wildloop.shim.net import free_ports
 
+CLUSTER_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db")
 PROGRAMS = ("sbatch", "slurmctld", "slurmd", "munged", "mknod")
 _SCRIPTS = Path(__file__).parent / "slurm"
 
@@ -97,14 +98,16 @@ class Slurm:
         wait_for(lambda: self.node() == "idle", "the node is idle")
 
 
-def install_slurm() -> None:
+def install_slurm(with_accounts: bool = False) -> None:
     """Install Slurm where it is missing and can be installed; else skip the test."""
+    wanted = (*PROGRAMS, *(CLUSTER_PROGRAMS if with_accounts else ()))
+    packages = ("slurmdbd", "mariadb-server") if with_accounts else ()
     if os.getuid() != 0:
         pytest.skip("a private Slurm needs root: its fake GPUs are devices")
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
-    if all(shutil.which(program) for program in PROGRAMS):
+    if all(shutil.which(program) for program in wanted):
         return
-    if (fault := apt_install("slurm-wlm", "munge")) is not None:
+    if (fault := apt_install("slurm-wlm", "munge", *packages)) is not None:
         pytest.skip(f"Slurm is missing and cannot be installed: {fault}")
 
 
@@ -112,9 +115,20 @@ def install_slurm() -> None:
 def slurm_session() -> Iterator[Slurm]:
     """One cluster for all tests of the session."""
     install_slurm()
+    yield from _started("start.sh", 2)
+
+
+@pytest.fixture(scope="module")
+def slurm_cluster() -> Iterator[Slurm]:
+    """Three nodes with accounts, QOS, preemption and, where it can be had, cgroup tracking."""
+    install_slurm(with_accounts=True)
+    yield from _started("start_cluster.sh", 6)
+
+
+def _started(script: str, ports: int) -> Iterator[Slurm]:
     # pytest's own folders are closed to others: munged refuses a socket there.
     folder = Path(tempfile.mkdtemp(prefix="wildloop-slurm-", dir="/tmp"))
-    command = [_SCRIPTS / "start.sh", folder, *map(str, free_ports(2))]
+    command = [_SCRIPTS / script, folder, *map(str, free_ports(ports))]
     try:
         # The daemons keep its output open: a pipe would never end.
         with (folder / "start.log").open("w") as log:

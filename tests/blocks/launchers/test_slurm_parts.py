@@ -165,17 +165,17 @@ def test_scontrol_and_sacct_tell_code_and_signal() -> None:
     assert shown is not None
     assert (shown.state, shown.exit_code, shown.signal) == ("FAILED", 7, None)
     told = parse_sacct("7|COMPLETED|n1|0:0\n7|CANCELLED by 0|n1|0:15\n")
-    assert told is not None and (told.state, told.signal) == ("CANCELLED", 15)
-    assert parse_scontrol("Invalid job id") is None and parse_sacct("disabled\n") is None
+    assert (told["7"].state, told["7"].signal) == ("CANCELLED", 15)
+    assert parse_scontrol("Invalid job id") is None and parse_sacct("disabled\n") == {}
 
 
 @pytest.mark.parametrize("state", ["PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD"])
 def test_waiting_states_are_pending_with_their_reason(state: str) -> None:
-    status = alive("7", START, seen(view(state, reason="Priority")))
+    status = alive("7", None, seen(view(state, reason="Priority")))
     assert (status.state, status.reason) == (ProcessState.PENDING, "Priority")
 
 
-@pytest.mark.parametrize("state", ["RUNNING", "COMPLETING", "SUSPENDED"])
+@pytest.mark.parametrize("state", ["RUNNING", "COMPLETING", "STAGE_OUT"])
 def test_holding_states_are_running(state: str) -> None:
     status = alive("7", START, seen(view(state)))
     assert (status.state, status.host, status.devices) == (ProcessState.RUNNING, "n1", ("0", "1"))
@@ -197,7 +197,7 @@ def test_job_that_has_not_reported_its_start_is_pending_for_a_while() -> None:
         ("FAILED", {"exit_code": 7}, None, 7, None),
         ("COMPLETED", {"exit_code": 0}, None, 0, None),
         ("FAILED", {"exit_code": 0, "signal": 9}, None, None, "FAILED, signal 9"),
-        ("FAILED", {"exit_code": 0}, END, 143, None),
+        ("FAILED", {"exit_code": 0}, END, 143, "SIGTERM from Slurm or a person"),
     ],
 )
 def test_end_states_are_named(
@@ -262,7 +262,11 @@ def test_environment_keeps_no_outer_job_and_no_devices(tmp_path: Path) -> None:
 
 
 def test_batch_script_lets_no_text_become_an_option(tmp_path: Path) -> None:
-    script = batch_script(spec(tmp_path, "#SBATCH --wrap=x\ntrue"), INTENTION, ["#SBATCH -p x"])
+    script = batch_script(
+        spec(tmp_path, "#SBATCH --wrap=x\ntrue"),
+        INTENTION,
+        SlurmOverride(setup_lines=["#SBATCH -p x"]),
+    )
     before = script[: script.index("#SBATCH")]
     assert any(line and not line.startswith("#") for line in before.splitlines())
 

@@ -44,8 +44,13 @@ def test_end_with_an_exit_code(tmp_path: Path, log: str, code: int, message: str
     ("log", "reason", "message"),
     [
         ("", None, LOST),
-        ("", "NODE_FAIL", "lost: NODE_FAIL"),
-        (f"{KILLED}being killed\n", "FAILED", "lost: OUT_OF_MEMORY (FAILED)"),
+        ("", "NODE_FAIL", "NODE_FAIL: its node failed, and Slurm was not to run it again"),
+        ("", "FAILED, signal 9", "lost: FAILED, signal 9"),
+        (
+            f"{KILLED}being killed\n",
+            "FAILED",
+            "OUT_OF_MEMORY (FAILED): it used more memory than asked for: raise `memory`",
+        ),
     ],
 )
 def test_end_without_an_exit_code(

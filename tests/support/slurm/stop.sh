@@ -1,7 +1,8 @@
 #!/bin/bash
-# Ends what start.sh started below FOLDER, by pid file; with KILL after three seconds.
+# Ends what start.sh or start_cluster.sh started below FOLDER, by pid file; with KILL after three seconds.
 folder=$1
-for file in "$folder"/run/slurmd.pid "$folder"/run/slurmctld.pid "$folder"/munge/munged.pid; do
+for file in "$folder"/run/slurmd*.pid "$folder"/run/slurmctld.pid "$folder"/run/slurmdbd.pid \
+  "$folder"/mysql/pid "$folder"/munge/munged.pid; do
   [ -s "$file" ] || continue
   pid=$(cat "$file")
   kill "$pid" 2> /dev/null || continue

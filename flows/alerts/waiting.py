@@ -1,0 +1,37 @@
+"""A run that waits in Slurm's queue: when somebody should know of it."""
+
+from wildloop.blocks.launchers.slurm_reasons import Outlook, waiting
+from wildloop.flows.models.alert import CONTINUE, STOP, AlertKind, Finding, Severity
+
+# How long a reason may stand before it is told, in seconds. A queue of hours is no news.
+PATIENCE = {Outlook.NEVER: 20.0, Outlook.LIMIT: 900.0, Outlook.QUEUE: 6 * 3600.0}
+
+
+class WaitWatch:
+    """Remembers since when a run has been waiting for one reason."""
+
+    def __init__(self) -> None:
+        self._reason = ""
+        self._since = 0.0
+
+    def see(self, now: float, reason: str) -> Finding | None:
+        """What to tell of a run that waits now.
+
+        Args:
+            now: seconds of a clock that is never set.
+            reason: why it waits, in Slurm's word and perhaps more.
+        """
+        word = reason.removeprefix("put back into the queue: ")
+        if word != self._reason:
+            self._reason, self._since = word, now
+        means = waiting(word)
+        if now - self._since < PATIENCE[means.outlook]:
+            return None
+        mend = f": {means.mend}" if means.mend else ""
+        return Finding(
+            kind=AlertKind.WAITING,
+            severity=Severity.INFO if means.outlook is Outlook.QUEUE else Severity.WARNING,
+            message=f"waits in Slurm's queue for '{word}'{mend}",
+            choices=(CONTINUE, STOP),
+            key=f"waits:{word.split(',')[0][:80]}",
+        )

@@ -1,0 +1,71 @@
+"""Which queued runs this host can serve: those whose folder is here.
+
+A host that took the others would fail each in no time, and so draw all work to itself.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.logging import get_logger
+
+from wildloop.flows.store.hosts import live_hosts
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
+from wildloop.flows.worker.absent import owner_of
+from wildloop.flows.worker.reconcile import active
+
+logger = get_logger("wildloop.hosts")
+# A run that no host takes for this long, while none is busy, is taken after all: it fails, and
+# says why.
+PATIENCE_SECONDS = 300.0
+
+
+class Servable:
+    """What one host can serve. Folders that were missing are said once.
+
+    Args:
+        host: this host's name.
+        patience_seconds: how long a run may be left to others before it fails here.
+    """
+
+    def __init__(self, host: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._host = host
+        self._patience = patience_seconds
+        self._missing: set[str] = set()
+
+    async def of(self, client: PrefectClient, offered: Sequence[FlowRun]) -> list[FlowRun]:
+        """Those of the queued runs whose folder is here, or that nobody else will take."""
+        folders = {spec_of(run).workdir for run in offered} - {None}
+        missing = {one for one in folders if one and not await asyncio.to_thread(_is_there, one)}
+        self._missing &= missing | (self._missing - folders)
+        if not missing:
+            return list(offered)
+        others = [one for one in await live_hosts(client) if one.host != self._host]
+        if not others:
+            return list(offered)
+        for folder in missing - self._missing:
+            logger.warning("runs in '%s' are left to other hosts: it is not here", folder)
+        self._missing |= missing
+        left = [run for run in offered if spec_of(run).workdir in missing]
+        taken = [run for run in offered if spec_of(run).workdir not in missing]
+        stale = [run for run in left if _waited(run) > self._patience]
+        if stale and not await self._others_work(client):
+            taken += stale
+        return taken
+
+    async def _others_work(self, client: PrefectClient) -> bool:
+        """Whether runs are under way on other hosts, so that waiting may be for want of room."""
+        owners = [owner_of(run) for run in await active(client) if EXPERIMENT_TAG in run.tags]
+        return any(owner not in (None, self._host) for owner in owners)
+
+
+def _waited(flow_run: FlowRun) -> float:
+    due = flow_run.state.state_details.scheduled_time if flow_run.state else None
+    return time.time() - due.timestamp() if due is not None else 0.0
+
+
+def _is_there(folder: str) -> bool:
+    return Path(folder).is_dir()

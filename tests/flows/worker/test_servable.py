@@ -1,0 +1,65 @@
+"""A host leaves runs to others whose folder it does not have."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
+from wildloop.flows.worker import servable
+from wildloop.flows.worker.servable import Servable
+
+HERE, THERE = SimpleNamespace(host="here"), SimpleNamespace(host="there")
+
+
+def queued(workdir: Path, waited: float = 0.0, pid: str | None = None) -> Any:
+    due = datetime.now(UTC) - timedelta(seconds=waited)
+    return SimpleNamespace(
+        id=uuid4(),
+        tags=[EXPERIMENT_TAG],
+        infrastructure_pid=pid,
+        parameters={"spec": {"name": "r", "command": "true", "workdir": str(workdir)}},
+        state=SimpleNamespace(state_details=SimpleNamespace(scheduled_time=due)),
+    )
+
+
+async def chosen(
+    monkeypatch: pytest.MonkeyPatch, runs: list[Any], hosts: list[Any], active: list[Any]
+) -> list[Any]:
+    async def live(_: object) -> list[Any]:
+        return hosts
+
+    async def under_way(_: object) -> list[Any]:
+        return active
+
+    monkeypatch.setattr(servable, "live_hosts", live)
+    monkeypatch.setattr(servable, "active", under_way)
+    client: Any = SimpleNamespace()
+    return await Servable("here").of(client, runs)
+
+
+async def test_run_whose_folder_is_not_here_is_left_to_another_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, foreign = queued(tmp_path), queued(tmp_path / "elsewhere")
+    assert await chosen(monkeypatch, [foreign, mine], [HERE, THERE], []) == [mine]
+
+
+async def test_only_host_takes_it_and_fails_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = queued(tmp_path / "elsewhere")
+    assert await chosen(monkeypatch, [foreign], [HERE], []) == [foreign]
+
+
+async def test_run_that_nobody_takes_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = queued(tmp_path / "nowhere", waited=400)
+    assert await chosen(monkeypatch, [old], [HERE, THERE], []) == [old]
+    busy = queued(tmp_path, pid='{"host": "there", "pid": 1, "start": 1, "boot": "b"}')
+    monkeypatch.setattr(servable, "owner_of", lambda _: "there")
+    assert await chosen(monkeypatch, [old], [HERE, THERE], [busy]) == []
