@@ -1,12 +1,14 @@
 """A Gaussian process over configurations: what is expected of one that was not tried, how surely.
 
 Matérn 5/2 with a length scale for each parameter (Snoek, Larochelle, Adams 2012), and noise learnt
-with them, from repeated seeds above all. The scales are those of the largest posterior: few runs
-say little, and priors keep them from saying too much.
+with them, from repeated seeds above all: what a seed does to all configurations alike, and what it
+does to each. The scales are those of the largest posterior: few runs say little, and priors keep
+them from saying too much.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,10 @@ NOISE_SD = 2.0
 NOISE = 0.05
 LEAST_NOISE, MOST_NOISE = 1e-5, 4.0
 EXACT_NOISE = 1e-6
+SHIFT = 0.02
+LEAST_SHIFT = 1e-5
+PLAUSIBLE = 16
+STEP = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,25 +50,38 @@ class Process:
         points: one a row.
         values: what was measured there; larger is better.
         columns: for each column the number of its parameter, from 0.
+        seeds: of each value; default: all have one of their own.
         is_exact: whether repetitions are known to be equal.
     """
 
     def __init__(
-        self, points: Array, values: Array, columns: NDArray[np.int64], is_exact: bool = False
+        self,
+        points: Array,
+        values: Array,
+        columns: NDArray[np.int64],
+        seeds: NDArray[np.int64] | None = None,
+        is_exact: bool = False,
     ) -> None:
         self._points, self._columns = points, columns
+        self._seeds = np.arange(len(values)) if seeds is None else seeds
         self._centre, self._unit = float(values.mean()), float(values.std()) or 1.0
         self._values = (values - self._centre) / self._unit
         self._count = int(columns.max()) + 1
         self._is_exact = is_exact
         self._distances = self._squares(points, points)
-        self._scales, self._signal, self._noise = self._fitted()
+        self._alike = (self._seeds[:, None] == self._seeds).astype(np.float64)
+        self._scales, self._signal, self._noise, self._shift = self._fitted()
         self._factor, self._weights = self._solved()
 
     @property
     def noise(self) -> float:
-        """Standard deviation between repetitions, in the metric's unit."""
+        """Standard deviation between seeds beside what they do to all alike, in the told unit."""
         return math.sqrt(self._noise) * self._unit
+
+    @property
+    def shift(self) -> float:
+        """Standard deviation of what a seed does to all configurations alike, in the told unit."""
+        return math.sqrt(self._shift) * self._unit
 
     @property
     def spread(self) -> float:
@@ -77,11 +96,42 @@ class Process:
             self._centre + self._unit * mean, self._unit * np.sqrt(np.maximum(variance, 1e-12))
         )
 
-    def chance_above(self, points: Array) -> float:
-        """How probable it is that the true value at the first of two points is the larger one."""
-        mean, covariance = self._joint(points)
-        variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-        return float(ndtr((mean[0] - mean[1]) / math.sqrt(max(variance, 1e-12))))
+    def chances_above(self, points: Array) -> Array:
+        """How probable it is, of each point but the last, that its true value is above the last's.
+
+        Over all plausible scales.
+        """
+        found = []
+        for process in self.plausible:
+            mean, covariance = process._joint(points)
+            own = np.diag(covariance)
+            variance = own[:-1] + own[-1] - 2 * covariance[:-1, -1]
+            found.append(ndtr((mean[:-1] - mean[-1]) / np.sqrt(np.maximum(variance, 1e-12))))
+        return np.asarray(np.mean(found, axis=0))
+
+    @cached_property
+    def plausible(self) -> list["Process"]:
+        """This process with other scales and noise, drawn as surely as the runs tell them.
+
+        By Laplace's approximation, each on its own: where few runs say little, what is concluded
+        from the most probable scales alone is too sure.
+        """
+        best = np.log([*self._scales, self._signal, self._noise, self._shift])
+        low, high = np.array(self._bounds()).T
+        centre = self._centre_of_scales()
+        spreads = self._spreads()
+        sds = np.empty_like(best)
+        for number in range(len(best)):
+            ends = []
+            for step in (-STEP, STEP):
+                near = best.copy()
+                near[number] += step
+                ends.append(self._loss(near, centre)[1][number])
+            curve = (ends[1] - ends[0]) / (2 * STEP)
+            sds[number] = 1 / math.sqrt(max(curve, 0.25 / spreads[number] ** 2))
+        rng = np.random.default_rng(len(self._values))
+        drawn = best + sds * rng.normal(size=(PLAUSIBLE, len(best)))
+        return [self._with_scales(one) for one in np.clip(drawn, low, high)]
 
     def draws(self, points: Array, count: int, rng: np.random.Generator) -> Array:
         """`count` joint draws of the true values at these few points, one a row."""
@@ -91,12 +141,16 @@ class Process:
 
     def with_believed(self, points: Array) -> "Process":
         """This process with its own expectation told as the outcome of points that still run."""
+        count = len(self._values)
         found = object.__new__(Process)
-        found.__dict__ |= self.__dict__
+        found.__dict__ |= {k: v for k, v in self.__dict__.items() if k != "plausible"}
         mean, _ = self._posterior(points)
         found._points = np.vstack([self._points, points])
         found._values = np.concatenate([self._values, mean])
         found._distances = found._squares(found._points, found._points)
+        # Nothing is known of their seed: it counts as one of their own.
+        found._alike = np.eye(len(found._values))
+        found._alike[:count, :count] = self._alike
         found._factor, found._weights = found._solved()
         return found
 
@@ -126,20 +180,41 @@ class Process:
 
     def _solved(self) -> tuple[Array, Array]:
         kernel = self._kernel(self._distances, self._scales, self._signal) + LEVEL
-        kernel += (self._noise + JITTER) * np.eye(len(self._values))
+        kernel += (self._noise + JITTER) * np.eye(len(self._values)) + self._shift * self._alike
         factor = np.asarray(np.linalg.cholesky(kernel), dtype=np.float64)
         return factor, cho_solve((factor, True), self._values, check_finite=False)
 
-    def _fitted(self) -> tuple[Array, float, float]:
-        centre = np.concatenate(
-            [np.full(self._count, math.log(SCALE * math.sqrt(self._count))), [0.0, math.log(NOISE)]]
-        )
+    def _with_scales(self, logs: Array) -> "Process":
+        found = object.__new__(Process)
+        found.__dict__ |= {k: v for k, v in self.__dict__.items() if k != "plausible"}
+        found._scales = np.exp(logs[: self._count])
+        found._signal, found._noise, found._shift = map(float, np.exp(logs[-3:]))
+        found._factor, found._weights = found._solved()
+        return found
+
+    def _centre_of_scales(self) -> Array:
+        """The middle of the prior: logarithms of length scales, signal, noise, shift."""
+        scale = math.log(SCALE * math.sqrt(self._count))
+        noise = EXACT_NOISE if self._is_exact else NOISE
+        shift = EXACT_NOISE if self._is_exact else SHIFT
+        rest = [0.0, math.log(noise), math.log(shift)]
+        return np.concatenate([np.full(self._count, scale), rest])
+
+    def _spreads(self) -> Array:
+        """Standard deviations of the prior."""
+        return np.array([SCALE_SD] * self._count + [SIGNAL_SD, NOISE_SD, NOISE_SD])
+
+    def _bounds(self) -> list[tuple[float, float]]:
         noise = (math.log(LEAST_NOISE), math.log(MOST_NOISE))
+        shift = (math.log(LEAST_SHIFT), math.log(MOST_NOISE))
         if self._is_exact:
-            noise = (math.log(EXACT_NOISE),) * 2
-            centre[-1] = noise[0]
-        bounds = [(-3.5, 4.0)] * self._count + [(-3.0, 3.0), noise]
-        starts = [centre, np.concatenate([np.full(self._count, -0.7), [0.0, centre[-1] - 2]])]
+            noise, shift = (math.log(EXACT_NOISE),) * 2, (math.log(EXACT_NOISE),) * 2
+        return [(-3.5, 4.0)] * self._count + [(-3.0, 3.0), noise, shift]
+
+    def _fitted(self) -> tuple[Array, float, float, float]:
+        centre, bounds = self._centre_of_scales(), self._bounds()
+        narrow = np.full(self._count, -0.7)
+        starts = [centre, np.concatenate([narrow, [0.0, centre[-2] - 2, centre[-1]]])]
         starts = [np.clip(one, *np.array(bounds).T) for one in starts]
         found: list[Any] = [
             minimize(
@@ -154,17 +229,18 @@ class Process:
             for start in starts
         ]
         best = min(found, key=lambda one: one.fun).x
-        return np.exp(best[: self._count]), float(np.exp(best[-2])), float(np.exp(best[-1]))
+        signal, level, common = map(float, np.exp(best[-3:]))
+        return np.exp(best[: self._count]), signal, level, common
 
     def _loss(self, logs: Array, centre: Array) -> tuple[float, Array]:
         """The negative logarithm of the posterior of the scales, and its gradient."""
         count, size = self._count, len(self._values)
-        scales, signal, noise = np.exp(logs[:count]), math.exp(logs[-2]), math.exp(logs[-1])
+        scales, (signal, noise, shift) = np.exp(logs[:count]), np.exp(logs[-3:])
         r = np.sqrt(np.tensordot(scales**-2.0, self._distances, axes=1))
         decay = np.exp(-SQRT5 * r)
         plain = signal * (1 + SQRT5 * r + 5 / 3 * r**2) * decay
-        kernel = plain + LEVEL + (noise + JITTER) * np.eye(size)
-        spreads = np.concatenate([np.full(count, SCALE_SD), [SIGNAL_SD, NOISE_SD]])
+        kernel = plain + LEVEL + (noise + JITTER) * np.eye(size) + shift * self._alike
+        spreads = self._spreads()
         off = (logs - centre) / spreads
         try:
             factor = np.linalg.cholesky(kernel)
@@ -176,7 +252,8 @@ class Process:
         slope = signal * 5 / 3 * (1 + SQRT5 * r) * decay * inner
         gradient = np.empty_like(logs)
         gradient[:count] = np.tensordot(self._distances, slope, axes=2) * scales**-2.0
-        gradient[-2] = (inner * plain).sum()
-        gradient[-1] = noise * np.trace(inner)
+        gradient[-3] = (inner * plain).sum()
+        gradient[-2] = noise * np.trace(inner)
+        gradient[-1] = shift * (inner * self._alike).sum()
         loss = 0.5 * self._values @ weights + np.log(np.diag(factor)).sum() + 0.5 * (off**2).sum()
         return float(loss), -0.5 * gradient + off / spreads

@@ -95,7 +95,7 @@ def runs_to_show(outlook: Outlook, total: int) -> int:
     gain = outlook.gain(leader)
     each = most if gain <= 0 else math.ceil(2 * (SURE * outlook.noise / gain) ** 2)
     each = max(each, FEWEST_FRESH)
-    base = 0 if outlook.base is None else len(outlook.base.values)
+    base = 0 if outlook.base is None else len(outlook.base.fresh_seeds)
     lacking = max(0, each - len(leader.fresh_seeds)) + max(0, each - base)
     contest = FEWEST_FRESH if total > 16 else 0
     return min(most, lacking + contest)
@@ -112,7 +112,7 @@ def _race(outlook: Outlook, left: int, batch: int, draw: int, shown: Collection[
     base = outlook.base
     assert base is not None
     taken = [len(one.fresh_seeds) for one in some]
-    behind = len(base.values)
+    behind = len(base.fresh_seeds)
     rival = int(np.argmax(np.where(np.arange(len(some)) == 0, -1, chances)))
     wanted: list[Wanted] = []
     is_shown = key_of(some[0].configuration) in shown

@@ -1,6 +1,7 @@
 """Which configurations to try next: those that promise the largest improvement."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,10 @@ REFINED, REFINEMENTS = 200, 3
 STEPS = (0.3, 0.1, 0.03)
 """Standard deviations of a step from a good configuration, as shares of a range."""
 MOVED = 0.3
+HOPE = 2.0
+WAYS: tuple[Literal["likely", "other", "hope"], ...] = ("likely", "other", "likely", "hope")
+"""How proposals are made in turn: by the most probable scales, by other plausible ones, and by what
+may be hoped for at best, so that a search does not stay on the first hill."""
 
 
 def promising_configurations(
@@ -43,9 +48,15 @@ def promising_configurations(
     parents = np.array([cube.shares(one) for one in good])
     tried = cube.points([one.configuration for one in outlook.groups])
     found: list[Configuration] = []
-    for _ in range(count):
+    for number in range(len(seen), len(seen) + count):
+        way = WAYS[number % len(WAYS)]
+        if way != "likely":
+            told = process
+            process = told.plausible[int(rng.integers(len(told.plausible)))]
         bar = float(process.believe(tried).mean.max())
-        pool = _pool(cube, process, parents, bar, rng)
+        pool = _pool(cube, process, parents, None if way == "hope" else bar, rng)
+        if way != "likely":
+            process = told
         best = next(
             (one for one in map(cube.configuration, pool) if key_of(one) not in known), None
         )
@@ -59,7 +70,7 @@ def promising_configurations(
 
 
 def _pool(
-    cube: Cube, process: Process, parents: Array, bar: float, rng: np.random.Generator
+    cube: Cube, process: Process, parents: Array, bar: float | None, rng: np.random.Generator
 ) -> Array:
     """Shares of candidates, the most promising first: from anywhere, near the good, refined."""
     anywhere = rng.random((ANYWHERE, len(cube.dimensions)))
@@ -74,8 +85,10 @@ def _pool(
     return found
 
 
-def improvement(belief: Belief, bar: float) -> Array:
-    """The expected improvement on `bar`."""
+def improvement(belief: Belief, bar: float | None) -> Array:
+    """The expected improvement on `bar`; without one, the upper end of what is believed."""
+    if bar is None:
+        return belief.mean + HOPE * belief.sd
     z = (belief.mean - bar) / belief.sd
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     found: Array = belief.sd * (z * ndtr(z) + density)
