@@ -94,7 +94,8 @@ def _response(space: dict[str, Any], rng: np.random.Generator) -> Callable[[Valu
     numbers = [name for name in space if name not in texts]
     count = max(1, len(numbers))
     weights = rng.permutation(np.geomspace(1.0, float(rng.choice([0.02, 0.1, 0.5])), count))
-    mix = np.eye(count) + float(rng.choice([0, 0.3, 0.6])) * np.triu(rng.normal(size=(count,) * 2), 1)
+    mixing = float(rng.choice([0, 0.3, 0.6]))
+    mix = np.eye(count) + mixing * np.triu(rng.normal(size=(count, count)), 1)
     peaks = rng.uniform(0.05, 0.95, (3, count))
     heights = np.array([1.0, 0.85, 0.7])
     offsets = {n: rng.permutation(np.linspace(0, 0.6, len(space[n]["values"]))) for n in texts}

@@ -144,7 +144,7 @@ def cliff(seed: int) -> Problem:
             return None
         return truth(values) + 0.02 * float(_draw(seed, run_seed, _digest(values)).normal())
 
-    tried = [one for one in reference(space, 900 + seed) if 0.1 < truth(one)]
+    tried = [one for one in reference(space, 900 + seed) if truth(one) > 0.1]
     return Problem(space, sorted(tried[:6], key=truth)[2], measure, truth)
 
 
@@ -222,7 +222,8 @@ def classifier(seed: int) -> Problem:
     def measure(values: Values, run_seed: int) -> float:
         order = _draw(seed, run_seed).permutation(400)
         train, held = order[:80], order[80:180]
-        data = scaled[:, : values["features"]] * spread[: values["features"]] ** (1 - values["scale"])
+        some = values["features"]
+        data = scaled[:, :some] * spread[:some] ** (1 - values["scale"])
         gram = _kernel(values["kernel"], data[train], data[train], values["width"])
         found = np.linalg.solve(gram + values["penalty"] * np.eye(80), labels[train])
         told = _kernel(values["kernel"], data[held], data[train], values["width"]) @ found

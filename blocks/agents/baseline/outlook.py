@@ -28,7 +28,7 @@ MOST_TOLD = 200
 SPANS = 3.0
 """A positive loss whose largest value is so many times the smallest is told by its logarithm."""
 EQUAL = 1e-12
-DRAWS = 512
+DRAWS = 64
 
 
 class Outlook:
@@ -80,8 +80,9 @@ class Outlook:
         return min(known) > 0 and max(known) > SPANS * min(known)
 
     def _told(self) -> list[tuple[Configuration, float, int]]:
-        """Configurations, scores and seeds, a run each; what failed is as bad as the worst that did not.
+        """Configurations, scores and seeds, a run each.
 
+        What failed is as bad as the worst that did not.
         Far below the median it does not matter how bad something is: it would only flatten what
         tells the good from the very good.
         """
@@ -124,14 +125,14 @@ class Outlook:
         found = [one for one in self.groups if key_of(one.configuration) not in {base, *lost}]
         if not found:
             return []
-        means = self.process.believe(self._points(found)).mean
+        means = self.process.means(self._points(found))
         return [found[i] for i in np.argsort(-means, kind="stable")]
 
     def gain(self, one: Group) -> float:
         """How much better than the baseline a configuration is expected to be, in the told unit."""
         if self.base is None:
             return math.inf
-        means = self.process.believe(self._points([one, self.base])).mean
+        means = self.process.means(self._points([one, self.base]))
         return float(means[0] - means[1])
 
     def chances_against_baseline(self, some: Sequence[Group]) -> list[float] | None:
@@ -145,7 +146,7 @@ class Outlook:
     def chances(self, some: Sequence[Group], rng: np.random.Generator) -> Array:
         """How probable it is of each of these that it is the best of them."""
         drawn = self.process.draws(self._points(some), DRAWS, rng)
-        found: Array = np.bincount(drawn.argmax(axis=1), minlength=len(some)) / DRAWS
+        found: Array = np.bincount(drawn.argmax(axis=1), minlength=len(some)) / len(drawn)
         return found
 
     @property

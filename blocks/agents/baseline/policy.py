@@ -95,7 +95,7 @@ def runs_to_show(outlook: Outlook, total: int) -> int:
     gain = outlook.gain(leader)
     each = most if gain <= 0 else math.ceil(2 * (SURE * outlook.noise / gain) ** 2)
     each = max(each, FEWEST_FRESH)
-    base = 0 if outlook.base is None else len(outlook.base.fresh_seeds)
+    base = 0 if outlook.base is None else len(outlook.base.values)
     lacking = max(0, each - len(leader.fresh_seeds)) + max(0, each - base)
     contest = FEWEST_FRESH if total > 16 else 0
     return min(most, lacking + contest)
@@ -113,12 +113,13 @@ def _race(outlook: Outlook, left: int, batch: int, draw: int, shown: Collection[
     assert base is not None
     taken = [len(one.fresh_seeds) for one in some]
     behind = len(base.fresh_seeds)
+    measured = len(base.values) - behind
     rival = int(np.argmax(np.where(np.arange(len(some)) == 0, -1, chances)))
     wanted: list[Wanted] = []
     is_shown = key_of(some[0].configuration) in shown
     for _ in range(min(batch, left)):
         is_open = len(some) > 1 and chances[rival] > OPEN
-        need = _needed(outlook, some[0], taken[0], behind)
+        need = _needed(outlook, some[0], taken[0], behind + measured)
         if taken[0] < FEWEST_FRESH:
             place = 0
         elif is_open and taken[rival] <= taken[0] and (is_shown or left - len(wanted) > need):

@@ -19,11 +19,13 @@ PARENTS = 5
 REFINED, REFINEMENTS = 200, 3
 STEPS = (0.3, 0.1, 0.03)
 """Standard deviations of a step from a good configuration, as shares of a range."""
+BEST, NEAR_BEST = 2, 300
+SHORT_STEPS = (0.15, 0.07, 0.02)
 MOVED = 0.3
 HOPE = 2.0
-WAYS: tuple[Literal["likely", "other", "hope"], ...] = ("likely", "other", "likely", "hope")
-"""How proposals are made in turn: by the most probable scales, by other plausible ones, and by what
-may be hoped for at best, so that a search does not stay on the first hill."""
+HOPEFUL_FROM = 24
+"""So many runs are needed before one in four is proposed by what may be hoped for."""
+Way = Literal["near", "other", "hope"]
 
 
 def promising_configurations(
@@ -49,14 +51,14 @@ def promising_configurations(
     tried = cube.points([one.configuration for one in outlook.groups])
     found: list[Configuration] = []
     for number in range(len(seen), len(seen) + count):
-        way = WAYS[number % len(WAYS)]
-        if way != "likely":
-            told = process
-            process = told.plausible[int(rng.integers(len(told.plausible)))]
-        bar = float(process.believe(tried).mean.max())
-        pool = _pool(cube, process, parents, None if way == "hope" else bar, rng)
-        if way != "likely":
-            process = told
+        way = _way(number)
+        some = [process] if way == "near" else process.plausible
+        judge = some[int(rng.integers(len(some)))]
+        bar = None if way == "hope" else float(judge.believe(tried).mean.max())
+        if way == "near":
+            pool = _near(cube, judge, parents[:BEST], bar, rng)
+        else:
+            pool = _pool(cube, judge, parents, bar, rng)
         best = next(
             (one for one in map(cube.configuration, pool) if key_of(one) not in known), None
         )
@@ -66,6 +68,27 @@ def promising_configurations(
         found.append(best)
         point = cube.points([best])
         process, tried = process.with_believed(point), np.vstack([tried, point])
+    return found
+
+
+def _way(number: int) -> Way:
+    """How the proposal after `number` others is made, so that a search does not stay on one hill.
+
+    In turn near the best, which few runs make better most surely, and anywhere, by scales that are
+    plausible; later, one in four by the best that may be hoped for.
+    """
+    if number % 2 == 0:
+        return "near"
+    return "hope" if number >= HOPEFUL_FROM and number % 4 == 3 else "other"
+
+
+def _near(
+    cube: Cube, process: Process, parents: Array, bar: float | None, rng: np.random.Generator
+) -> Array:
+    """Shares of candidates near the best, the most promising first."""
+    near = _stepped(cube, np.repeat(parents, NEAR_BEST, axis=0), rng, SHORT_STEPS)
+    gains = improvement(process.believe(cube.points_at(near)), bar)
+    found: Array = near[np.argsort(-gains, kind="stable")]
     return found
 
 
@@ -95,12 +118,14 @@ def improvement(belief: Belief, bar: float | None) -> Array:
     return found
 
 
-def _stepped(cube: Cube, starts: Array, rng: np.random.Generator) -> Array:
+def _stepped(
+    cube: Cube, starts: Array, rng: np.random.Generator, sizes: Sequence[float] = STEPS
+) -> Array:
     """Shares near `starts`: a few parameters moved, by a step of some size."""
     count, width = starts.shape
     moved = rng.random((count, width)) < max(MOVED, 1 / width)
     moved[np.arange(count), rng.integers(width, size=count)] = True
-    steps = rng.normal(size=(count, width)) * rng.choice(STEPS, size=(count, 1))
+    steps = rng.normal(size=(count, width)) * rng.choice(sizes, size=(count, 1))
     # A step of whole numbers, or in a list of numbers, reaches the next one at least.
     steps = np.sign(steps) * np.maximum(np.abs(steps), cube.cells)
     near = np.clip(starts + steps, 0, 1)

@@ -82,7 +82,7 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
     reference, complete = ledger.reference, True
     match stage.kind:
         case "baseline":
-            # The search's seed and the race's: on the same ones others may be compared pair by pair.
+            # The search's seed and the race's: what runs on them may be compared pair by pair.
             wanted = [(project.base(), seed) for seed in baseline_seeds(project)]
         case "broad":
             found = first_configurations(project, [project.base()], count, sights.draw)
