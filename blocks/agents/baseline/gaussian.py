@@ -32,7 +32,8 @@ LEAST_NOISE, MOST_NOISE = 1e-5, 4.0
 EXACT_NOISE = 1e-6
 SHIFT = 0.02
 LEAST_SHIFT = 1e-5
-PLAUSIBLE = 16
+PLAUSIBLE = 10
+FEW = 40
 STEP = 0.1
 
 
@@ -117,25 +118,25 @@ class Process:
     def plausible(self) -> list["Process"]:
         """This process with other scales and noise, drawn as surely as the runs tell them.
 
-        By Laplace's approximation, each on its own: where few runs say little, what is concluded
-        from the most probable scales alone is too sure.
+        Where few runs say little, what is concluded from the most probable scales alone is too
+        sure.
         """
-        best = self._logs
-        low, high = np.array(self._bounds()).T
-        centre = self._centre_of_scales()
-        spreads = self._spreads()
+        return [self._with_scales(one) for one in self._plausible_scales]
+
+    @cached_property
+    def _plausible_scales(self) -> Array:
+        """Draws by Laplace's approximation, each scale on its own."""
+        best, centre, spreads = self._logs, self._centre_of_scales(), self._spreads()
         sds = np.empty_like(best)
         for number in range(len(best)):
-            ends = []
-            for step in (-STEP, STEP):
-                near = best.copy()
-                near[number] += step
-                ends.append(self._loss(near, centre)[1][number])
-            curve = (ends[1] - ends[0]) / (2 * STEP)
+            step = np.zeros_like(best)
+            step[number] = STEP
+            slopes = [self._loss(best + sign * step, centre)[1][number] for sign in (-1, 1)]
+            curve = (slopes[1] - slopes[0]) / (2 * STEP)
             sds[number] = 1 / math.sqrt(max(curve, 0.25 / spreads[number] ** 2))
         rng = np.random.default_rng(len(self._values))
         drawn = best + sds * rng.normal(size=(PLAUSIBLE, len(best)))
-        return [self._with_scales(one) for one in np.clip(drawn, low, high)]
+        return np.asarray(np.clip(drawn, *np.array(self._bounds()).T))
 
     def means(self, points: Array) -> Array:
         """What is expected at these points, over all plausible scales."""
@@ -158,6 +159,8 @@ class Process:
         count = len(self._values)
         found = object.__new__(Process)
         found.__dict__ |= {k: v for k, v in self.__dict__.items() if k != "plausible"}
+        # What is plausible of the scales does not change by what is only expected.
+        found._plausible_scales = self._plausible_scales
         mean, _ = self._posterior(points)
         found._points = np.vstack([self._points, points])
         found._values = np.concatenate([self._values, mean])
@@ -235,6 +238,8 @@ class Process:
         centre, bounds = self._centre_of_scales(), self._bounds()
         narrow = np.full(self._count, -0.7)
         starts = [centre, np.concatenate([narrow, centre[-4:-2], [centre[-2] - 2, centre[-1]]])]
+        # Many runs leave one answer, and take long.
+        starts = starts[: 2 if len(self._values) < FEW else 1]
         starts = [np.clip(one, *np.array(bounds).T) for one in starts]
         found: list[Any] = [
             minimize(
@@ -244,7 +249,7 @@ class Process:
                 jac=True,
                 method="L-BFGS-B",
                 bounds=bounds,
-                options={"maxiter": 60},
+                options={"maxiter": 40, "ftol": 1e-5},
             )
             for start in starts
         ]

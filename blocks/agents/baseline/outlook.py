@@ -28,7 +28,7 @@ MOST_TOLD = 200
 SPANS = 3.0
 """A positive loss whose largest value is so many times the smallest is told by its logarithm."""
 EQUAL = 1e-12
-DRAWS = 64
+DRAWS = 100
 
 
 class Outlook:

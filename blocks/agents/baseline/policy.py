@@ -20,7 +20,7 @@ from wildloop.blocks.agents.baseline.shares import FEWEST_FRESH, Step, Wanted
 
 SURE = 3.2
 """So many standard errors a gain should have, to be shown with a probability of about 0.9."""
-MOST_RACED = 0.3
+MOST_RACED = 0.2
 OPEN = 0.1
 """A rival whose chance to be the best is above this is still in the race."""
 CONTEST = 12
@@ -150,7 +150,8 @@ def _needed(outlook: Outlook, leader: Group, taken: int, behind: int) -> int:
 def _exact(outlook: Outlook) -> Step:
     """Seeds change nothing: the leader is repeated once, to know it of more than the baseline."""
     leader = next(iter(outlook.rivals), None)
-    if leader is None or outlook.repetitions >= 2 or outlook.gain(leader) <= 0:
+    is_known = any(len(one.values) > 1 for one in outlook.rivals)
+    if leader is None or is_known or outlook.gain(leader) <= 0:
         return Step("done", [])
     return Step("race", [(leader.configuration, 1)])
 

@@ -1,6 +1,6 @@
 """Which configurations to try next: those that promise the largest improvement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,9 +23,9 @@ BEST, NEAR_BEST = 2, 300
 SHORT_STEPS = (0.15, 0.07, 0.02)
 MOVED = 0.3
 HOPE = 2.0
-HOPEFUL_FROM = 24
-"""So many runs are needed before one in four is proposed by what may be hoped for."""
-Way = Literal["near", "other", "hope"]
+LATER = 24
+"""From so many runs on more is known than where the best so far lies."""
+Way = Literal["near", "likely", "other", "hope"]
 
 
 def promising_configurations(
@@ -52,16 +52,14 @@ def promising_configurations(
     found: list[Configuration] = []
     for number in range(len(seen), len(seen) + count):
         way = _way(number)
-        some = [process] if way == "near" else process.plausible
+        some = [process] if way in ("near", "likely") else process.plausible
         judge = some[int(rng.integers(len(some)))]
         bar = None if way == "hope" else float(judge.believe(tried).mean.max())
+        best = None
         if way == "near":
-            pool = _near(cube, judge, parents[:BEST], bar, rng)
-        else:
-            pool = _pool(cube, judge, parents, bar, rng)
-        best = next(
-            (one for one in map(cube.configuration, pool) if key_of(one) not in known), None
-        )
+            best = _first_new(cube, _near(cube, judge, parents[:BEST], bar, rng), known)
+        if best is None:
+            best = _first_new(cube, _pool(cube, judge, parents, bar, rng), known)
         if best is None:
             break
         known.add(key_of(best))
@@ -71,15 +69,20 @@ def promising_configurations(
     return found
 
 
+def _first_new(cube: Cube, pool: Array, known: Collection[str]) -> Configuration | None:
+    return next((one for one in map(cube.configuration, pool) if key_of(one) not in known), None)
+
+
 def _way(number: int) -> Way:
     """How the proposal after `number` others is made, so that a search does not stay on one hill.
 
     In turn near the best, which few runs make better most surely, and anywhere, by scales that are
-    plausible; later, one in four by the best that may be hoped for.
+    plausible. Later the first look anywhere too, by the most probable scales, and one in four goes
+    by the best that may be hoped for.
     """
-    if number % 2 == 0:
-        return "near"
-    return "hope" if number >= HOPEFUL_FROM and number % 4 == 3 else "other"
+    if number < LATER:
+        return "other" if number % 2 else "near"
+    return ("likely", "other", "likely", "hope")[number % 4]
 
 
 def _near(
