@@ -16,11 +16,11 @@ from wildloop.blocks.agents.baseline.config import ProjectFile
 from wildloop.blocks.agents.baseline.outlook import Outlook
 from wildloop.blocks.agents.baseline.proposals import promising_configurations
 from wildloop.blocks.agents.baseline.search import key_of
-from wildloop.blocks.agents.baseline.shares import FEWEST_FRESH, Step, Wanted
+from wildloop.blocks.agents.baseline.shares import FEWEST_FRESH, MANY, Step, Wanted
 
 SURE = 3.2
 """So many standard errors a gain should have, to be shown with a probability of about 0.9."""
-MOST_RACED = 0.2
+MOST_RACED = 0.3
 OPEN = 0.1
 """A rival whose chance to be the best is above this is still in the race."""
 CONTEST = 12
@@ -91,7 +91,7 @@ def runs_to_show(outlook: Outlook, total: int) -> int:
     if not outlook.rivals:
         return FEWEST_FRESH
     leader = outlook.rivals[0]
-    most = math.floor(MOST_RACED * total)
+    most = math.floor(MOST_RACED * total) if total >= MANY else FEWEST_FRESH
     gain = outlook.gain(leader)
     each = most if gain <= 0 else math.ceil(2 * (SURE * outlook.noise / gain) ** 2)
     each = max(each, FEWEST_FRESH)

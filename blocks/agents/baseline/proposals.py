@@ -23,7 +23,7 @@ BEST, NEAR_BEST = 2, 300
 SHORT_STEPS = (0.15, 0.07, 0.02)
 MOVED = 0.3
 HOPE = 2.0
-LATER = 24
+SOON, LATER = 12, 24
 """From so many runs on more is known than where the best so far lies."""
 Way = Literal["near", "likely", "other", "hope"]
 
@@ -76,12 +76,12 @@ def _first_new(cube: Cube, pool: Array, known: Collection[str]) -> Configuration
 def _way(number: int) -> Way:
     """How the proposal after `number` others is made, so that a search does not stay on one hill.
 
-    In turn near the best, which few runs make better most surely, and anywhere, by scales that are
-    plausible. Later the first look anywhere too, by the most probable scales, and one in four goes
-    by the best that may be hoped for.
+    First near the best, which few runs make better most surely; then in turn with anywhere, by
+    scales that are plausible. Later anywhere alone, by the most probable scales too, and one in
+    four by the best that may be hoped for.
     """
     if number < LATER:
-        return "other" if number % 2 else "near"
+        return "other" if number % 2 and number >= SOON else "near"
     return ("likely", "other", "likely", "hope")[number % 4]
 
 

@@ -9,7 +9,7 @@ from wildloop.blocks.agents.baseline.search import Configuration
 
 FEWEST_FRESH = 2
 """Fresh seeds that a configuration needs before anything can be shown of it."""
-MANY = 32
+MANY = 20
 LEAST_BROAD, MOST_BROAD = 4, 12
 BROAD = 5
 POPULATION = 4
