@@ -1,6 +1,7 @@
 """What the recommendation of each search is truly worth, all runs counted.
 
-`python -m bench.search [--runs 12 24 48 96] [--seeds 16] [--jobs 2] [--only NAME...] [--keep FILE]`
+`python -m bench.search [--runs 12 24 48 96] [--seeds 16] [--jobs 2] [--only NAME...]
+[--family designed|others] [--problems NAME...] [--keep FILE]`
 """
 
 import argparse
@@ -14,6 +15,8 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from bench.search import rivals
+from bench.search.drawn import drawn
+from bench.search.others import OTHERS
 from bench.search.problems import PROBLEMS
 from bench.search.session import recommended
 from bench.search.table import Cell, by_problem, overall
@@ -25,6 +28,9 @@ NAMES = [
     *(name + ending for name in rivals.SAMPLERS for ending in ("", CONFIRMED)),
 ]
 BUDGETS = [12, 24, 48, 96]
+FAMILIES = {"designed": {**PROBLEMS, "drawn": drawn}, "others": OTHERS}
+"""Problems that the agent was designed on, and others that it was not."""
+ALL = FAMILIES["designed"] | FAMILIES["others"]
 Job = tuple[str, int]
 
 
@@ -35,16 +41,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--family", choices=FAMILIES, default="designed")
+    parser.add_argument("--problems", nargs="+", choices=ALL, help="instead of a whole family")
     parser.add_argument(
         "--keep", type=Path, help="keep every result here, a line each: what is there is not redone"
     )
     args = parser.parse_args()
+    args.problems = args.problems or list(FAMILIES[args.family])
     if min(args.runs) < 8:
         parser.error("--runs must be 8 or more")
-    names = [name for name in args.only if rivals.HAS_GP or not name.startswith("GP")]
-    if len(names) < len(args.only):
-        print("Optuna's GP is left out: it needs torch, which is not installed.\n")
+    names = args.only
+    if "GP" in names and not rivals.HAS_TORCH:
+        print("GP is a plain one, by the agent's process: Optuna's needs torch.\n")
     started = time.monotonic()
     cells = _kept(args.keep)
     there = {(cell.problem, cell.seed, cell.strategy, cell.runs) for cell in cells}
@@ -90,7 +98,7 @@ def _one_core() -> None:
 
 def _search(name: str, seed: int, todo: Sequence[tuple[str, int]]) -> list[Cell]:
     """These strategies with these budgets on one problem."""
-    problem = PROBLEMS[name](seed)
+    problem = ALL[name](seed)
     base, typical = problem.truth(problem.baseline), problem.typical()
     known: dict[str, float] = {}
     most: dict[str, int] = {}

@@ -10,15 +10,21 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import numpy as np
 import optuna
 
 from bench.search.problems import Problem, is_active
+from wildloop.blocks.agents.baseline.encoding import Cube
+from wildloop.blocks.agents.baseline.gaussian import Process
+from wildloop.blocks.agents.baseline.proposals import improvement
 
 SEARCH_SEED = 0
 CONFIRMED, CONFIRMED_AT_12 = 3, 2
 FURTHER_SEEDS = (1, 2)
-HAS_GP = importlib.util.find_spec("torch") is not None
-"""Whether Optuna's GP can run: it needs torch."""
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+"""Whether Optuna's GP can run; without it a plain one, by the agent's process, takes its place."""
+POOL, NEAR, SPREAD = 1000, 200, 0.1
+FITTED_EACH = 12
 
 
 class Tried(NamedTuple):
@@ -41,6 +47,8 @@ BRANCHING = frozenset({"random", "TPE"})
 
 def search(problem: Problem, name: str, runs: int, seed: int) -> list[Tried]:
     """The baseline and `runs` - 1 configurations, all with one seed."""
+    if name == "GP" and not HAS_TORCH:
+        return _plain_gp(problem, runs, seed)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=SAMPLERS[name](seed))
     study.enqueue_trial(problem.baseline)
@@ -57,6 +65,38 @@ def search(problem: Problem, name: str, runs: int, seed: int) -> list[Tried]:
             study.tell(trial, value)
         found.append(Tried(values, value))
     return found
+
+
+def _plain_gp(problem: Problem, runs: int, seed: int) -> list[Tried]:
+    """Expected improvement by a Gaussian process over a flat space; five at random to begin with.
+
+    Its scales are fitted again after every twelfth part more runs.
+    """
+    project, rng = problem.project, np.random.default_rng([31, seed])
+    cube, found = Cube(project), [Tried(problem.baseline, _value(problem, problem.baseline))]
+    fitted = 0
+    process: Process | None = None
+    while len(found) < runs:
+        pool = rng.random((POOL, len(cube.dimensions)))
+        known = [one.value for one in found if one.value is not None]
+        if len(found) > 5 and known:
+            told = np.array([min(known) if one.value is None else one.value for one in found])
+            points = cube.points([one.values for one in found])
+            is_due = len(found) >= fitted + max(1, fitted // FITTED_EACH)
+            process = Process(points, told, cube.columns, like=None if is_due else process)
+            fitted = len(found) if is_due else fitted
+            best = max(found, key=lambda one: -np.inf if one.value is None else one.value)
+            near = cube.shares(best.values) + SPREAD * rng.normal(size=(NEAR, pool.shape[1]))
+            pool = np.vstack([pool, np.clip(near, 0, 1)])
+            gains = improvement(process.believe(cube.points_at(pool)), max(known))
+            pool = pool[np.argsort(-gains, kind="stable")]
+        values = cube.configuration(pool[0])
+        found.append(Tried(values, _value(problem, values)))
+    return found
+
+
+def _value(problem: Problem, values: dict[str, Any]) -> float | None:
+    return problem.measure(values, SEARCH_SEED)
 
 
 def _suggested(trial: optuna.Trial, problem: Problem, is_branching: bool) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class SessionApi(Api):
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._runs: list[dict[str, Any]] = []
+        self._views: list[RunView] = []
         self._sweeps: dict[str, str] = {}
         self._clock = 0.0
 
@@ -46,7 +47,7 @@ class SessionApi(Api):
 
     def runs(self) -> list[RunView]:
         """Every run so far."""
-        return [RunView.model_validate(one) for one in self._runs]
+        return list(self._views)
 
     def sweep(self, name: str, goal: str) -> str:
         """A sweep's id, which tells its name and goal."""
@@ -69,7 +70,8 @@ class SessionApi(Api):
             | {"status": "failed" if value is None else "finished"}
             | {"exit_code": value is None, "metrics": {} if value is None else {"score": value}}
         )
-        return RunView.model_validate(self._runs[-1])
+        self._views.append(RunView.model_validate(self._runs[-1]))
+        return self._views[-1]
 
     def evidence(self) -> EvidenceView:
         """The account, as the real API makes it."""

@@ -89,7 +89,9 @@ def summaries(cells: Sequence[Cell], runs: int, ours: str) -> list[Summary]:
 
 
 def _regret(cell: Cell, top: float) -> float:
-    return (top - cell.value) / max(top - cell.typical, TOLERANCE)
+    # Where what is typical is as good as any, the baseline is the measure.
+    most = max(top - cell.typical, top - cell.baseline)
+    return (top - cell.value) / most if most > TOLERANCE else 0.0
 
 
 def _interval(values: Array, draws: NDArray[np.int64]) -> tuple[float, float]:

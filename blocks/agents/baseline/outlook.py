@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildloop.blocks.agents.baseline.analysis import (
+    SEARCH_SEED,
     Group,
     baseline_group,
     configuration_of,
@@ -24,8 +25,10 @@ Array = NDArray[np.float64]
 TAIL = 2.0
 """How far below the median a bad value counts, in distances from the median to the best."""
 MOST_TOLD = 200
+SPANS = 3.0
+"""A positive loss whose largest value is so many times the smallest is told by its logarithm."""
 EQUAL = 1e-12
-DRAWS = 512
+DRAWS = 100
 
 
 class Outlook:
@@ -65,25 +68,38 @@ class Outlook:
     def process(self) -> Process:
         """The Gaussian process that was told of every run."""
         told = self._told()
-        points = self.cube.points([one for one, _ in told])
-        values = np.array([value for _, value in told])
-        return Process(points, values, self.cube.columns, self.is_exact)
+        points = self.cube.points([one for one, _, _ in told])
+        values = np.array([value for _, value, _ in told])
+        seeds = np.array([seed for _, _, seed in told])
+        return Process(points, values, self.cube.columns, seeds, self.is_exact)
 
-    def _told(self) -> list[tuple[Configuration, float]]:
-        """Configurations and scores, a run each; what failed is as bad as the worst that did not.
+    @cached_property
+    def is_loss(self) -> bool:
+        """Whether scores are losses that span much: then shares of them count, not differences."""
+        known = [-self._sign * value for one in self.groups for value in one.values]
+        return min(known) > 0 and max(known) > SPANS * min(known)
 
+    def _told(self) -> list[tuple[Configuration, float, int]]:
+        """Configurations, scores and seeds, a run each.
+
+        What failed is as bad as the worst that did not.
         Far below the median it does not matter how bad something is: it would only flatten what
         tells the good from the very good.
         """
-        found: list[tuple[Configuration, float | None]] = []
+        found: list[tuple[Configuration, float | None, int]] = []
         for run in self.runs:
             one, value = configuration_of(run, self.project), result_of(run, self.project)
             if run.ended and len(one) == len(self.project.search):
-                found.append((one, None if value is None else self._sign * value))
-        known = [value for _, value in found if value is not None]
+                score = None if value is None else self._sign * value
+                found.append((one, score, SEARCH_SEED if run.seed is None else run.seed))
+        if self.is_loss:
+            found = [(one, None if v is None else -math.log(-v), seed) for one, v, seed in found]
+        known = [value for _, value, _ in found if value is not None]
         middle = float(np.median(known))
         floor = max(min(known), middle - TAIL * max(0.0, max(known) - middle))
-        told = [(one, floor if value is None else max(floor, value)) for one, value in found]
+        told = [
+            (one, floor if value is None else max(floor, value), seed) for one, value, seed in found
+        ]
         if len(told) > MOST_TOLD:
             best = sorted(told, key=lambda pair: -pair[1])[: MOST_TOLD // 2]
             told = [*best, *[one for one in told[-MOST_TOLD:] if one not in best]][:MOST_TOLD]
@@ -109,33 +125,33 @@ class Outlook:
         found = [one for one in self.groups if key_of(one.configuration) not in {base, *lost}]
         if not found:
             return []
-        means = self.process.believe(self._points(found)).mean
+        means = self.process.means(self._points(found))
         return [found[i] for i in np.argsort(-means, kind="stable")]
 
     def gain(self, one: Group) -> float:
-        """How much better than the baseline a configuration is expected to be."""
+        """How much better than the baseline a configuration is expected to be, in the told unit."""
         if self.base is None:
             return math.inf
-        means = self.process.believe(self._points([one, self.base])).mean
+        means = self.process.means(self._points([one, self.base]))
         return float(means[0] - means[1])
 
-    def chance_against_baseline(self, one: Group) -> float | None:
-        """How probable it is that a configuration is better; None without a baseline."""
+    def chances_against_baseline(self, some: Sequence[Group]) -> list[float] | None:
+        """How probable it is of each of these that it is better; None without a baseline."""
         if self.base is None:
             return None
         if self.is_exact:
-            return float(self._sign * (one.mean - self.base.mean) > 0)
-        return self.process.chance_above(self._points([one, self.base]))
+            return [float(self._sign * (one.mean - self.base.mean) > 0) for one in some]
+        return [float(one) for one in self.process.chances_above(self._points([*some, self.base]))]
 
     def chances(self, some: Sequence[Group], rng: np.random.Generator) -> Array:
         """How probable it is of each of these that it is the best of them."""
         drawn = self.process.draws(self._points(some), DRAWS, rng)
-        found: Array = np.bincount(drawn.argmax(axis=1), minlength=len(some)) / DRAWS
+        found: Array = np.bincount(drawn.argmax(axis=1), minlength=len(some)) / len(drawn)
         return found
 
     @property
     def noise(self) -> float:
-        """Standard deviation between seeds; 0 where they change nothing."""
+        """Standard deviation between seeds, in the told unit; 0 where they change nothing."""
         return 0.0 if self.is_exact else self.process.noise
 
     def _points(self, some: Sequence[Group]) -> Array:

@@ -16,7 +16,7 @@ from wildloop.blocks.agents.baseline.config import ProjectFile
 from wildloop.blocks.agents.baseline.outlook import Outlook
 from wildloop.blocks.agents.baseline.proposals import promising_configurations
 from wildloop.blocks.agents.baseline.search import key_of
-from wildloop.blocks.agents.baseline.shares import FEWEST_FRESH, Step, Wanted
+from wildloop.blocks.agents.baseline.shares import FEWEST_FRESH, MANY, Step, Wanted
 
 SURE = 3.2
 """So many standard errors a gain should have, to be shown with a probability of about 0.9."""
@@ -91,7 +91,7 @@ def runs_to_show(outlook: Outlook, total: int) -> int:
     if not outlook.rivals:
         return FEWEST_FRESH
     leader = outlook.rivals[0]
-    most = math.floor(MOST_RACED * total)
+    most = math.floor(MOST_RACED * total) if total >= MANY else FEWEST_FRESH
     gain = outlook.gain(leader)
     each = most if gain <= 0 else math.ceil(2 * (SURE * outlook.noise / gain) ** 2)
     each = max(each, FEWEST_FRESH)
@@ -112,13 +112,14 @@ def _race(outlook: Outlook, left: int, batch: int, draw: int, shown: Collection[
     base = outlook.base
     assert base is not None
     taken = [len(one.fresh_seeds) for one in some]
-    behind = len(base.values)
+    behind = len(base.fresh_seeds)
+    measured = len(base.values) - behind
     rival = int(np.argmax(np.where(np.arange(len(some)) == 0, -1, chances)))
     wanted: list[Wanted] = []
     is_shown = key_of(some[0].configuration) in shown
     for _ in range(min(batch, left)):
         is_open = len(some) > 1 and chances[rival] > OPEN
-        need = _needed(outlook, some[0], taken[0], behind)
+        need = _needed(outlook, some[0], taken[0], behind + measured)
         if taken[0] < FEWEST_FRESH:
             place = 0
         elif is_open and taken[rival] <= taken[0] and (is_shown or left - len(wanted) > need):
@@ -149,7 +150,8 @@ def _needed(outlook: Outlook, leader: Group, taken: int, behind: int) -> int:
 def _exact(outlook: Outlook) -> Step:
     """Seeds change nothing: the leader is repeated once, to know it of more than the baseline."""
     leader = next(iter(outlook.rivals), None)
-    if leader is None or outlook.repetitions >= 2 or outlook.gain(leader) <= 0:
+    is_known = any(len(one.values) > 1 for one in outlook.rivals)
+    if leader is None or is_known or outlook.gain(leader) <= 0:
         return Step("done", [])
     return Step("race", [(leader.configuration, 1)])
 

@@ -12,6 +12,7 @@ from wildloop.blocks.agents.baseline.search import Configuration, key_of
 from wildloop.blocks.agents.baseline.writing import said
 
 FILE = "recommendation.json"
+LEADERS = 12
 SURE = 0.95
 """So probable it must be that a configuration is better, by all runs together."""
 
@@ -44,10 +45,12 @@ def recommend(
     """
     shown = shown_configurations(project, runs, evidence)
     outlook = Outlook(project, runs)
-    leader = outlook.rivals[0] if outlook.has_results and outlook.rivals else None
-    chance = outlook.chance_against_baseline(leader) if leader is not None else None
-    if leader is not None and chance is not None and chance >= SURE:
-        found, probability = leader.configuration, chance
+    leaders = outlook.rivals[:LEADERS] if outlook.has_results else []
+    chances = (outlook.chances_against_baseline(leaders) or []) if leaders else []
+    sure = [number for number, one in enumerate(chances) if one >= SURE]
+    chance = max(chances, default=None)
+    if sure:
+        found, probability = leaders[sure[0]].configuration, chances[sure[0]]
     elif shown:
         found, probability = shown[0], None
     else:

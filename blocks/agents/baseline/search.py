@@ -13,7 +13,7 @@ ASKS_PER_CONFIGURATION = 10
 DIGITS = 4
 PROMISING = 3
 MARGIN = 0.1
-INNER = 0.8
+INNER = 0.7
 
 
 def first_configurations(

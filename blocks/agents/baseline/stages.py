@@ -82,8 +82,8 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
     reference, complete = ledger.reference, True
     match stage.kind:
         case "baseline":
-            # The race's seeds: what runs on the same ones may be compared pair by pair.
-            wanted = [(project.base(), seed) for seed in range(1, count + 1)]
+            # The search's seed and the race's: what runs on them may be compared pair by pair.
+            wanted = [(project.base(), seed) for seed in baseline_seeds(project)]
         case "broad":
             found = first_configurations(project, [project.base()], count, sights.draw)
             wanted = [(one, SEARCH_SEED) for one in found]
@@ -120,6 +120,11 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
         asked=ledger.asked,
         complete=complete,
     )
+
+
+def baseline_seeds(project: ProjectFile) -> range:
+    """The seeds that the baseline is measured on first."""
+    return range(SEARCH_SEED, SEARCH_SEED + shares(project).baseline)
 
 
 def _undone(best: Configuration, project: ProjectFile) -> list[Configuration]:
