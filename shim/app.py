@@ -25,16 +25,19 @@ from wildloop.shim.leaks import TokenLeaks
 from wildloop.shim.limits import BodyLimit, CreationGate, Limits, limit_creations
 from wildloop.shim.metrics import MetricsReader
 from wildloop.shim.monitoring import RequestMetrics, RequestMonitor
+from wildloop.shim.page import app as page
 from wildloop.shim.readiness import Readiness
 from wildloop.shim.routers import (
     activity,
     alerts,
     cluster,
+    compare,
     evidence,
     evo,
     health,
     memories,
     monitoring,
+    page_link,
     prompts,
     report,
     run_data,
@@ -57,6 +60,7 @@ ROUTERS = (
     monitoring,
     runs,
     run_data,
+    compare,
     alerts,
     sweeps,
     cluster,
@@ -69,6 +73,7 @@ ROUTERS = (
     evo,
     skills,
     memories,
+    page_link,
 )
 
 
@@ -105,6 +110,7 @@ def create_app(
             finally:
                 warming.cancel()
                 index.close()
+                await page.close(app)
 
     app = openapi.Api(
         title="Wildloop",
@@ -138,6 +144,7 @@ def create_app(
     errors.install(app)
     for module in ROUTERS:
         app.include_router(module.router)
+    page.mount(app, settings.token.get_secret_value() if settings.token else None)
     return app
 
 
