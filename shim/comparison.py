@@ -105,7 +105,7 @@ async def _code(
 ) -> Difference:
     if first.code is not None and first.code == second.code:
         return Difference(note="The same files ran.")
-    trees = [note.tree or note.git_commit or "" if note is not None else "" for note in (one, other)]
+    trees = [_tree(note) for note in (one, other)]
     if not all(map(_OBJECT.fullmatch, trees)):
         return Difference(note="It was not noted which files ran.")
     span = tuple(trees)
@@ -122,3 +122,7 @@ async def _code(
         is_cut=len(diff) > DIFF_LIMIT,
         note="" if diff else "The files that ran are the same.",
     )
+
+
+def _tree(note: Manifest | None) -> str:
+    return (note.tree or note.git_commit or "") if note is not None else ""

@@ -61,7 +61,7 @@ async def compare_page(
     found = await _chosen(runs, run)
     values: dict[str, Any] = {"runs": found, "comparison": None, "groups": GROUPS}
     if len(found) == 2:
-        values["comparison"] = await compare_runs(*found, reader)
+        values["comparison"] = await compare_runs(found[0], found[1], reader)
     return page(request, "compare.html.j2", values)
 
 

@@ -121,9 +121,7 @@ class Feed:
         return look
 
     async def _tell(self, regions: Regions) -> None:
-        changed = {
-            name: text for name, text in regions.items() if self._regions.get(name) != text
-        }
+        changed = {name: text for name, text in regions.items() if self._regions.get(name) != text}
         if not changed:
             return
         self._version += 1

@@ -101,8 +101,7 @@ async def command(
             raise InvalidRequest("Write what the agent is to know.") from error
         await sessions.steer(found.session_id, said.context)
     elif verb == "stop":
-        keep = "stop" if form.get("runs") == "stop" else "keep"
-        await sessions.stop(found.session_id, keep)
+        await sessions.stop(found.session_id, "stop" if form.get("runs") == "stop" else "keep")
     elif verb == "pause":
         await sessions.pause(found.session_id)
     else:

@@ -19,7 +19,9 @@ from wildloop.flows.text.redaction import redact
 from wildloop.shim.page.guard import PREFIX
 
 SPARK = (160, 36)
+NONE = "\N{EN DASH}"
 MOST_SPARKS = 60
+OPENING = '<div class="wide" tabindex="0" role="region" aria-label="Table">'
 
 
 @cache
@@ -76,14 +78,13 @@ def markdown(text: str) -> Markup:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.disable("image")
     html = str(parser.render(redact(text)))
-    html = html.replace("<table>", '<div class="wide" tabindex="0" role="region" aria-label="Table">'
-                        "<table>").replace("</table>", "</table></div>")
-    return Markup(html.replace("<pre>", '<pre tabindex="0">'))  # noqa: S704
+    html = html.replace("<table>", f"{OPENING}<table>").replace("</table>", "</table></div>")
+    return Markup(html.replace("<pre>", '<pre tabindex="0">'))
 
 
 def number(given: float | None) -> str:
     """Five significant digits; a dash for none."""
-    return "–" if given is None else f"{given:.5g}"
+    return NONE if given is None else f"{given:.5g}"
 
 
 def value(given: Any) -> str:
@@ -98,7 +99,7 @@ def value(given: Any) -> str:
 def moment(seconds: float | None) -> Markup:
     """A time, which the page's script tells in the reader's own."""
     if seconds is None:
-        return Markup("–")
+        return Markup(NONE)
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
     return Markup('<time datetime="{}">{} UTC</time>').format(at, at[:16].replace("T", " "))
 
@@ -106,7 +107,7 @@ def moment(seconds: float | None) -> Markup:
 def duration(seconds: float | None) -> str:
     """`12.3 s`, `4 min 10 s`, `2 h 5 min`."""
     if seconds is None:
-        return "–"
+        return NONE
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)
