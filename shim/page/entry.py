@@ -16,6 +16,7 @@ HOME = f"{PREFIX}/"
 # from a page of our own on, it does.
 _ENTERED = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Wildloop</title>
+<link rel="icon" href="data:,">
 <meta http-equiv="refresh" content="0;url={home}"></head>
 <body><p><a href="{home}">Go on to Wildloop</a></p></body></html>
 """

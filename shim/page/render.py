@@ -77,7 +77,12 @@ def markdown(text: str) -> Markup:
     """Markdown as HTML; HTML in it is shown as text, and its images as links."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.disable("image")
-    html = str(parser.render(redact(text)))
+    tokens = parser.parse(redact(text))
+    for token in tokens:
+        # The policy allows no style in the page itself.
+        if "right" in str(token.attrs.pop("style", "")):
+            token.attrSet("class", "right")
+    html = str(parser.renderer.render(tokens, parser.options, {}))
     html = html.replace("<table>", f"{OPENING}<table>").replace("</table>", "</table></div>")
     return Markup(html.replace("<pre>", '<pre tabindex="0">'))
 
