@@ -9,6 +9,7 @@ from wildloop.flows.models.run import Run
 
 Group = Literal["command", "parameters", "code", "environment", "metrics"]
 GROUPS: tuple[Group, ...] = ("command", "parameters", "code", "environment", "metrics")
+MOST_SHOWN = 25
 
 
 class ComparedValue(BaseModel):
@@ -36,3 +37,8 @@ class RunComparison(BaseModel):
     def differing(self) -> list[ComparedValue]:
         """Those that differ."""
         return [one for one in self.values if one.differs]
+
+    def shown(self, most: int = MOST_SHOWN) -> list[ComparedValue]:
+        """Those that differ, at most so many of each group: two environments differ in hundreds."""
+        kept = [[one for one in self.differing if one.group == group] for group in GROUPS]
+        return [one for group in kept for one in group[:most]]

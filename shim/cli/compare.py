@@ -24,9 +24,12 @@ def compare(
     if as_json:
         print_json(found)
         return
-    if found.differing:
+    shown = found.shown()
+    if shown:
         names = (f"{one.name} ({one.id[:8]})" for one in (found.first, found.second))
-        print_table(("what", *names), [_row(one) for one in found.differing])
+        print_table(("what", *names), [_row(one) for one in shown])
+    if len(shown) < len(found.differing):
+        typer.echo(f"and {len(found.differing) - len(shown)} more (--json shows all)")
     same = "one configuration" if found.is_same_configuration else "two configurations"
     typer.echo(f"They are of {same}.")
     if found.code.note:

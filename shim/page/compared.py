@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 
 from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.metrics import downsample
-from wildloop.flows.models.comparison import GROUPS
 from wildloop.flows.models.run import Run
 from wildloop.flows.store.runs import RunStore
 from wildloop.shim.comparison import compare_runs
@@ -21,7 +20,7 @@ router = APIRouter(prefix="/runs")
 MOST_RUNS = 20
 MOST_POINTS = 400
 AT_ONCE = 8
-Chosen = Annotated[list[str], Query(max_length=MOST_RUNS)]
+Chosen = Annotated[list[str] | None, Query(max_length=MOST_RUNS)]
 
 
 class Curve(BaseModel):
@@ -55,11 +54,11 @@ class Point(BaseModel):
 
 @router.get("/compare")
 async def compare_page(
-    request: Request, runs: Runs, reader: WithMetrics, run: Chosen | None = None
+    request: Request, runs: Runs, reader: WithMetrics, run: Chosen = None
 ) -> Response:
     """The chosen runs; of two, also what differs and their logs side by side."""
     found = await _chosen(runs, run)
-    values: dict[str, Any] = {"runs": found, "comparison": None, "groups": GROUPS}
+    values: dict[str, Any] = {"runs": found, "comparison": None}
     if len(found) == 2:
         values["comparison"] = await compare_runs(found[0], found[1], reader)
     return page(request, "compare.html.j2", values)
@@ -69,7 +68,7 @@ async def compare_page(
 async def curves(
     runs: Runs,
     reader: WithMetrics,
-    run: Chosen,
+    run: Chosen = None,
     metric: Annotated[str, Query(max_length=500)] = "",
 ) -> Curves:
     """One metric of the chosen runs; of several metrics, one that moves is taken unasked."""
@@ -80,7 +79,7 @@ async def curves(
 @router.get("/points")
 async def points(
     runs: Runs,
-    run: Chosen | None = None,
+    run: Chosen = None,
     session: Annotated[str, Query(max_length=200)] = "",
 ) -> list[Point]:
     """Numbers of the chosen runs, or of all of a session, for the scatter."""
