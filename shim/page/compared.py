@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.errors import InvalidRequest, NotFound
 from wildloop.flows.metrics import downsample
 from wildloop.flows.models.run import Run
 from wildloop.flows.store.runs import RunStore
 from wildloop.shim.comparison import compare_runs
-from wildloop.shim.deps import Runs, WithMetrics
+from wildloop.shim.deps import Runs, Sessions, WithMetrics
 from wildloop.shim.metrics import MetricsReader
 from wildloop.shim.page.render import page
 
@@ -67,12 +68,17 @@ async def compare_page(
 @router.get("/curves")
 async def curves(
     runs: Runs,
+    sessions: Sessions,
     reader: WithMetrics,
     run: Chosen = None,
     metric: Annotated[str, Query(max_length=500)] = "",
 ) -> Curves:
-    """One metric of the chosen runs; of several metrics, one that moves is taken unasked."""
+    """One metric of the chosen runs: unasked, what their session compares by, or one that moves."""
     found = await _chosen(runs, run)
+    if not metric and found[0].chat_session_id:
+        # The session may have been deleted since.
+        with suppress(NotFound):
+            metric = (await sessions.find(found[0].chat_session_id)).contract.metric or ""
     return await asyncio.to_thread(_curves, reader, found, metric)
 
 

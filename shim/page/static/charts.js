@@ -38,8 +38,8 @@
   }
 
   const axes = (isTime) => [
-    { stroke: ink(), grid: { stroke: line() }, ticks: { stroke: line() }, ...(isTime ? {} : { values: (_, at) => at.map(number) }) },
-    { stroke: ink(), grid: { stroke: line() }, ticks: { stroke: line() }, size: 64, values: (_, at) => at.map((one) => (one == null ? "" : number(one))) },
+    { stroke: ink(), grid: { stroke: line(), width: 1 }, ticks: { stroke: line(), width: 1 }, ...(isTime ? {} : { values: (_, at) => at.map(number) }) },
+    { stroke: ink(), grid: { stroke: line(), width: 1 }, ticks: { stroke: line(), width: 1 }, size: 64, values: (_, at) => at.map((one) => (one == null ? "" : number(one))) },
   ];
 
   function smoothed(values, share) {
