@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 CHILDREN = ("wildloop.shim.main", "wildloop.flows.worker.main", "wildloop.shim.prefect_server")
 EVIL = "<img src=x onerror=window.__evil=1><script>window.__evil=1</script>"
 MEASURES = (
-    "for step in 1 2 3; do echo '{\"step\": '$step', \"score\": 0.'$step{seed}'}' "
-    ">> $WILDLOOP_RUN_DIR/metrics.jsonl; done; echo '" + EVIL + "'"
+    """for step in 1 2 3; do echo '{"step": '$step', "score": 0.'$step'SEED}' """
+    """>> $WILDLOOP_RUN_DIR/metrics.jsonl; done; echo 'EVIL'""".replace("EVIL", EVIL)
 )
 
 
@@ -65,7 +65,7 @@ def measured(seen: Watched, session_id: str, project: Path) -> list[dict[str, An
     """Two runs of a session, ended."""
     made = [
         seen.server.run(
-            MEASURES.format(seed=seed),
+            MEASURES.replace("SEED", str(seed)),
             name=f"run {seed} {EVIL}",
             workdir=str(project),
             chat_session_id=session_id,
