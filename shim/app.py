@@ -30,16 +30,19 @@ from wildloop.shim.leaks import TokenLeaks
 from wildloop.shim.limits import BodyLimit, CreationGate, Limits, limit_creations
 from wildloop.shim.metrics import MetricsReader
 from wildloop.shim.monitoring import RequestMetrics, RequestMonitor
+from wildloop.shim.page import app as page
 from wildloop.shim.readiness import Readiness
 from wildloop.shim.routers import (
     activity,
     alerts,
     cluster,
+    compare,
     evidence,
     evo,
     health,
     memories,
     monitoring,
+    page_link,
     prompts,
     report,
     run_data,
@@ -60,6 +63,7 @@ ROUTERS = (
     monitoring,
     runs,
     run_data,
+    compare,
     alerts,
     sweeps,
     cluster,
@@ -72,6 +76,7 @@ ROUTERS = (
     evo,
     skills,
     memories,
+    page_link,
 )
 
 
@@ -110,6 +115,7 @@ def create_app(
             try:
                 yield
             finally:
+                await page.close(app)
                 for task in kept:
                     task.cancel()
                 picture.close()
@@ -142,6 +148,7 @@ def create_app(
     errors.install(app)
     for module in ROUTERS:
         app.include_router(module.router)
+    page.mount(app, settings.token.get_secret_value() if settings.token else None)
     return app
 
 

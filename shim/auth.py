@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from wildloop.flows.session.agent_token import session_of
 
 HEADER = "X-Auth-Token"
+# The page has a door of its own (shim/page/guard.py); / leads there.
+_PAGE = re.compile(r"^(/|/page(/.*)?)$", re.DOTALL)
 # Keys of a request's scope.
 AGENT = "wildloop.agent"
 AGENT_TOKEN = "wildloop.agent_token"
@@ -54,7 +56,7 @@ REFUSED = (
 
 def is_open(method: str, path: str) -> bool:
     """Whether a request needs no token."""
-    if _OPEN.match(path):
+    if _OPEN.match(path) or _PAGE.match(path):
         return True
     return method in ("GET", "HEAD") and bool(_OPEN_FOR_READING.match(path))
 

@@ -22,12 +22,15 @@ from wildloop.shim.cli import (
     service,
 )
 from wildloop.shim.cli.agents import agents
+from wildloop.shim.cli.best import best
+from wildloop.shim.cli.compare import compare
 from wildloop.shim.cli.demo import demo
 from wildloop.shim.cli.doctor import doctor
 from wildloop.shim.cli.down import down
 from wildloop.shim.cli.export.command import export
 from wildloop.shim.cli.faults import guarded_command
 from wildloop.shim.cli.init.command import init
+from wildloop.shim.cli.open import open_page
 from wildloop.shim.cli.output import fail
 from wildloop.shim.cli.prune import prune
 from wildloop.shim.cli.take import take
@@ -50,6 +53,7 @@ app.command()(up)
 app.command()(down)
 app.command()(demo)
 app.command()(init)
+app.command("open")(open_page)
 for command in (
     research.start,
     research.status,
@@ -62,12 +66,14 @@ for command in (
     research.plan,
     report.report,
     research.results,
+    best,
     history.show,
     prompt.prompt,
     runs.runs,
     runs.logs,
     runs.rerun,
     runs.cancel,
+    compare,
     metrics.metrics,
     export,
     agents,

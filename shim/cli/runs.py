@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from wildloop.flows.models.run import RunStatus
+from wildloop.shim.cli.best import print_configurations
 from wildloop.shim.cli.follow import follow_log
-from wildloop.shim.cli.output import note_full_disk, print_json
+from wildloop.shim.cli.here import session_here
+from wildloop.shim.cli.output import fail, note_full_disk, print_json
 from wildloop.shim.cli.research import Json
 from wildloop.shim.cli.server import server
 from wildloop.shim.cli.table import print_table
@@ -19,11 +21,28 @@ def runs(
     sweep: Annotated[str | None, typer.Option(help="Of this sweep.")] = None,
     status: Annotated[RunStatus | None, typer.Option(help="With this status.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    group: Annotated[
+        bool,
+        typer.Option(
+            "--group",
+            help="By configuration: mean, spread and seeds (default: of the session where you "
+            "stand).",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the runs, newest first."""
+    """List the runs, newest first; or by configuration, as the session's account has them."""
     note_full_disk()
     client = server()
+    if group:
+        if sweep is not None or status is not None:
+            fail("--group tells of a whole session: leave out --sweep and --status")
+        account = client.evidence(session_here(client, session).session_id)
+        if as_json:
+            print_json(account.configurations)
+        else:
+            print_configurations(account)
+        return
     found = client.runs(
         limit=limit,
         status=status.value if status else None,

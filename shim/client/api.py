@@ -11,6 +11,8 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from wildloop.blocks.proxies import transport_to
+from wildloop.flows.models.comparison import RunComparison
+from wildloop.flows.models.evidence import AccountView
 from wildloop.flows.models.run import LogChunk, Run, RunCreate
 from wildloop.flows.models.session import History, Session, SessionActivity
 from wildloop.flows.models.session_options import SessionStart
@@ -195,6 +197,15 @@ class ApiClient:
     def metrics(self, run_id: str) -> RunMetricsView:
         """What a run has measured."""
         return RunMetricsView.model_validate(self.request("GET", f"/runs/{run_id}/metrics"))
+
+    def evidence(self, session_id: str) -> AccountView:
+        """The whole account of a session."""
+        return AccountView.model_validate(self.request("GET", f"/wild/v2/evidence/{session_id}"))
+
+    def comparison(self, run_id: str, other_run_id: str) -> RunComparison:
+        """What differs between two runs."""
+        path = f"/runs/{run_id}/compare/{other_run_id}"
+        return RunComparison.model_validate(self.request("GET", path))
 
     def kept(self, session_id: str) -> NightView:
         """What a session has kept, to be taken home."""

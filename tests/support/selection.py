@@ -37,6 +37,7 @@ LONGEST = (
     "bench/test_bench_engine.py",
     "e2e/test_deploy.py",
     "e2e/test_agent_limits.py",
+    "e2e/test_browser_page.py",
     "e2e/test_page_alone.py",
     "shim/test_schemathesis.py",
 )
