@@ -10,7 +10,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from wildloop.flows.errors import WildloopError
 from wildloop.shim.page.look import Look
-from wildloop.shim.shared_reads import SharedReads
+from wildloop.shim.page.shared_reads import SharedReads
 
 SHORTEST_S = 1.0
 LONGEST_S = 15.0

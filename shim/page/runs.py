@@ -12,10 +12,11 @@ from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.store.account import read_evidence
 from wildloop.flows.store.run_filter import RunFilter
 from wildloop.flows.store.runs import RunStore
-from wildloop.shim.deps import Runs, Sessions, WithDisks, WithWatch
+from wildloop.shim.deps import Runs, Sessions, WithDisks
 from wildloop.shim.page.live import runs_mark
 from wildloop.shim.page.now import WithFeed, said_so
 from wildloop.shim.page.render import page, render
+from wildloop.shim.page.shared_reads import SharedReads
 from wildloop.shim.page.table import (
     METRIC,
     PAGE_ROWS,
@@ -26,7 +27,6 @@ from wildloop.shim.page.table import (
     matching,
 )
 from wildloop.shim.routers import run_data
-from wildloop.shim.shared_reads import SharedReads
 
 router = APIRouter(prefix="/runs")
 FRESH_S = 3.0
@@ -144,12 +144,12 @@ async def run_page(request: Request, run_id: str, runs: Runs, disks: WithDisks) 
 
 @router.get("/{run_id}/logs/stream")
 async def log_stream(
-    run_id: str, request: Request, runs: Runs, watch: WithWatch, offset: int = -20_000
+    run_id: str, request: Request, runs: Runs, offset: int = -20_000
 ) -> StreamingResponse:
     """A run's log as it grows; goes on where a lost connection left off."""
     last = request.headers.get("last-event-id", "")
     seen = int(last) if last.isdecimal() else None
-    return await run_data.stream_logs(run_id, runs, watch, offset, seen)
+    return await run_data.stream_logs(run_id, runs, offset, seen)
 
 
 @router.post("/{run_id}/stop")
