@@ -26,6 +26,7 @@ from wildloop.shim.age import AS_OF, AgeHeader
 from wildloop.shim.apart import keep_apart
 from wildloop.shim.auth import HEADER, TokenCheck
 from wildloop.shim.disk import DiskNotes
+from wildloop.shim.docs_page import mount_docs
 from wildloop.shim.leaks import TokenLeaks
 from wildloop.shim.limits import BodyLimit, CreationGate, Limits, limit_creations
 from wildloop.shim.metrics import MetricsReader
@@ -132,6 +133,7 @@ def create_app(
             Depends(check_request),
             Depends(limit_creations),
         ],
+        docs_url=None,
         redoc_url=None,
     )
     limits = limits or Limits()
@@ -148,6 +150,7 @@ def create_app(
     errors.install(app)
     for module in ROUTERS:
         app.include_router(module.router)
+    mount_docs(app)
     page.mount(app, settings.token.get_secret_value() if settings.token else None)
     return app
 

@@ -15,7 +15,7 @@ _PAGE = re.compile(r"^(/|/page(/.*)?)$", re.DOTALL)
 # Keys of a request's scope.
 AGENT = "wildloop.agent"
 AGENT_TOKEN = "wildloop.agent_token"
-_OPEN = re.compile(r"^/(health|ready|docs|docs/oauth2-redirect|openapi\.json|redoc)$")
+_OPEN = re.compile(r"^/(health|ready|docs|docs/static/[^/]+|openapi\.json)$")
 _OPEN_FOR_READING = re.compile(r"^/(wild/v2/system-health|prompt-skills(/.*)?)$")
 
 
