@@ -87,6 +87,7 @@ class Picture:
         self._connected_at = -math.inf
         self._checked_at = self._counted_at = clock()
         self._count_seconds = COUNT_SECONDS
+        self._difference = 0
         self._checked = 0
         self._asked_at = -math.inf
         self._asked = asyncio.Event()
@@ -326,12 +327,19 @@ class Picture:
                 self._checked = await self._check_page(following)
 
     async def _check_count(self) -> None:
-        changes, rows = self._count, len(self.table.rows)
+        """Compare all where the server counts otherwise, twice by the same number."""
         there = await self._client.count_flow_runs(flow_run_filter=FlowRunFilter(tags=WANTED))
-        if there == rows:
+        before, self._difference = self._difference, there - len(self.table.rows)
+        if self._difference == 0:
             self._count_seconds = COUNT_SECONDS
-        elif changes == self._count:
-            logger.info("%d runs and sessions here, %d there: reading all", rows, there)
+        elif self._difference != before:
+            # What others create is told of a moment later.
+            self._is_due, self._counted_at = (
+                True,
+                self._clock() - self._count_seconds + AGAIN_SECONDS,
+            )
+        else:
+            logger.info("the server has %+d runs and sessions: reading all", self._difference)
             # What reading does not mend is not read again and again.
             self._count_seconds = min(self._count_seconds * 2, RARELY_SECONDS)
             await self.compare()
