@@ -293,7 +293,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self.held.release(flow_run_id)
         if self.host is not None:
             self.host.devices.release(str(flow_run_id))
-        if self.shares is not None and not self._stopping:
+        # A command that goes on without a driver keeps its slots.
+        if self.shares and not self._stopping and flow_run_id not in self.held.counted:
             self.shares.give(flow_run_id)
         self.own.release(flow_run_id)
         self._release_limit_slot(flow_run_id)

@@ -1,12 +1,14 @@
 """What the worker leaves out exists in this version of Prefect, and comes back."""
 
 import asyncio
-from contextlib import nullcontext
+import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect import flow, flow_engine, results
+from prefect import flow, flow_engine, results, task_engine
 from prefect.concurrency import _leases
 from prefect.settings import get_current_settings
 
@@ -86,3 +88,28 @@ async def test_a_lease_that_cannot_be_renewed_ends_no_flow_run(
     ended = done.cancelled() or done.exception() is not None
     assert ended is not is_lean, "Prefect ends it no more: the patch is needless"
     assert went_on is is_lean
+
+
+@pytest.mark.parametrize(
+    ("is_lean", "asked_for"), [(True, ["tag:other"]), (False, ["tag:gpu", "tag:other"])]
+)
+async def test_limit_on_the_tag_gpu_is_left_to_the_worker(
+    monkeypatch: pytest.MonkeyPatch, is_lean: bool, asked_for: list[str]
+) -> None:
+    asked: list[str] = []
+
+    @asynccontextmanager
+    async def limited(names: list[str], **_: Any) -> AsyncIterator[None]:
+        asked.extend(names)
+        yield
+
+    monkeypatch.setattr(task_engine, "_aconcurrency", limited)
+
+    with lean_engine() if is_lean else nullcontext():
+        engine: Any = task_engine
+        names = ["tag:gpu", "tag:other"]
+        async with engine._aconcurrency(names=names, occupy=1, lease_duration=60):
+            assert asked == asked_for
+    assert engine._aconcurrency is limited
+    source = inspect.getsource(task_engine.AsyncTaskRunEngine.start)
+    assert "_aconcurrency(" in source, "Prefect limits tasks otherwise: the patch does nothing"
