@@ -116,13 +116,15 @@ def test_preempted_run_waits_and_runs_again_from_its_checkpoint(
 
 
 def test_runs_beyond_the_submit_limit_wait_for_their_turn(server: Server) -> None:
-    runs = [server.run("sleep 1", slurm={"qos": "few"}) for _ in range(4)]
+    wait = "until [ -e go ]; do sleep 0.2; done"
+    runs = [server.run(wait, slurm={"qos": "few"}) for _ in range(4)]
     server.wait_for(
         lambda: any(
             "MaxSubmitJobs" in (server.get(f"/runs/{run['id']}")["reason"] or "") for run in runs
         ),
         "one says that it waits to be submitted",
     )
+    (server.workdir / "go").touch()
     ended = [server.ended(run["id"], 120) for run in runs]
     assert [one["status"] for one in ended] == ["finished"] * 4, ended
 
