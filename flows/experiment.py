@@ -114,8 +114,7 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
                 outcome = await _believed(execution, await execution.follow(status))
         finally:
             await _finish(recording, cut_short=control.reason is not None)
-            following.cancel()
-            await asyncio.wait({following})
+            await _let_go(following)
         if outcome.status == "detached":
             return outcome
         if outcome.retry is not None:
@@ -267,6 +266,14 @@ async def _finish(recording: "asyncio.Task[None]", cut_short: bool) -> None:
             await asyncio.wait({recording})
             return
     await recording
+
+
+async def _let_go(following: "asyncio.Task[None]") -> None:
+    following.cancel()
+    await asyncio.wait({following})
+    if not following.cancelled() and (fault := following.exception()) is not None:
+        # The outcome does not hang on it: what was shown meanwhile does.
+        get_run_logger().error("where the run was begun anew was not noted", exc_info=fault)
 
 
 async def _requeue(store: RunStore, execution: Execution, outcome: Outcome) -> Outcome:

@@ -162,7 +162,7 @@ def test_time_limits_are_named_and_leave_time_for_a_checkpoint(server: Server) -
     assert "saved" in log_of(server, late)
 
 
-def test_lost_node_puts_its_run_back(slurm_cluster: Slurm, server: Server) -> None:
+def test_requeued_run_outlives_a_restart_of_slurmctld(slurm_cluster: Slurm, server: Server) -> None:
     slurm = slurm_cluster
     here = {"extra_arguments": ["--nodelist=n2"]}
     run = server.run(COMMAND, slurm=here)
