@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 from wildloop.blocks.launchers.base import LaunchFailed, ProcessState, ProcessStatus
 from wildloop.blocks.launchers.record import cpu_seconds, peak_memory
 from wildloop.flows.alerts.unmeasured import is_trained, unmeasured_finding
-from wildloop.flows.alerts.waiting import WaitWatch
+from wildloop.flows.alerts.waiting import WaitWatch, aside_finding
 from wildloop.flows.alerts.watch import watch_run
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.files.disk import when_there_is_room
@@ -97,11 +98,15 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
         try:
             status = await execution.begin()
         except (LaunchFailed, OSError, WildloopError) as error:
+            if not isinstance(error, WildloopError) and control.launchers.note_launch(str(error)):
+                found = aside_finding(socket.gethostname(), str(error))
+                await AlertStore(client, settings).report(run_id, spec.chat_session_id, found)
             return launch_fault(error)
         finally:
             control.launched.set()
         if status.state is ProcessState.ABSENT:
             return Outcome(status="stopped", message="stopped before it was launched")
+        control.launchers.note_launch(None)
         alerts = AlertStore(client, settings)
         recording = asyncio.create_task(_record_launch(store, alerts, execution, status))
         following = asyncio.create_task(_record_changes(store, alerts, execution, recording))
@@ -113,8 +118,7 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
                 outcome = await _believed(execution, await execution.follow(status))
         finally:
             await _finish(recording, cut_short=control.reason is not None)
-            following.cancel()
-            await asyncio.wait({following})
+            await _let_go(following)
         if outcome.status == "detached":
             return outcome
         if outcome.retry is not None:
@@ -266,6 +270,14 @@ async def _finish(recording: "asyncio.Task[None]", cut_short: bool) -> None:
             await asyncio.wait({recording})
             return
     await recording
+
+
+async def _let_go(following: "asyncio.Task[None]") -> None:
+    following.cancel()
+    await asyncio.wait({following})
+    if not following.cancelled() and (fault := following.exception()) is not None:
+        # The outcome does not hang on it: what was shown meanwhile does.
+        get_run_logger().error("where the run was begun anew was not noted", exc_info=fault)
 
 
 async def _requeue(store: RunStore, execution: Execution, outcome: Outcome) -> Outcome:

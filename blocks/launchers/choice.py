@@ -1,5 +1,6 @@
 """Which launcher a command belongs to."""
 
+import time
 from pathlib import Path
 
 from wildloop.blocks.launchers.base import Launcher
@@ -8,6 +9,9 @@ from wildloop.blocks.launchers.record import RECORD
 from wildloop.blocks.launchers.slurm import SlurmLauncher
 from wildloop.blocks.launchers.slurm_compute import SlurmCompute
 from wildloop.blocks.launchers.slurm_record import is_slurm_launch
+
+MOST_FAULTS = 3
+ASIDE_SECONDS = 600.0
 
 
 class Launchers:
@@ -20,12 +24,31 @@ class Launchers:
     def __init__(self, slurm: SlurmCompute | None = None) -> None:
         self._local = LocalLauncher()
         self._slurm = SlurmLauncher(slurm or SlurmCompute())
+        self._faults, self._aside_until = 0, 0.0
         self._new: Launcher = self._slurm if slurm is not None else self._local
 
     @property
     def is_local(self) -> bool:
         """Whether new commands run on this host."""
         return self._new is self._local
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether this host is to take no runs for now, as long as there are others."""
+        return time.monotonic() < self._aside_until
+
+    def note_launch(self, fault: str | None) -> bool:
+        """Count launches on this host that failed before the command was begun.
+
+        Returns:
+            True when this one is the last of MOST_FAULTS in a row: the host is set aside for
+            ASIDE_SECONDS, and again at the next fault after that.
+        """
+        self._faults = 0 if fault is None else self._faults + 1
+        if not self.is_local or self._faults < MOST_FAULTS or self.is_aside:
+            return False
+        self._aside_until = time.monotonic() + ASIDE_SECONDS
+        return True
 
     def renew(self, slurm: SlurmCompute) -> None:
         """Have new Slurm jobs ask for resources by another block."""

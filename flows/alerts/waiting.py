@@ -1,10 +1,24 @@
-"""A run that waits in Slurm's queue: when somebody should know of it."""
+"""A run that waits in Slurm's queue, a host that begins none: when somebody should know of it."""
 
+from wildloop.blocks.launchers.choice import ASIDE_SECONDS, MOST_FAULTS
 from wildloop.blocks.launchers.slurm_reasons import Outlook, waiting
-from wildloop.flows.models.alert import CONTINUE, STOP, AlertKind, Finding, Severity
+from wildloop.flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
 
 # How long a reason may stand before it is told, in seconds. A queue of hours is no news.
 PATIENCE = {Outlook.NEVER: 20.0, Outlook.LIMIT: 900.0, Outlook.QUEUE: 6 * 3600.0}
+
+
+def aside_finding(host: str, fault: str) -> Finding:
+    """What to tell of a host on which several runs in a row could not be launched."""
+    return Finding(
+        kind=AlertKind.HOST_ASIDE,
+        severity=Severity.CRITICAL,
+        message=f"host '{host}' could launch none of its last {MOST_FAULTS} runs ({fault}): it is "
+        f"set aside for {ASIDE_SECONDS / 60:g} minutes if there are others. Mend it; `rerun` "
+        "repeats the run.",
+        choices=(CONTINUE, RERUN),
+        key=f"aside:{host}",
+    )
 
 
 class WaitWatch:

@@ -60,6 +60,18 @@ class WatchedRun:
     timeout_seconds: float | None = None
     config: AlertsConfig = field(default_factory=AlertsConfig)
     primary: MetricConfig | None = None
+    execution: Execution | None = None
+
+    @property
+    def begun_at(self) -> float | None:
+        """When its command was begun last."""
+        again = self.execution.begun_at if self.execution is not None else None
+        return again or self.started_at
+
+    @property
+    def waits(self) -> bool:
+        """Whether a scheduler holds it back: its silence tells nothing."""
+        return self.execution is not None and self.execution.waits
 
     @classmethod
     def of(cls, execution: Execution, status: ProcessStatus) -> "WatchedRun":
@@ -80,6 +92,7 @@ class WatchedRun:
             timeout_seconds=execution.spec.timeout_seconds,
             config=project.alerts,
             primary=project.metric,
+            execution=execution,
         )
 
 
@@ -111,8 +124,8 @@ class RunWatch:
         found = self._metrics.look(now, metrics.st_size if metrics else 0, last)
         grown = (metrics.st_size if metrics else 0) + self._metrics.seen
         sizes = (log.st_size if log else 0, grown)
-        signs = [self._run.started_at or 0.0] + [one.st_mtime for one in (log, metrics) if one]
-        if any(signs) and not last:
+        signs = [self._run.begun_at or 0.0] + [one.st_mtime for one in (log, metrics) if one]
+        if any(signs) and not last and not self._run.waits:
             silent = self._silence.see(now, sizes, age=wall - max(signs))
             found += [self._explained(silent)] if silent else []
         if now >= self._disk_due and paths.root.is_dir():
@@ -164,11 +177,12 @@ class RunWatch:
         return end_finding(outcome.message, outcome.exit_code, tail, timed_out=timed_out)
 
     def _timed_out(self) -> bool:
-        if self._run.timeout_seconds is None or self._run.started_at is None:
+        begun_at = self._run.begun_at
+        if self._run.timeout_seconds is None or begun_at is None:
             return False
         left = _stat_of(self._run.paths.exit_code)
         ended = left.st_mtime if left else time.time()
-        return ended - self._run.started_at >= self._run.timeout_seconds
+        return ended - begun_at >= self._run.timeout_seconds
 
     def _explained(self, finding: Finding) -> Finding:
         """A silence, with the last thing that the run has said."""

@@ -38,6 +38,7 @@ class AlertKind(StrEnum):
     DISK = "disk"
     GPU_LOST = "gpu_lost"
     HOST_LOST = "host_lost"
+    HOST_ASIDE = "host_aside"
     WAITING = "waiting"
     PREFECT_AWAY = "prefect_away"
 

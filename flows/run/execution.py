@@ -63,7 +63,11 @@ class Outcome(BaseModel):
 
 @dataclass
 class Execution:
-    """One attempt of a run, by whichever launcher."""
+    """One attempt of a run, by whichever launcher.
+
+    While it is followed, `waits` says whether a scheduler holds it back, and `begun_at` (Unix
+    seconds) when it was begun last.
+    """
 
     spec: RunSpec
     run_id: str
@@ -74,6 +78,8 @@ class Execution:
     paths: RunPaths = field(init=False)
     attempt: Attempt = field(init=False)
     launcher: Launcher = field(init=False)
+    waits: bool = False
+    begun_at: float | None = None
 
     def __post_init__(self) -> None:
         self.paths = RunPaths.of(self.workdir, self.run_id)
@@ -194,13 +200,14 @@ class Execution:
         root, suspended, begun_at = self.paths.root, 0.0, status.started_at
         while True:
             if status.state is ProcessState.PENDING:
-                since = time.time()
+                since, self.waits = time.time(), True
                 status = await self.launcher.begun(root)
                 same = status.started_at is not None and status.started_at == begun_at
                 suspended = suspended + time.time() - since if same else 0.0
                 begun_at = status.started_at or begun_at
             if status.state is not ProcessState.RUNNING:
                 return status
+            self.waits, self.begun_at = False, status.started_at
             left = self._seconds_left(status, suspended)
             status = await self.launcher.ran(root, left)
             if status.state is ProcessState.RUNNING:

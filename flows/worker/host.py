@@ -14,6 +14,7 @@ from wildloop.blocks.cluster.contention import Occupancy, read_occupancy
 from wildloop.blocks.cluster.gpu import GpuReader, settled_gpus
 from wildloop.blocks.cluster.models import Cluster, ClusterType, Gpu
 from wildloop.blocks.launchers import processes
+from wildloop.blocks.launchers.choice import Launchers
 from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.files.reservation import read_reservation
 from wildloop.flows.models.cluster import HostRecord
@@ -33,16 +34,22 @@ class HostCompute:
     Args:
         record: this host's compute as found at the start, and the slots that the user has set.
         renewal: tells of changes of a Slurm compute block.
+        launchers: know of launches that failed here.
 
     `left_elsewhere` is the slots of runs on other hosts whose workers are offline.
     """
 
-    def __init__(self, record: HostRecord, renewal: SlurmRenewal | None = None) -> None:
+    def __init__(
+        self,
+        record: HostRecord,
+        renewal: SlurmRenewal | None = None,
+        launchers: Launchers | None = None,
+    ) -> None:
         gpus = [gpu.device for gpu in record.cluster.details.gpus]
         local = record.cluster.type is ClusterType.LOCAL_GPU
         self.record = record
         self._renewal = renewal
-        self.servable = Servable(record.host)
+        self.servable = Servable(record.host, lambda: launchers is not None and launchers.is_aside)
         self.left_elsewhere = 0
         self.devices = DevicePool(
             gpus if local else None, sharing_for(record.slots_override, len(gpus))

@@ -116,7 +116,7 @@ async def serve(
         await hold.take(lambda: say_ready(ready_file, STANDING_BY))
         record, slurm = await find_record(compute, worker_identity().host, slots)
         launchers = Launchers(slurm)
-        host = HostCompute(record, SlurmRenewal(compute, launchers, slurm))
+        host = HostCompute(record, SlurmRenewal(compute, launchers, slurm), launchers)
         await publish_host(context.client, host.record)
         worker = WildloopWorker(
             work_pool_name=POOL_NAME,

@@ -5,7 +5,7 @@ A host that took the others would fail each in no time, and so draw all work to 
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient
@@ -28,11 +28,18 @@ class Servable:
 
     Args:
         host: this host's name.
+        is_aside: whether the host is to take no runs for now, as long as there are others.
         patience_seconds: how long a run may be left to others before it fails here.
     """
 
-    def __init__(self, host: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        host: str,
+        is_aside: Callable[[], bool] = lambda: False,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._host = host
+        self._is_aside = is_aside
         self._patience = patience_seconds
         self._missing: set[str] = set()
 
@@ -41,11 +48,13 @@ class Servable:
         folders = {spec_of(run).workdir for run in offered} - {None}
         missing = {one for one in folders if one and not await asyncio.to_thread(_is_there, one)}
         self._missing &= missing | (self._missing - folders)
-        if not missing:
+        if not missing and not self._is_aside():
             return list(offered)
         others = [one for one in await live_hosts(client) if one.host != self._host]
         if not others:
             return list(offered)
+        if self._is_aside():
+            return []
         for folder in missing - self._missing:
             logger.warning("runs in '%s' are left to other hosts: it is not here", folder)
         self._missing |= missing

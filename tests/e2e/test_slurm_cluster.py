@@ -116,13 +116,15 @@ def test_preempted_run_waits_and_runs_again_from_its_checkpoint(
 
 
 def test_runs_beyond_the_submit_limit_wait_for_their_turn(server: Server) -> None:
-    runs = [server.run("sleep 1", slurm={"qos": "few"}) for _ in range(4)]
+    wait = "until [ -e go ]; do sleep 0.2; done"
+    runs = [server.run(wait, slurm={"qos": "few"}) for _ in range(4)]
     server.wait_for(
         lambda: any(
             "MaxSubmitJobs" in (server.get(f"/runs/{run['id']}")["reason"] or "") for run in runs
         ),
         "one says that it waits to be submitted",
     )
+    (server.workdir / "go").touch()
     ended = [server.ended(run["id"], 120) for run in runs]
     assert [one["status"] for one in ended] == ["finished"] * 4, ended
 
@@ -160,7 +162,7 @@ def test_time_limits_are_named_and_leave_time_for_a_checkpoint(server: Server) -
     assert "saved" in log_of(server, late)
 
 
-def test_lost_node_puts_its_run_back(slurm_cluster: Slurm, server: Server) -> None:
+def test_requeued_run_outlives_a_restart_of_slurmctld(slurm_cluster: Slurm, server: Server) -> None:
     slurm = slurm_cluster
     here = {"extra_arguments": ["--nodelist=n2"]}
     run = server.run(COMMAND, slurm=here)

@@ -11,6 +11,7 @@ from wildloop.blocks.cluster.slurm import (
     SlurmReading,
     count_gpus,
     parse_config,
+    parse_share,
     parse_sinfo,
     read_slurm,
     summarise,
@@ -184,3 +185,30 @@ def test_a_kubernetes_pod_is_noted() -> None:
 async def test_unknown_preference_lists_what_is_valid() -> None:
     with pytest.raises(ValueError, match=r"'tpu' is unknown: give one of local_gpu, slurm"):
         await detect_cluster("tpu")
+
+
+SHARED = """\
+n1|gpu*|up|idle|gpu:a100:4|8
+n1|all|up|idle|gpu:a100:4|8
+n2|gpu*|up|mixed|gpu:a100:2,gpu:h100:2|16
+n3|all|up|idle|(null)|32
+n4|all|up|down*|gpu:a100:4|8
+odd
+"""
+
+
+@pytest.mark.parametrize(
+    ("partitions", "gpu_type", "gpus", "nodes", "cpus"),
+    [
+        (None, None, 8, 2, 24),
+        ("gpu", "a100", 6, 2, 24),
+        ("all", None, 4, 2, 40),
+        ("all,gpu", None, 8, 3, 56),
+    ],
+)
+def test_share_counts_each_usable_node_of_the_partitions_once(
+    partitions: str | None, gpu_type: str | None, gpus: int, nodes: int, cpus: int
+) -> None:
+    share = parse_share(SHARED, partitions, gpu_type)
+    assert share is not None and (share.gpus, share.nodes, share.cpus) == (gpus, nodes, cpus)
+    assert parse_share(SHARED, "nowhere", None) is None

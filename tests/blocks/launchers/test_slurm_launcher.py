@@ -196,6 +196,21 @@ async def test_command_that_ignores_term_is_killed_after_the_grace(place: Place)
     assert not alive(pid)
 
 
+async def test_term_reaches_the_command_once_and_what_it_started_may_end(place: Place) -> None:
+    (place.cwd / "train.py").write_text(
+        "import signal, sys, time\n"
+        "def save(*_):\n    print('TERM', flush=True)\n    time.sleep(2)\n"
+        "    print('saved', flush=True)\n    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, save)\nprint('begun', flush=True)\ntime.sleep(600)\n"
+    )
+    spec = place.spec(f"{sys.executable} train.py; echo over")
+    await place.running(spec)
+    wait_for(lambda: "begun" in spec.log.read_text(), "it has begun")
+    await place.launcher.stop(spec.folder, 20)
+    lines = spec.log.read_text().splitlines()
+    assert lines.count("TERM") == 1 and lines.count("saved") == 1
+
+
 async def test_time_out_of_slurm_is_named(place: Place, slurm: Slurm) -> None:
     spec = place.spec("sleep 600", slurm=SlurmOverride(time_limit="1"))
     begun = await place.running(spec)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from wildloop.blocks.launchers.choice import Launchers
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
 from wildloop.flows.worker import servable
 from wildloop.flows.worker.servable import Servable
@@ -63,3 +64,24 @@ async def test_run_that_nobody_takes_does_not_wait_for_ever(
     busy = queued(tmp_path, pid='{"host": "there", "pid": 1, "start": 1, "boot": "b"}')
     monkeypatch.setattr(servable, "owner_of", lambda _: "there")
     assert await chosen(monkeypatch, [old], [HERE, THERE], [busy]) == []
+
+
+async def test_host_that_launched_none_of_three_runs_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launchers = Launchers()
+    assert [launchers.note_launch(fault) for fault in ("no", None, "no", "no")] == [False] * 4
+    assert not launchers.is_aside
+    assert launchers.note_launch("no") and launchers.is_aside
+    assert not launchers.note_launch("no")
+
+    async def live(_: object) -> list[Any]:
+        return hosts
+
+    monkeypatch.setattr(servable, "live_hosts", live)
+    mine, client = queued(tmp_path), SimpleNamespace()
+    host = Servable("here", lambda: launchers.is_aside)
+    hosts = [HERE, THERE]
+    assert await host.of(client, [mine]) == []  # type: ignore[arg-type]
+    hosts = [HERE]
+    assert await host.of(client, [mine]) == [mine]  # type: ignore[arg-type]
