@@ -74,7 +74,7 @@ class Process:
         self._is_exact = is_exact
         self._distances = self._squares(points, points)
         self._alike = (self._seeds[:, None] == self._seeds).astype(np.float64)
-        self._logs = self._fitted() if like is None else like._logs
+        self._logs: Array = self._fitted() if like is None else like._logs
         self._take(self._logs)
         self._factor, self._weights = self._solved()
 
