@@ -52,11 +52,6 @@ class Outlook:
         return bool(self.groups)
 
     @cached_property
-    def repetitions(self) -> int:
-        """How many runs repeated a configuration on another seed."""
-        return sum(len(one.values) - 1 for one in self.groups)
-
-    @cached_property
     def is_exact(self) -> bool:
         """Whether seeds change nothing, as far as any was repeated."""
         repeated = [one.values for one in self.groups if len(one.values) > 1]
@@ -76,8 +71,9 @@ class Outlook:
     @cached_property
     def is_loss(self) -> bool:
         """Whether scores are losses that span much: then shares of them count, not differences."""
-        known = [-self._sign * value for one in self.groups for value in one.values]
-        return min(known) > 0 and max(known) > SPANS * min(known)
+        results = [result_of(run, self.project) for run in self.runs]
+        known = [-self._sign * value for value in results if value is not None]
+        return bool(known) and 0 < min(known) < max(known) / SPANS
 
     def _told(self) -> list[tuple[Configuration, float, int]]:
         """Configurations, scores and seeds, a run each.

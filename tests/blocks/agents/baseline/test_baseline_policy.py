@@ -78,6 +78,40 @@ def test_noise_is_learnt_from_repeated_seeds() -> None:
     assert quiet.noise < 0.02
 
 
+def test_what_a_seed_does_to_all_alike_is_no_noise_of_a_difference() -> None:
+    rng = np.random.default_rng(0)
+    points = np.tile(rng.random((8, 2)), (4, 1))
+    seeds = np.repeat(np.arange(4), 8)
+    shifts = np.array([0.4, -0.3, 0.5, -0.6])[seeds]
+    values = points[:, 0] + shifts + rng.normal(0, 0.02, len(points))
+    found = Process(points, values, np.arange(2), seeds)
+    assert found.noise < 0.1 < found.shift
+    apart = Process(points, values, np.arange(2))
+    assert apart.noise > 0.3
+    # Of two that ran the same seeds, the better by far less than the shifts is known to be it.
+    order = np.argsort(points[:8, 0])
+    pair = points[[order[-1], order[0]]]
+    assert found.chances_above(pair)[0] > 0.99
+
+
+def test_a_loss_that_spans_much_is_told_by_its_logarithm() -> None:
+    project = project_of()
+    project.metric.direction = "min"
+
+    def loss(values: dict[str, Any], seed: int) -> float:
+        return float(np.exp(8 * abs(values["x"] - 0.3)))
+
+    runs = [run_of(0, project.base(), 0, loss)]
+    runs += [
+        run_of(n, one, 0, loss) for n, one in enumerate(first_configurations(project, [], 8, 1), 1)
+    ]
+    outlook = Outlook(project, runs)
+    assert outlook.is_loss
+    assert key_of(outlook.rivals[0].configuration) == key_of(outlook.groups[0].configuration)
+    runs[0].metrics["score"] = -1.0
+    assert not Outlook(project, runs).is_loss
+
+
 def test_a_metric_without_spread_gets_no_seeds_but_one_to_know_it() -> None:
     runs, kinds = session(project_of(), noisy(0.0), 16)
     assert len(runs) == 16

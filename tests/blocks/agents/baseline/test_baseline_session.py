@@ -147,12 +147,12 @@ def curved_by_hand(run: Body) -> None:
 
 def test_failed_runs_are_told_and_not_counted_as_results(toy: Caller) -> None:
     (toy.project / "wildloop.toml").write_text(
-        (toy.project / "wildloop.toml").read_text().replace("lr = 0.5", "lr = 0.2")
+        (toy.project / "wildloop.toml").read_text().replace("lr = 0.5", "lr = 0.02")
     )
     toy.call("planning")
-    calls = toy.work(failing_above(0.3))
+    calls = toy.work(failing_above(0.1))
     failed = [run for run in toy.api.runs if run["status"] == "failed"]
-    assert failed, "the broad search reaches above 0.3"
+    assert failed, "the broad search reaches above 0.1"
     analysis = (toy.experiments / "analysis.md").read_text()
     failures = analysis.partition("## Failures")[2]
     assert "exit code 3: diverged" in failures
