@@ -98,6 +98,11 @@ class Feed:
                 when = time.strftime("%H:%M:%S", time.localtime())
                 said = f"Prefect does not answer ({when}): what is shown may be old."
                 await self._tell({TROUBLE: said})
+            except Exception as error:
+                # A fault of ours must not leave every open page at what it shows, without a word.
+                logger.error("the page's look failed", exc_info=error)
+                said = f"Internal error ({type(error).__name__}): what is shown may be old."
+                await self._tell({TROUBLE: said})
             pause = min(LONGEST_S, max(SHORTEST_S, self._took_s / SHARE))
             try:
                 async with asyncio.timeout(pause):

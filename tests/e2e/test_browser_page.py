@@ -1,9 +1,12 @@
 """A night on the page, in Chromium: by mouse on a desk, by keyboard on a phone's width."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
+import psutil
 import pytest
 
 from tests.support.browser import Watched, chromium
@@ -162,6 +165,21 @@ def test_a_night_on_the_page(server: Server, tmp_path: Path, width: int, by_keyb
         (script.folder / "go").touch()
 
 
+def is_again(server: Server, module: str, before: int) -> bool:
+    try:
+        return server.child(module).pid != before
+    except psutil.NoSuchProcess:
+        # The one that was killed is being taken away.
+        return False
+
+
+def is_ready(server: Server) -> bool:
+    try:
+        return server.http.get("/ready").is_success
+    except httpx.TransportError:
+        return False
+
+
 def test_a_page_left_open_over_restarts_shows_the_truth(
     rough_server: Server, tmp_path: Path
 ) -> None:
@@ -174,7 +192,8 @@ def test_a_page_left_open_over_restarts_shows_the_truth(
         for module in CHILDREN:
             before = server.child(module)
             before.kill()
-            wait_for(lambda: server.child(module).pid != before.pid, f"{module} is again")  # noqa: B023
+            wait_for(partial(is_again, server, module, before.pid), f"{module} is again")
+        wait_for(partial(is_ready, server), "the server takes runs again", sign=server.pulse)
         page_file.touch()
         server.ended(run["id"], 120)
         another = server.run("true", name="another one")

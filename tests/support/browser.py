@@ -91,8 +91,8 @@ class Watched:
             for one in said
             if one["impact"] in ("serious", "critical")
         ]
-        assert serious == [], self.page.url
-        assert self.complaints == [], self.page.url
+        assert serious == [], (self.page.url, serious)
+        assert self.complaints == [], (self.page.url, self.complaints)
         assert self.page.evaluate("window.__evil") is None
 
 

@@ -10,6 +10,8 @@
   const line = () => getComputedStyle(document.documentElement).getPropertyValue("--line");
   const number = (value) => (value == null ? "–" : Number(value.toPrecision(5)).toString());
 
+  const short = (name) => (name.length > 60 ? `${name.slice(0, 58)}…` : name);
+
   function fill(select, names, chosen) {
     if ([...select.options].map((one) => one.value).join("\n") === names.join("\n")) return;
     select.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
@@ -76,9 +78,9 @@
         const values = smoothed(distinct.map((row) => row[1]), share);
         return [distinct.map((row) => row[0]), isLog ? values.map((y) => (y > 0 ? y : null)) : values];
       });
-      said.textContent = `${told.metric}: ${shown.map((one, at) => `${one.name} ends at ${number(tables[at][1].at(-1))}`).slice(0, 6).join(", ")}. Drag to zoom, double-click to see all.`;
+      said.textContent = `${told.metric}: ${shown.map((one, at) => `${short(one.name)} ends at ${number(tables[at][1].at(-1))}`).slice(0, 4).join(", ")}. Drag to zoom, double-click to see all.`;
       const series = shown.map((one, at) => ({
-        label: one.name, stroke: colour(at), width: 2, spanGaps: true, points: { show: one.values.length < 2 },
+        label: short(one.name), stroke: colour(at), width: 2, spanGaps: true, points: { show: one.values.length < 2 },
         dash: at >= COLOURS.length ? [6, 4] : undefined, value: (_, value) => number(value),
       }));
       plot = draw(box, plot, {
