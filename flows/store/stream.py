@@ -29,22 +29,23 @@ async def listen(picture: Picture) -> None:
     A lost connection is opened again, and the server repeats the events of the last minute.
     """
     wanted = EventFilter(event=EventNameFilter(prefix=[FLOW_RUN, RUN_CHANGED]))
-    lost = False
+    was_open = lost = False
     while True:
         try:
             async with get_events_subscriber(filter=wanted) as subscriber:
                 if lost:
                     logger.warning("event stream opened again")
-                lost = False
+                was_open, lost = True, False
                 picture.connected()
                 async for event in subscriber:
                     hear(picture, event)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - any fault of the socket: say so, reconnect
-            if not lost:
+            # Before the server has begun, there is none to lose.
+            if was_open and not lost:
                 logger.warning("event stream lost (%r): opening it again", error)
-            lost = True
+            lost = was_open
         finally:
             picture.disconnected()
         await asyncio.sleep(RECONNECT_SECONDS)

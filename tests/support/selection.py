@@ -40,6 +40,7 @@ LONGEST = (
     "e2e/test_agent_limits.py",
     "e2e/test_browser_page.py",
     "e2e/test_page_alone.py",
+    "e2e/test_live_picture.py",
     "shim/test_schemathesis.py",
 )
 """Files that take longest: begun last, they would have nothing beside them."""
