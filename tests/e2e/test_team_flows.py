@@ -247,7 +247,7 @@ def test_thirty_tasks_of_a_team_and_of_wildloop_never_use_more_than_two_slots(
         assert shared.ended(run["id"], 120)["status"] == "finished"
     assert ended(shared, team)["type"] == "COMPLETED"
     assert len(list(times.iterdir())) == 2 * EACH
-    assert most_at_once(times) == SLOTS
+    assert 1 <= most_at_once(times) <= SLOTS
     shared.wait_for(
         lambda: limit(shared, host_limit())["active_slots"] == 0 or None, "all slots are free"
     )
