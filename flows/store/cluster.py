@@ -114,7 +114,8 @@ class ClusterStore(Store):
         host = socket.gethostname()
         known = await read_host(self.client, host)
         override = known.slots_override if known else None
-        record = HostRecord(host=host, cluster=cluster, slots_override=override)
+        cpus = known.cpus if known else None
+        record = HostRecord(host=host, cluster=cluster, slots_override=override, cpus=cpus)
         await publish_host(self.client, record)
         # The worker of this host takes its slots from the record: tell it to read.
         emit_event(CLUSTER_EVENT, resource={"prefect.resource.id": CLUSTER_RESOURCE})

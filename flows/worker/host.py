@@ -133,8 +133,11 @@ class HostCompute:
         if known is None:
             await publish_host(client, self.record)
         elif _told_by_user(known.cluster, self.record.cluster):
-            self.record = known.model_copy(update={"slots_override": self.record.slots_override})
-        elif _devices(known.cluster.details.gpus) != _devices(self.record.cluster.details.gpus):
+            mine = {"slots_override": self.record.slots_override, "cpus": self.record.cpus}
+            self.record = known.model_copy(update=mine)
+        elif _counts_otherwise(known.cluster, self.record.cluster) or _devices(
+            known.cluster.details.gpus
+        ) != _devices(self.record.cluster.details.gpus):
             await publish_host(client, self.record)
         await sync_limits(client, self.record, self.left_elsewhere)
 
@@ -163,6 +166,12 @@ def _told_by_user(known: Cluster, mine: Cluster) -> bool:
     return known.last_detected_at > mine.last_detected_at and (
         known.source == "manual" or mine.source == "manual"
     )
+
+
+def _counts_otherwise(known: Cluster, mine: Cluster) -> bool:
+    """Whether a look by the API has counted partitions that this worker's jobs do not go to."""
+    slurm = known.type is mine.type is ClusterType.SLURM
+    return slurm and known.gpu_count != mine.gpu_count
 
 
 def _devices(gpus: Sequence[Gpu]) -> list[str]:
