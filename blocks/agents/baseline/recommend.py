@@ -13,7 +13,7 @@ from wildloop.blocks.agents.baseline.writing import said
 
 FILE = "recommendation.json"
 LEADERS = 12
-SURE = 0.95
+SURE = 0.9
 """So probable it must be that a configuration is better, by all runs together."""
 
 

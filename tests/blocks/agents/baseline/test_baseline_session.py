@@ -159,7 +159,11 @@ def test_failed_runs_are_told_and_not_counted_as_results(toy: Caller) -> None:
     assert all(run["name"] in failures or "more" in failures for run in failed)
     table = analysis.partition("## Configurations")[2].partition("## Ablation")[0]
     assert not any(run["name"] in table for run in failed)
-    assert any(memory.tag == "gotcha" for memory in calls[-1].tags.memories)
+    # As a point, or as the region that they lie in, which tells more.
+    assert any(
+        memory.tag == "gotcha" or " failed; of the others " in memory.text
+        for memory in calls[-1].tags.memories
+    )
 
 
 def test_nothing_but_failures_ends_at_the_midpoint(toy: Caller) -> None:
