@@ -17,6 +17,8 @@ from wildloop.blocks.launchers.slurm_record import End, Start
 
 # The job's clock and slurmctld's may differ; a requeued job begins later than that.
 SKEW_SECONDS = 60.0
+AFTER_SECONDS = 5.0
+"""How long after a reported end Slurm must have begun an attempt for it to be another one."""
 
 
 class Phase(StrEnum):
@@ -59,7 +61,6 @@ def standing(view: JobView | None, start: Start | None, end: End | None, fresh: 
         return Standing(Phase.RUNNING, start, "", restarts)
     if view is None or view.has_ended:
         return Standing(Phase.ENDED, start, view.state if view is not None else "", restarts)
-    is_over = start is not None and end is not None and _same(start, end)
     if view.is_pending:
         if start is None:
             return Standing(Phase.WAITING, None, view.reason or "waits")
@@ -68,7 +69,7 @@ def standing(view: JobView | None, start: Start | None, end: End | None, fresh: 
     if view.state == "SUSPENDED":
         return Standing(Phase.SUSPENDED, start, "suspended by Slurm", restarts)
     is_ending = view.state in ("COMPLETING", "STAGE_OUT")
-    if start is not None and not is_ending and (is_over or _is_older(start, view)):
+    if start is not None and not is_ending and _is_another(start, end, view):
         return Standing(Phase.STARTING, None, f"starting again on {view.nodes}", restarts + 1)
     if start is None:
         return Standing(Phase.STARTING, None, f"starting on {view.nodes}")
@@ -79,7 +80,15 @@ def _same(start: Start, end: End) -> bool:
     return (start.job_id, start.restart) == (end.job_id, end.restart)
 
 
-def _is_older(start: Start, view: JobView) -> bool:
-    """Whether a start was reported before Slurm began the attempt that it shows."""
+def _is_another(start: Start, end: End | None, view: JobView) -> bool:
+    """Whether Slurm began the attempt that it shows after the one that has reported.
+
+    For a moment after its end it shows a job as running that ran once: an end alone says nothing.
+    """
     begun = view.started_at
-    return begun is not None and begun - start.started_at > SKEW_SECONDS
+    if begun is None:
+        return False
+    ended = end.ended_at if end is not None and _same(start, end) else None
+    return begun - start.started_at > SKEW_SECONDS or (
+        ended is not None and begun - ended > AFTER_SECONDS
+    )

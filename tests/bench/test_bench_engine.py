@@ -163,8 +163,11 @@ def test_recorded_runs_look_like_true_ones(server: Server, tmp_path: Path) -> No
     assert (run.status, run.exit_code, run.sweep_id) == ("finished", 0, "bench-0")
     assert run.metrics == {"loss": 0.25, "val_accuracy": 0.96}
     assert run.started_at is not None and run.seed == 7
-    listed = server.get("/runs", sweep_id="bench-0")
-    assert [one["id"] for one in listed] == [run.id]
+    # What others write to Prefect is listed within a second.
+    server.wait_for(
+        lambda: [one["id"] for one in server.get("/runs", sweep_id="bench-0")] == [run.id],
+        "the run is listed",
+    )
 
 
 @pytest.mark.parametrize(

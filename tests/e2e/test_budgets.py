@@ -177,6 +177,7 @@ MAKING_NONE = {
     "POST /runs/{run_id}/metrics",
     "POST /runs/{run_id}/alerts",
     "POST /sweeps/wild",
+    "POST /wild/v2/page-link",
     "POST /cluster",
     "POST /cluster/detect",
     "POST /wild/v2/start",

@@ -54,6 +54,10 @@ def view(state: str, **fields: object) -> JobView:
         # Begun anew, and not yet reported: the old start is not its start.
         (view("RUNNING", started_at=1150.0), START, END, False, Phase.STARTING, 1),
         (view("RUNNING", started_at=1150.0), START, None, False, Phase.STARTING, 1),
+        (view("RUNNING", started_at=1040.0), START, END, False, Phase.STARTING, 1),
+        # It has ended, and Slurm has not seen that yet.
+        (view("RUNNING", started_at=999.0), START, END, False, Phase.RUNNING, 0),
+        (view("RUNNING"), START, END, False, Phase.RUNNING, 0),
         (view("PREEMPTED"), START, END, False, Phase.ENDED, 0),
         (None, START, None, False, Phase.ENDED, 0),
     ],
