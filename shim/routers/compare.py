@@ -5,7 +5,6 @@ import asyncio
 from fastapi import APIRouter
 
 from wildloop.flows.models.comparison import RunComparison
-from wildloop.shim.apart import READ
 from wildloop.shim.comparison import compare_runs
 from wildloop.shim.deps import Runs, WithMetrics
 from wildloop.shim.errors import RESPONSES
@@ -13,11 +12,9 @@ from wildloop.shim.errors import RESPONSES
 router = APIRouter(prefix="/runs", tags=["runs"], responses=RESPONSES)
 
 
-@router.get(
-    "/{run_id}/compare/{other_run_id}",
-    summary="What differs between two runs",
-    openapi_extra=READ,
-)
+# Closed to agents: each path that is open to them is a line of every prompt, and the account, which
+# they read, tells configurations apart with what each is worth.
+@router.get("/{run_id}/compare/{other_run_id}", summary="What differs between two runs")
 async def get_comparison(
     run_id: str, other_run_id: str, runs: Runs, reader: WithMetrics
 ) -> RunComparison:

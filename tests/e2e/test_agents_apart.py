@@ -39,6 +39,7 @@ class Two:
         """A path about what belongs to a session."""
         ids = self.things[session_id] | {"index": "0", "path": "SKILL.md", "memory_id": "x"}
         ids |= {"skill_id": "wild_v2_planning", "configuration": "0123456789ab", "form": "md"}
+        ids["other_run_id"] = ids["run_id"]
         return re.sub(r"\{(\w+)\}", lambda found: ids[found[1]], path)
 
 
