@@ -32,6 +32,7 @@ NOT_HERE = {
     "notify add": "would leave channels on the server: test_notify.py has it",
     "notify test": "needs a service that answers: test_notify.py has it",
     "notify remove": "as `notify add`",
+    "open": "opens a browser: tests/shim/cli/test_best_and_open.py has it",
     "take": "it takes home what a session has kept: test_keep.py has it",
     "verify": "its runs take a session of their own: test_levels.py has it",
 }
@@ -51,6 +52,9 @@ notify list
 export
 export --format csv --out tables
 runs --status finished
+runs --group
+best
+compare RUN RUN
 """
 """Commands that docs name in passing only, as they are typed."""
 ORDER = (
@@ -58,7 +62,7 @@ ORDER = (
     "memories edit", "memories list", "memories rm", "nightly", "nightly status", "nightly off",
     "digest", "digest on", "digest status", "digest off", "notify", "prune", "deploy", "start",
     "status", "sessions", "steer", "plan", "prompt", "contract", "runs", "logs", "rerun", "cancel",
-    "pause", "resume", "stop", "watch", "report", "results", "show", "export",
+    "pause", "resume", "stop", "watch", "report", "results", "show", "best", "compare", "export",
 )  # fmt: skip
 """As a user comes to them: those after `start` are about its session."""
 MAY_REFUSE = {
