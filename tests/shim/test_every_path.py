@@ -107,7 +107,13 @@ ROWS = [
     Row("GET /cluster"),
     Row("POST /cluster", {"type": "cpu_only"}, 200, {"type": "x"}),
     Row("GET /wild/v2/system-health"),
-    Row("POST /wild/v2/start", {"goal": "g", "agent": "command:false"}, 201, {"goal": " "}),
+    # In a folder of its own: what is written beside a session goes onto its branch.
+    Row(
+        "POST /wild/v2/start",
+        {"goal": "g", "agent": "command:false", "workdir": "{folder}"},
+        201,
+        {"goal": " "},
+    ),
     Row("GET /wild/v2/sessions", query="?limit=5"),
     Row("GET /wild/v2/status", query="?session_id={session_id}"),
     Row("GET /wild/v2/plan/{session_id}"),
@@ -185,6 +191,7 @@ class Things:
             "skill_id": "row_skill",
             "path": "notes.md",
             "file": "run.log",
+            "folder": str(make_project(project.parent / "another")),
             "index": "0",
             "configuration": "none",
         }
@@ -349,7 +356,7 @@ def test_the_table_is_whole(server: Server) -> None:
     }
     assert len(served) >= len(rows)
     # The page's own are in tests/shim/page: / leads to it.
-    hidden = {"GET /docs/oauth2-redirect", "GET /"}
+    hidden = {"GET /"}
     assert served - rows == hidden, "give a hidden route a row, too"
 
 
