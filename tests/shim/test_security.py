@@ -84,7 +84,9 @@ def api(**variables: str) -> httpx.AsyncClient:
     settings = Settings(home=Path("/"), server_url="http://s", token=None, workdir=Path("/"))
     rules = AccessRules.from_environment("127.0.0.1", variables=variables)
     app = create_app(settings, rules=rules, limits=Limits(max_queued_runs=0))
-    app.state.client = None
+    # What the app has once Prefect answers.
+    for name in ("client", "picture", "burst", "budgets"):
+        setattr(app.state, name, None)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 
