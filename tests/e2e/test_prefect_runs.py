@@ -30,7 +30,9 @@ def script(server: Server, tmp_path: Path) -> Iterator[Script]:
     yield Script(tmp_path / "script")
     for session in server.get("/wild/v2/sessions"):
         if session["is_active"]:
-            server.post("/wild/v2/stop", {"session_id": session["session_id"], "runs": "stop"})
+            # It may be over meanwhile.
+            asked = {"session_id": session["session_id"], "runs": "stop"}
+            server.http.post("/wild/v2/stop", json=asked)
             server.session_ended(session["session_id"])
 
 

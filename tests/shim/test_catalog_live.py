@@ -26,6 +26,8 @@ def lines(server: Server) -> list[str]:
 
 @pytest.fixture(scope="module")
 def environment(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    # The status is asked for without an id: no other session may be under way.
+    server.stop_all()
     run = server.run("true", gpus=0)
     server.ended(run["id"])
     session = server.start(make_project(tmp_path_factory.mktemp("catalog") / "p"), "command:true")
