@@ -30,10 +30,10 @@ def script(server: Server, tmp_path: Path) -> Iterator[Script]:
     yield Script(tmp_path / "script")
     for session in server.get("/wild/v2/sessions"):
         if session["is_active"]:
-            # It may be over meanwhile.
+            # It may be over meanwhile, or deleted behind the API's back a moment ago.
             asked = {"session_id": session["session_id"], "runs": "stop"}
-            server.http.post("/wild/v2/stop", json=asked)
-            server.session_ended(session["session_id"])
+            if server.http.post("/wild/v2/stop", json=asked).is_success:
+                server.session_ended(session["session_id"])
 
 
 def create(server: Server, deployment: str, parameters: Any, **more: Any) -> str:
