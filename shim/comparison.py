@@ -12,8 +12,8 @@ from wildloop.blocks.launchers.record import open_to_read
 from wildloop.flows.evidence.configuration import configuration_id
 from wildloop.flows.files.manifest import Manifest, read_manifest
 from wildloop.flows.files.paths import RunPaths
-from wildloop.flows.git.history import DIFF_LIMIT, OWN_FILES
-from wildloop.flows.git.process import GitError, git_line, run_git
+from wildloop.flows.git.history import difference_between
+from wildloop.flows.git.process import GitError
 from wildloop.flows.models.comparison import ComparedValue, Group, RunComparison
 from wildloop.flows.models.history import Difference
 from wildloop.flows.models.run import Run
@@ -108,20 +108,12 @@ async def _code(
     trees = [_tree(note) for note in (one, other)]
     if not all(map(_OBJECT.fullmatch, trees)):
         return Difference(note="It was not noted which files ran.")
-    span = tuple(trees)
     try:
-        stat = await git_line(Path(first.workdir), "diff", "--stat=100", *span, "--", OWN_FILES)
-        text = await run_git(Path(first.workdir), "diff", *span, "--", OWN_FILES)
+        return await difference_between(
+            Path(first.workdir), trees[0], trees[1], "The files that ran are the same.", redact
+        )
     except GitError as error:
         return Difference(note=f"The files that ran cannot be compared: {error}")
-    diff = redact(text.decode("utf-8", "replace"))
-    return Difference(
-        command=f"git diff {trees[0][:12]} {trees[1][:12]} -- '{OWN_FILES}'",
-        stat=stat,
-        diff=diff[:DIFF_LIMIT],
-        is_cut=len(diff) > DIFF_LIMIT,
-        note="" if diff else "The files that ran are the same.",
-    )
 
 
 def _tree(note: Manifest | None) -> str:

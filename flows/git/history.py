@@ -1,6 +1,6 @@
 """Each iteration's change stays reachable: a git tag a call, and the difference it made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wildloop.flows.git.place import empty_tree
@@ -58,17 +58,42 @@ async def difference(workdir: Path, calls: Sequence[IterationRecord]) -> Differe
         return Difference(note="It has no commit: " + (_faults(calls) or "nothing was recorded."))
     try:
         base = await _parent(workdir, commits[0])
-        span = (base, commits[-1])
-        stat = await git_line(workdir, "diff", "--stat=100", *span, "--", OWN_FILES)
-        diff = (await run_git(workdir, "diff", *span, "--", OWN_FILES)).decode("utf-8", "replace")
+        return await difference_between(
+            workdir, base, commits[-1], "It changed no file of the project."
+        )
     except GitError as error:
         return Difference(note=f"The commit cannot be shown: {error}")
+
+
+async def difference_between(
+    workdir: Path,
+    before: str,
+    after: str,
+    nothing: str,
+    cleaned: Callable[[str], str] = lambda text: text,
+) -> Difference:
+    """What two commits or trees differ by, a session's own files left out.
+
+    Args:
+        workdir: a folder of the repository.
+        before: a commit or tree.
+        after: another.
+        nothing: the note where they are the same.
+        cleaned: what is done to the text before it is cut.
+
+    Raises:
+        GitError: one of them is not there.
+    """
+    span = (before, after)
+    stat = await git_line(workdir, "diff", "--stat=100", *span, "--", OWN_FILES)
+    out = await run_git(workdir, "diff", *span, "--", OWN_FILES)
+    diff = cleaned(out.decode("utf-8", "replace"))
     return Difference(
-        command=f"git diff {base[:12]} {commits[-1][:12]} -- '{OWN_FILES}'",
+        command=f"git diff {before[:12]} {after[:12]} -- '{OWN_FILES}'",
         stat=stat,
         diff=diff[:DIFF_LIMIT],
         is_cut=len(diff) > DIFF_LIMIT,
-        note="" if diff else "It changed no file of the project.",
+        note="" if diff else nothing,
     )
 
 

@@ -95,8 +95,6 @@ class Picture:
         self._look_at = -math.inf
         self._fill_task: asyncio.Task[None] | None = None
 
-    # What happens outside.
-
     def touch(self, id: str) -> None:
         """An event has told of a flow run: it is read anew within a second."""
         _, since = self._told.get(id, (0, self._clock()))
@@ -135,8 +133,6 @@ class Picture:
     def disconnected(self) -> None:
         """There is no event stream."""
         self.is_live = False
-
-    # What is asked.
 
     async def fresh(self) -> None:
         """Wait until the table holds what this process has written, and is a second old at most.
@@ -212,8 +208,6 @@ class Picture:
         if any(since < oldest for _, since in self._told.values()):
             return False
         return self.as_of >= oldest
-
-    # How it is read.
 
     async def _look(self) -> None:
         """Read what is owed; those who come while it is read wait for its end, and look again."""

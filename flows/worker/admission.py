@@ -46,8 +46,7 @@ async def choose(
         demand: what each asks for.
         bound: the most slots that a shared limit lets through; None: there is none.
     """
-    here = await host.servable.of(client, offered)
-    free = [run for run in here if demand(run).gpus == 0]
+    free = await host.servable.of(client, [run for run in offered if demand(run).gpus == 0])
     needy = [run for run in offered if demand(run).gpus > 0]
     if not needy:
         return free
