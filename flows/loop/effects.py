@@ -222,12 +222,8 @@ async def refresh_sweeps(sweeps: SweepStore, runs: Sequence[Run], since: float) 
         for run in runs
         if run.sweep_id and (run.finished_at is None or run.finished_at >= since)
     }
-    await asyncio.gather(
-        *(
-            sweeps.refresh(sweep_id, [run for run in runs if run.sweep_id == sweep_id])
-            for sweep_id in sorted(moved)
-        )
-    )
+    if moved:
+        await sweeps.refresh_many({id: [run for run in runs if run.sweep_id == id] for id in moved})
 
 
 def append_log(position: Position, record: IterationRecord) -> None:

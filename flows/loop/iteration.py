@@ -48,7 +48,8 @@ async def next_iteration(work: Work) -> IterationRecord:
     position.record.phase = Phase.ITERATION
     index, number = next_call(position.record, position.spec.max_calls_per_iteration)
     label = IterationRecord(index=index, turn=number, started_at=0).label
-    last = await work.step(label, iteration(position.id, index, number, label, return_state=True))
+    asked = {"session_id": position.id, "index": index, "turn": number, "label": label}
+    last = await work.step(label, work.steps.run(iteration, asked))
     if last.promise == "DONE" and has_abort_sentinel(position.plan_text()):
         raise PreflightFailed(f"the agent aborted in {last.label}: {last.summary}")
     return last

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
@@ -12,6 +12,7 @@ from wildloop.blocks.agents.base import Agent
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.loop.under_way import Sweeping
 from wildloop.flows.models.session_record import IterationRecord
+from wildloop.flows.prefect_inside.steps import Steps
 from wildloop.flows.project import ProjectConfig
 from wildloop.flows.prompt.context import PromptSources
 from wildloop.flows.run.control import RunControl
@@ -43,6 +44,7 @@ class Work:
     agent: Agent | None = None
     resumed: bool = False
     sweeping: Sweeping | None = None
+    steps: Steps = field(default_factory=Steps)
 
     @property
     def keeps(self) -> bool:

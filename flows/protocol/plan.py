@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import lru_cache
 
 from pydantic import BaseModel, Field
 
@@ -115,8 +116,12 @@ class Plan(BaseModel):
         return [task for phase in self.phases for task in phase.tasks] + self.loose
 
 
+@lru_cache(maxsize=16)
 def parse_plan(markdown: str) -> Plan:
-    """Read tasks.md; whatever is not understood is passed over. Code blocks hold no tasks."""
+    """Read tasks.md; whatever is not understood is passed over. Code blocks hold no tasks.
+
+    The same plan is asked for a dozen times in an iteration: what is returned is not to be changed.
+    """
     plan, texts = Plan(), dict[str, list[str]]()
     phase: PlanPhase | None = None
     phase_level = 0

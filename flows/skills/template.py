@@ -1,11 +1,14 @@
 """A skill's body as a Jinja2 template: strict, sandboxed, alone."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from jinja2 import (
     Environment,
     StrictUndefined,
+    Template,
     TemplateError,
     TemplateSyntaxError,
     UndefinedError,
@@ -21,6 +24,7 @@ from wildloop.flows.errors import InvalidRequest
 RENDERED_LIMIT = 2_000_000
 LOOP_LIMIT = 100_000
 POWER_LIMIT = 10_000
+KEPT = 64
 
 
 class Unfolded(CodeGenerator):
@@ -98,6 +102,11 @@ def used_variables(id: str, template: str, first_line: int = 1) -> list[str]:
     Raises:
         InvalidRequest: it does not compile, or needs another template.
     """
+    return list(_used_variables(id, template, first_line))
+
+
+@lru_cache(maxsize=KEPT)
+def _used_variables(id: str, template: str, first_line: int) -> tuple[str, ...]:
     jinja = environment()
     try:
         tree = jinja.parse(template)
@@ -122,7 +131,12 @@ def used_variables(id: str, template: str, first_line: int = 1) -> list[str]:
         )
     names = Names(jinja)
     names.visit(tree)
-    return sorted(names.undeclared_identifiers - set(jinja.globals))
+    return tuple(sorted(names.undeclared_identifiers - set(jinja.globals)))
+
+
+@lru_cache(maxsize=KEPT)
+def _compiled(template: str) -> CodeType:
+    return environment().compile(template)
 
 
 def render(id: str, template: str, variables: Mapping[str, Any]) -> str:
@@ -135,7 +149,9 @@ def render(id: str, template: str, variables: Mapping[str, Any]) -> str:
     parts: list[str] = []
     length = 0
     try:
-        for part in environment().from_string(template).generate(dict(variables)):
+        jinja = environment()
+        filled = Template.from_code(jinja, _compiled(template), jinja.globals)
+        for part in filled.generate(dict(variables)):
             parts.append(part)
             length += len(part)
             if length > RENDERED_LIMIT:

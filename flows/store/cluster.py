@@ -2,7 +2,8 @@
 
 import socket
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from prefect.client.orchestration import PrefectClient
 from prefect.events import emit_event
@@ -17,11 +18,13 @@ from wildloop.flows.models.run import RunCounts, RunStatus
 from wildloop.flows.settings import POOL_NAME, RUNS_QUEUE, Settings
 from wildloop.flows.store.base import Store
 from wildloop.flows.store.hosts import live_hosts, publish_host, read_host
+from wildloop.flows.store.recent import Recent
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.seen import Seen
 
 CLUSTER_EVENT = "wildloop.cluster.changed"
 CLUSTER_RESOURCE = "wildloop.cluster"
+T = TypeVar("T")
 
 
 class ClusterView(BaseModel):
@@ -38,11 +41,19 @@ class ClusterStore(Store):
     Args:
         client, settings: as of `Store`.
         seen: the live picture, which answers in Prefect's stead.
+        recent: where there is none: hosts and limit are read once in its time.
     """
 
-    def __init__(self, client: PrefectClient, settings: Settings, seen: Seen | None = None) -> None:
+    def __init__(
+        self,
+        client: PrefectClient,
+        settings: Settings,
+        seen: Seen | None = None,
+        recent: Recent | None = None,
+    ) -> None:
         super().__init__(client, settings)
         self.seen = seen
+        self._recent = recent
 
     async def view(self) -> ClusterView:
         """The cluster as last detected, the runs by status, and the capacity."""
@@ -95,16 +106,24 @@ class ClusterStore(Store):
         def find() -> Awaitable[list[HostRecord]]:
             return live_hosts(self.client)
 
-        records = await (self.seen.recent("hosts", find) if self.seen else find())
+        records = await self._lately("hosts", find)
         return merge(records) if records else await detect_cluster(None)
 
     async def capacity(self) -> Capacity:
         """g, r, q and max_new_runs now."""
         active = await RunStore(self.client, self.settings, seen=self.seen).active()
-        limit = await (self.seen.recent("slots", self._limit) if self.seen else self._limit())
+        limit = await self._lately("slots", self._limit)
         held = [run.gpus_requested for run in active if run.status.is_active]
         queued = [run.gpus_requested for run in active if run.status is RunStatus.QUEUED]
         return capacity(limit, held, queued)
+
+    async def _lately(self, key: str, read: Callable[[], Awaitable[T]]) -> T:
+        if self.seen is not None:
+            return await self.seen.recent(key, read)
+        if self._recent is not None:
+            found, _ = await self._recent.get(key, None, read)
+            return found
+        return await read()
 
     async def _limit(self) -> int:
         queue = await self.client.read_work_queue_by_name(RUNS_QUEUE, POOL_NAME)

@@ -212,6 +212,8 @@ class MemoryStore(Store):
         At most `limit` memories of about 12,000 characters together; switched-off ones never.
         """
         bank = [memory for memory in await self._bank(project_path(project)) if memory.is_active]
+        if not bank:
+            return []
         uses, now = await self._uses({project_path(project)}), _now()
         counted = [one.model_copy(update={"uses": uses.get(one.id, 0)}) for one in bank]
         shown: list[Memory] = []

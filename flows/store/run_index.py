@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
@@ -26,6 +26,8 @@ from wildloop.flows.store.states import ACTIVE, in_states
 
 OPEN = (*ACTIVE, StateType.PAUSED)
 WHOLE_SECONDS = 900.0
+OPEN_SECONDS = 5.0
+NEAR_SLACK = timedelta(seconds=5)
 AT_ONCE = 3
 
 logger = logging.getLogger("wildloop.runs")
@@ -35,9 +37,11 @@ class RunIndex:
     """A copy of the runs of sweeps and sessions; all of it can be read again at any time.
 
     Ten thousand ended runs are read once, then only those that are open, were so at the look
-    before, or are new: ends are not asked for by time, since each host has its own clock. What is
-    changed of ended runs (name, sweep) is seen when all is read again, every 15 minutes and
-    behind the answers. The API has the live picture instead (`picture.py`).
+    before, or are new: ends are not asked for by time, since each host has its own clock. Within
+    five seconds of such a look, the ones after it ask for what was open and what is new alone;
+    what a host whose clock is wrong created and ended meanwhile, or what was begun anew, follows
+    then. What is changed of ended runs (name, sweep) is seen when all is read again, every 15
+    minutes and behind the answers. The API has the live picture instead (`picture.py`).
 
     Args:
         session_id: of the only session whose runs are wanted (default: all runs).
@@ -51,6 +55,7 @@ class RunIndex:
         self._read_at: datetime | None = None
         self._looked_at = -math.inf
         self._whole_at = 0.0
+        self._opened_at = -math.inf
         self._rereading: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
@@ -92,13 +97,7 @@ class RunIndex:
             if time.monotonic() - self._whole_at > WHOLE_SECONDS:
                 self._whole_at = time.monotonic()
                 self._rereading = asyncio.create_task(self._reread(client))
-            # Created after the last look, they may have ended since, unseen.
-            after = FlowRunFilterExpectedStartTime(after_=self._read_at - CLOCK_SLACK)
-            still_open, young = await asyncio.gather(
-                _read(client, FlowRunFilter(tags=self._wanted, state=in_states(OPEN))),
-                _read(client, FlowRunFilter(tags=self._wanted, expected_start_time=after)),
-            )
-            runs = [*still_open, *young]
+            runs = await self._moved(client, self._read_at)
             ended = self._open_ids() - {run.id for run in runs}
             found = await asyncio.gather(
                 *(
@@ -125,6 +124,21 @@ class RunIndex:
             self._take(runs)
             # Those that ended meanwhile are asked for at the next look.
             self._read_at = began
+
+    async def _moved(self, client: PrefectClient, read_at: datetime) -> list[Run]:
+        """What was created since, which may have ended unseen, and now and then all that is open.
+
+        What was open, and is in neither, is asked for by its id.
+        """
+        is_near = time.monotonic() - self._opened_at < OPEN_SECONDS
+        since = read_at - (NEAR_SLACK if is_near else CLOCK_SLACK)
+        after = FlowRunFilterExpectedStartTime(after_=since)
+        looks = [FlowRunFilter(tags=self._wanted, expected_start_time=after)]
+        if not is_near:
+            self._opened_at = time.monotonic()
+            looks.insert(0, FlowRunFilter(tags=self._wanted, state=in_states(OPEN)))
+        found = await asyncio.gather(*(_read(client, look) for look in looks))
+        return [run for some in found for run in some]
 
     def _open_ids(self) -> set[str]:
         return {id for id, run in self._runs.items() if not run.status.is_terminal}

@@ -12,10 +12,14 @@ from wildloop.flows.store.cluster import ClusterStore
 from wildloop.flows.store.evo import EvoSweepStore
 from wildloop.flows.store.memories import MemoryStore
 from wildloop.flows.store.owners import KnownSessions
+from wildloop.flows.store.recent import Recent
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import SessionStore
 from wildloop.flows.store.sweeps import SweepStore
+
+# Hosts and limits change a few times a night; a prompt tells of them.
+COMPUTE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Stores:
             runs=RunStore(client, settings, known, gate, index=index, known=sessions),
             sweeps=SweepStore(client, settings, gate=gate, known=sessions),
             sessions=SessionStore(client, settings, known),
-            cluster=ClusterStore(client, settings),
+            cluster=ClusterStore(client, settings, recent=Recent(COMPUTE_SECONDS)),
             memories=MemoryStore(client, settings),
             evo=EvoSweepStore(client, settings, known),
             alerts=AlertStore(client, settings, gate),

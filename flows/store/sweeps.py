@@ -1,7 +1,8 @@
 """Sweeps: an artifact each (`sweep-<id>`), their runs found by tag."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -322,8 +323,21 @@ class SweepStore(Store):
         """
         if (artifact := await self._latest(sweep_id)) is None:
             raise NotFound("sweep", sweep_id)
-        record = SweepRecord.model_validate_json(artifacts.record_of(artifact))
         runs = await self.runs.all(sweep_id=sweep_id) if runs is None else runs
+        return await self._rewrite(artifact, runs)
+
+    async def refresh_many(self, runs: Mapping[str, list[Run]]) -> None:
+        """As `refresh`, of several sweeps, by their ids; those that are gone are left out."""
+        found = await artifacts.latest(self.client, *[PREFIX + id for id in sorted(runs)])
+        await asyncio.gather(
+            *(
+                self._rewrite(artifact, runs[key.removeprefix(PREFIX)])
+                for key, artifact in found.items()
+            )
+        )
+
+    async def _rewrite(self, artifact: ArtifactCollection, runs: list[Run]) -> Sweep:
+        record = SweepRecord.model_validate_json(artifacts.record_of(artifact))
         await artifacts.rewrite(
             self.client,
             artifact.latest_id,

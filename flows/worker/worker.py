@@ -368,7 +368,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         else:
             if state_name in ENDED:
                 self.held.wake()
-            if state_name not in ENDED or not self.held.has_ended(flow_run_id):
+            # Of one that is driven here, or was, the end of the drive tells.
+            is_ours = control is not None or self.held.has_ended(flow_run_id)
+            if state_name not in ENDED or not is_ours:
                 self.nudge()
 
     async def let_go(self) -> None:

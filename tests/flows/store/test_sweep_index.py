@@ -111,6 +111,33 @@ async def test_run_that_was_created_and_ended_between_two_looks_is_seen() -> Non
     assert await statuses(index, server) == {"s": [RunStatus.FINISHED]}
 
 
+async def test_looks_soon_after_one_another_miss_no_end_and_no_new_run() -> None:
+    index, server = RunIndex(), Server()
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    old, young = server.put("s", Running(), created=yesterday), server.put("s", Scheduled())
+    for _ in range(3):
+        assert (await statuses(index, server))["s"] == [RunStatus.LAUNCHING, RunStatus.QUEUED]
+    server.put("s", Completed(), id=old.id)
+    server.put("s", Completed(), id=young.id)
+    server.put("t", Completed())
+    assert await statuses(index, server) == {
+        "s": [RunStatus.FINISHED] * 2,
+        "t": [RunStatus.FINISHED],
+    }
+
+
+async def test_what_a_wrong_clock_hides_is_seen_some_seconds_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index, server = RunIndex(), Server()
+    for _ in range(2):
+        await statuses(index, server)
+    server.put("s", Completed(), created=datetime.now(UTC) - timedelta(seconds=30))
+    assert await statuses(index, server) == {}
+    monkeypatch.setattr(run_index, "OPEN_SECONDS", 0.0)
+    assert await statuses(index, server) == {"s": [RunStatus.FINISHED]}
+
+
 async def test_more_runs_than_a_request_may_name_end_at_once() -> None:
     index, server = RunIndex(), Server()
     yesterday = datetime.now(UTC) - timedelta(days=1)
