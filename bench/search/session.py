@@ -49,6 +49,10 @@ class SessionApi(Api):
         """Every run so far."""
         return list(self._views)
 
+    def earlier_runs(self) -> list[RunView]:
+        """There was no session before."""
+        return []
+
     def sweep(self, name: str, goal: str) -> str:
         """A sweep's id, which tells its name and goal."""
         self._sweeps[name] = f"{name} {goal}"

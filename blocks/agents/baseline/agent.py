@@ -51,6 +51,10 @@ PROBES = (
     "/cluster",
 )
 CHECK, MIDPOINT, ANALYSIS, VERDICT = "P1-T1", "P2-T2", "P5-T1", "P5-T2"
+WARM = (
+    "Begun with what earlier sessions had found best of the same code: the first {number} of these "
+    "runs repeat it."
+)
 STEER_HEADING = "## The user says"
 STEER_NOTE = (
     " The user's words cannot be followed by an agent without an LLM: edit tasks.md or "
@@ -199,6 +203,8 @@ def sights_of(
     found = Sights(
         project=project, runs=list(runs), session_id=where.session_id, slots=api.cluster().slots
     )
+    if kind == "broad":
+        found.earlier = api.earlier_runs()
     if kind in ("race", "ablate"):
         evidence = api.evidence()
         lasting = shown_configurations(project, runs, evidence, LASTING)
@@ -262,6 +268,8 @@ def close_stage(
     text = writing.stage_text(stage.goal, mine, evidence, project)
     if stage.kind == "ablate":
         text += "\n\n## Effects\n\n" + "\n".join(writing.ablation_lines(evidence))
+    if ledger.known:
+        text += "\n\n" + WARM.format(number=ledger.known)
     deliver(where, task, text)
     mark(where.tasks_path, task.id, "x")
     failed = sum(map(len, failures(mine, project).values()))

@@ -20,6 +20,7 @@ AWAY = 503
 NOT_FOUND = 404
 RETRIED = frozenset({429, 500, 502, 503, 504})
 PAGE = 1000
+EARLIER_PAGES = 5
 SHOWN = 500
 ENDED = frozenset({"finished", "failed", "stopped"})
 
@@ -48,6 +49,9 @@ class RunView(BaseModel):
     error: str | None = None
     metrics: dict[str, float | None] = Field(default_factory=dict)
     unmeasured: str = ""
+    chat_session_id: str | None = None
+    workdir: str = ""
+    code: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -203,6 +207,19 @@ class Api:
             offset += len(page)
             if len(page) < PAGE:
                 return sorted(found.values(), key=lambda run: run.created_at)
+
+    def earlier_runs(self) -> list[RunView]:
+        """The last finished runs of other sessions, newest first."""
+        found: dict[str, RunView] = {}
+        for number in range(EARLIER_PAGES):
+            params = {"status": "finished", "limit": PAGE, "offset": number * PAGE}
+            page = _read(TypeAdapter(list[RunView]), self._call("GET", "/runs", params=params))
+            found |= {run.id: run for run in page}
+            if len(page) < PAGE:
+                break
+        return [
+            run for run in found.values() if run.chat_session_id not in (self._session_id, None)
+        ]
 
     def evidence(self) -> EvidenceView:
         """The account of the session."""

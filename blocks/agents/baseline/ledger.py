@@ -25,12 +25,13 @@ class Ledger(BaseModel):
     """The trials of one stage.
 
     `reference` is the configuration that they are compared with; `asked` counts how often an
-    evolutionary sweep was asked for.
+    evolutionary sweep was asked for; `known` how many trials repeat what earlier sessions found.
     """
 
     trials: list[Trial] = Field(default_factory=list)
     reference: dict[str, Any] | None = None
     asked: int = 0
+    known: int = 0
     complete: bool = False
 
 

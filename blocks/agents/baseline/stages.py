@@ -12,6 +12,7 @@ from wildloop.blocks.agents.baseline.config import ProjectFile, Surroundings, ru
 from wildloop.blocks.agents.baseline.ledger import Ledger, Trial, write_ledger
 from wildloop.blocks.agents.baseline.search import Configuration, first_configurations, key_of
 from wildloop.blocks.agents.baseline.shares import Step, Wanted, search_budget, shares
+from wildloop.blocks.agents.baseline.warm import known_good
 
 SMALLEST_BATCH = 2
 
@@ -40,13 +41,19 @@ STAGES = {
 
 
 class Sights(BaseModel):
-    """What a stage decides upon; `shown`: keys of what is shown to be better than the baseline."""
+    """What a stage decides upon.
+
+    Args:
+        shown: keys of what is shown to be better than the baseline.
+        earlier: finished runs of other sessions, for the broad start.
+    """
 
     project: ProjectFile
     runs: list[RunView]
     session_id: str
     slots: int
     shown: list[str] = []
+    earlier: list[RunView] = []
     best: dict[str, Any] | None = None
 
     @property
@@ -79,13 +86,16 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
     stage, project, runs = STAGES[task_id], sights.project, sights.runs
     count, start = shares(project).of(task_id), len(ledger.trials)
     wanted: list[Wanted] = []
-    reference, complete = ledger.reference, True
+    reference, known, complete = ledger.reference, ledger.known, True
     match stage.kind:
         case "baseline":
             # The search's seed and the race's: what runs on them may be compared pair by pair.
             wanted = [(project.base(), seed) for seed in baseline_seeds(project)]
         case "broad":
-            found = first_configurations(project, [project.base()], count, sights.draw)
+            warm = known_good(project, runs, sights.earlier, count)
+            known = len(warm)
+            seen, left = [project.base(), *warm], count - known
+            found = [*warm, *first_configurations(project, seen, left, sights.draw)]
             wanted = [(one, SEARCH_SEED) for one in found]
         case "near" | "evolve":
             step = sights.step()
@@ -118,6 +128,7 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
         trials=[*ledger.trials, *trials],
         reference=reference,
         asked=ledger.asked,
+        known=known,
         complete=complete,
     )
 

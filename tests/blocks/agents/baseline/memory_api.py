@@ -31,6 +31,7 @@ class MemoryApi:
         self.goal = "Get val_accuracy above 0.97"
         self.metric = MetricConfig(name="val_accuracy")
         self.slots = 2
+        self.code = "the code"
         self.requests: list[str] = []
         # Answers to give instead of the real ones, by "METHOD /path", first to last.
         self.refusals: dict[str, list[int]] = {}
@@ -101,11 +102,14 @@ class MemoryApi:
     def _run(self, body: Body) -> Body:
         number = len(self.runs)
         fields = {"id": f"run-{number}", "status": "queued", "created_at": 1000.0 + number}
+        fields |= {"code": self.code}
         self.runs.append(body | fields | {"metrics": {}, "exit_code": None, "error": None})
         return self.runs[-1]
 
     def _of_session(self, found: list[Body], query: dict[str, str]) -> list[Body]:
-        return [one for one in found[::-1] if one["chat_session_id"] == query["chat_session_id"]]
+        names = ("chat_session_id", "status")
+        asked = {name: query[name] for name in names if name in query}
+        return [one for one in found[::-1] if asked.items() <= one.items()]
 
     def _cluster(self) -> Body:
         held = sum(run["status"] == "running" for run in self.runs)

@@ -203,6 +203,63 @@ def test_guided_search_asks_in_batches_of_the_slots(toy: Caller) -> None:
     assert len(toy.api.names("p3-near")) == 3
 
 
+def configurations(api: MemoryApi, session: str, prefix: str) -> list[Body]:
+    """What the runs of a stage of a session are given."""
+    mine = [run for run in api.runs if run["chat_session_id"] == session]
+    return [run["parameters"] for run in mine if run["name"].startswith(prefix)]
+
+
+def night_before(toy: Caller) -> Body:
+    """A whole session; what it has found best."""
+    toy.call("planning")
+    toy.work(curved)
+    ended = [run for run in toy.api.runs if run["name"] != "p1-baseline-00"]
+    found: Body = max(ended, key=lambda run: run["metrics"]["val_accuracy"])["parameters"]
+    return found
+
+
+def second_night(toy: Caller) -> Caller:
+    """Another session of the same project, up to the end of its broad start."""
+    second = Caller(toy.project, toy.api, session="session-2")
+    second.call("planning")
+    second.work(curved, until="P2-T2")
+    return second
+
+
+def test_second_session_of_the_same_code_begins_with_what_the_first_found_best(
+    toy: Caller,
+) -> None:
+    best = night_before(toy)
+    second = second_night(toy)
+    first = configurations(toy.api, "session-2", "p2-")[0]
+    assert (first["lr"], first["width"]) == (best["lr"], best["width"])
+    text = (second.experiments / "broad.md").read_text()
+    assert "the first 1 of these runs repeat it" in text
+
+
+def test_what_other_code_found_is_not_begun_with(toy: Caller) -> None:
+    best = night_before(toy)
+    toy.api.code = "other code"
+    second_night(toy)
+    assert (best["lr"], best["width"]) not in {
+        (one["lr"], one["width"]) for one in configurations(toy.api, "session-2", "p2-")
+    }
+
+
+def test_what_lies_outside_the_space_is_not_begun_with(toy: Caller) -> None:
+    best = night_before(toy)
+    path = toy.project / "wildloop.toml"
+    path.write_text(path.read_text().replace("[search.lr]\n", "[search.lr]\n# narrower\n"))
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join(
+            f"high = {best['lr'] * 0.9}" if line.startswith("high") else line for line in lines
+        )
+    )
+    second_night(toy)
+    assert all(one["lr"] < best["lr"] for one in configurations(toy.api, "session-2", "p2-"))
+
+
 def test_deliverables_go_to_exp_where_the_project_has_it(toy: Caller) -> None:
     (toy.project / "exp").mkdir()
     toy.call("planning")
