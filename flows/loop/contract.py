@@ -18,6 +18,7 @@ from wildloop.flows.metrics.primary import plan_metric
 from wildloop.flows.models.contract import ContractSource, SessionContract
 from wildloop.flows.models.run import Checkout
 from wildloop.flows.session.position import Position
+from wildloop.flows.store.said import JUST_NOW_SECONDS
 from wildloop.flows.turn.turn import Turn
 
 
@@ -46,12 +47,12 @@ async def settle_contract(work: Work) -> None:
 
 async def _take_changes(work: Work) -> None:
     position, sessions = work.position, work.stores.sessions
-    changes = await sessions.contract_changes(position.id)
+    changes = await sessions.said.contract_changes(position.id, JUST_NOW_SECONDS)
     for key, change, at in changes:
         assert position.record.contract is not None
         position.record.keep.begin_anew()
         await _fix(position, changed_contract(position.record.contract, change, at))
-        await sessions.forget_steers(position.id, [key])
+        await sessions.said.forget(position.id, [key])
 
 
 async def _fix(position: Position, contract: SessionContract) -> None:

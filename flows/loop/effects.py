@@ -195,7 +195,7 @@ async def close_turn(
         # What has ended since the call before this one began may not be told yet.
         refresh_sweeps(work.stores.sweeps, runs, since),
     )
-    await work.stores.sessions.forget_steers(position.id, turn.steer_keys)
+    await work.stores.sessions.said.forget(position.id, turn.steer_keys)
 
 
 def _run_errors(position: SessionRecord, runs: Sequence[Run]) -> list[str]:

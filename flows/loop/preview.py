@@ -88,7 +88,7 @@ async def _next(
     library = SkillLibrary(shipped_skills_path(), project_skills_path(workdir))
     project = load_project(workdir) if workdir.is_dir() else None
     sources = PromptSources(position, stores, library, project, settings.server_url)
-    steers = [text for _, text, _ in await stores.sessions.steers(position.id)]
+    steers = [text for _, text, _ in await stores.sessions.said.steers(position.id)]
     context, _ = await prompt_context(sources, kind, index, steers, turn, is_sent=False)
     context.gate_section = gate_section(position, gates) if kind == "reflection" else ""
     prompt = render_prompt(library, SKILLS[kind], context)

@@ -132,7 +132,7 @@ async def _active(work: Work) -> list[Run]:
 async def _steers_and_active(work: Work) -> tuple[bool, set[str]]:
     """Whether the user has steered, and the ids of the runs that wait or run."""
     steers, active = await asyncio.gather(
-        work.stores.sessions.steers(work.position.id), _active(work)
+        work.stores.sessions.said.steers(work.position.id), _active(work)
     )
     return bool(steers), {run.id for run in active}
 

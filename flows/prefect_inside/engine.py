@@ -1,11 +1,26 @@
 """Prefect's flow engine, for flow runs that are driven inside the worker's event loop."""
 
+import logging
 from typing import Any
 
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.flow_engine import AsyncFlowRunEngine, run_flow_async
+from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.flows import Flow
 from prefect.states import Running
+
+
+class _GivenEngine(AsyncFlowRunEngine[Any, Any]):
+    """Takes a flow run as it was given.
+
+    Prefect's engine first writes the flow's version and number of retries into it, by a request
+    of its own: our flows have none of either.
+    """
+
+    given: FlowRun
+
+    async def create_flow_run(self, client: PrefectClient) -> FlowRun:
+        return self.given
 
 
 class _ClosingEngine(AsyncFlowRunEngine[Any, Any]):
@@ -35,13 +50,14 @@ async def run_to_end(flow: Flow[Any, Any], flow_run: FlowRun) -> "State[Any]":
     """
     flow_run = flow_run.model_copy(update={"deployment_id": None})
     parameters = dict(flow_run.parameters)
+    engine: AsyncFlowRunEngine[Any, Any]
     if flow_run.state is None or not flow_run.state.is_cancelling():
-        state = await run_flow_async(
-            flow, flow_run=flow_run, parameters=parameters, return_type="state"
-        )
-        assert isinstance(state, State)
-        return state
-    engine = _ClosingEngine(flow=flow, parameters=parameters, flow_run=flow_run)
+        # Until the flow runs, this engine tells nothing but where a flow run is that it has made.
+        quiet = logging.Logger("wildloop.engine", logging.WARNING)
+        engine = _GivenEngine(flow=flow, parameters=parameters, logger=quiet)
+        engine.given = flow_run
+    else:
+        engine = _ClosingEngine(flow=flow, parameters=parameters, flow_run=flow_run)
     async with engine.start():
         while engine.is_running():
             async with engine.run_context():

@@ -1,7 +1,6 @@
 """Sessions: flow runs of the deployment `research-loop/wildloop`, started, read and steered."""
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -33,6 +32,7 @@ from wildloop.flows.store.owners import find_session
 from wildloop.flows.store.position import change_record, read_record
 from wildloop.flows.store.run_filter import RunFilter
 from wildloop.flows.store.runs import RunStore
+from wildloop.flows.store.said import CONTRACT_KEY, STEER_KEY, Said
 from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.session_events import alert_event, run_event
 from wildloop.flows.store.session_mapping import spec_of
@@ -41,8 +41,6 @@ from wildloop.flows.store.session_reads import Parts, SessionReader
 from wildloop.flows.store.states import cancel, in_states, session_status, suspended_state
 
 EVENTS_KEY = "events-"
-STEER_KEY = "steer-"
-CONTRACT_KEY = "contract-"
 STEER_EVENT = "wildloop.session.steered"
 SESSIONS_RESOURCE = "wildloop.sessions"
 AT_WORK = [StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
@@ -74,6 +72,7 @@ class SessionStore(Store):
     ) -> None:
         super().__init__(client, settings, deployment_ids)
         self.seen = seen
+        self.said = Said(client)
         self.reader = SessionReader(client, settings, seen, memory)
 
     async def start(self, body: SessionStart) -> Session:
@@ -238,14 +237,6 @@ class SessionStore(Store):
         )
         return await self.get(session_id)
 
-    async def steers(self, session_id: str) -> list[tuple[str, str, float]]:
-        """What the agent has not been told yet: (key, text, time), oldest first."""
-        inputs = await self.client.filter_flow_run_input(
-            UUID(session_id), key_prefix=STEER_KEY, limit=100, exclude_keys=set()
-        )
-        told = sorted((item.key, json.loads(item.value)) for item in inputs)
-        return [(key, str(value["text"]), float(value["time"])) for key, value in told]
-
     async def set_contract(self, session_id: str, change: ContractChange) -> Session:
         """Change what a session compares by; a new comparison begins.
 
@@ -262,22 +253,6 @@ class SessionStore(Store):
         await self.client.create_flow_run_input(flow_run.id, key=key, value=value)
         return await self.get(session_id)
 
-    async def contract_changes(self, session_id: str) -> list[tuple[str, ContractChange, float]]:
-        """What the user has changed and the session has not taken up: (key, change, time)."""
-        inputs = await self.client.filter_flow_run_input(
-            UUID(session_id), key_prefix=CONTRACT_KEY, limit=100, exclude_keys=set()
-        )
-        found = sorted((item.key, json.loads(item.value)) for item in inputs)
-        return [
-            (key, ContractChange.model_validate(value["change"]), float(value["time"]))
-            for key, value in found
-        ]
-
-    async def forget_steers(self, session_id: str, keys: Sequence[str]) -> None:
-        """Take away steers that the agent has been told."""
-        for key in keys:
-            await self.client.delete_flow_run_input(UUID(session_id), key)
-
     async def events(self, session_id: str) -> list[SessionEvent]:
         """What has happened in a session, oldest first: ended runs, alerts, pending steers."""
         await self.flow_run(session_id)
@@ -292,7 +267,7 @@ class SessionStore(Store):
             SessionEvent(
                 id=f"steer:{key}", type="steer", title="Steer", detail=text, created_at=time
             )
-            for key, text, time in await self.steers(session_id)
+            for key, text, time in await self.said.steers(session_id)
         ]
         found.sort(key=lambda event: event.created_at)
         return [

@@ -16,6 +16,7 @@ from wildloop.flows.prompt.kind import SKILLS, Kind
 from wildloop.flows.prompt.sections import render_prompt
 from wildloop.flows.prompt.tokens import repeated_share, tokens_by_part
 from wildloop.flows.protocol.tags import AgentReplyTags, parse_reply
+from wildloop.flows.store.said import JUST_NOW_SECONDS
 from wildloop.flows.text.redaction import Redactor
 from wildloop.flows.turn.caller import Caller
 from wildloop.flows.turn.calls import CallEnd, call_agent
@@ -63,7 +64,7 @@ async def take_turn(
     steers: list[tuple[str, str, float]] = []
 
     async def write_prompt(interrupted: bool) -> str:
-        steers[:] = await sources.stores.sessions.steers(sources.position.id)
+        steers[:] = await sources.stores.sessions.said.steers(sources.position.id, JUST_NOW_SECONDS)
         texts = [text for _, text, _ in steers]
         context, record.told_runs = await prompt_context(
             sources, kind, index, texts, turn, faults=faults

@@ -89,3 +89,25 @@ async def test_no_suspension_watcher_is_started(
     )
     assert watched == [theirs.id]
     MARKS.clear()
+
+
+async def test_flow_run_is_begun_without_a_request_that_says_nothing(
+    client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once Prefect leaves it out for flows without retries, `run_to_end` needs no engine for it."""
+    written: list[object] = []
+    update = PrefectClient.update_flow_run
+
+    async def noted(self: PrefectClient, flow_run_id: Any, *given: Any, **named: Any) -> Any:
+        written.append(flow_run_id)
+        return await update(self, flow_run_id, *given, **named)
+
+    monkeypatch.setattr(PrefectClient, "update_flow_run", noted)
+    ours, theirs = await a_flow_run(client, "ours"), await a_flow_run(client, "ours")
+    assert (await run_to_end(closing, ours)).is_cancelled()
+    assert written == []
+    await run_flow_async(
+        closing, flow_run=theirs, parameters=theirs.parameters, return_type="state"
+    )
+    assert written == [theirs.id]
+    MARKS.clear()

@@ -176,6 +176,8 @@ PRIMITIVES = {
 """The calls that bring a flow run about, ours and Prefect's."""
 # What the gate stands before, and what creates and resumes sessions.
 BENEATH = {
+    # Steps of a session: subflows, never runs.
+    ("flows/prefect_inside/steps.py", "create_flow_run"),
     ("flows/store/base.py", "Store"),
     # Its own method has a primitive's name: who calls it stands behind the gate.
     ("flows/store/burst.py", "Burst"),
