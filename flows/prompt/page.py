@@ -4,6 +4,7 @@ from wildloop.flows.models.evo_sweep import EvoSweepRecord
 from wildloop.flows.prompt.believed import believed_section
 from wildloop.flows.prompt.decides import decides_section, train_command
 from wildloop.flows.prompt.evidence import evidence_section
+from wildloop.flows.prompt.explore import explore_section
 from wildloop.flows.prompt.kind import Kind
 from wildloop.flows.prompt.known import known_section
 from wildloop.flows.prompt.left import left_section
@@ -55,6 +56,7 @@ def page_sections(
     }
     if state.kind == "iteration":
         sections["task_section"] = task_section(state)
+        sections["explore_section"] = explore_section(state)
     if state.kind == "reflection":
         sections["evidence_section"] = evidence_section(state)
     counted = [text for name, text in sections.items() if name not in UNUSED[state.kind]]
