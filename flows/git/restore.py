@@ -70,16 +70,22 @@ async def take_back(
 
 
 async def bring_code(
-    path: Path, commit: str, message: str, spared: Sequence[str] = ()
+    path: Path,
+    commit: str,
+    message: str,
+    changes: Sequence[tuple[str, str]],
+    spared: Sequence[str] = (),
 ) -> str | None:
-    """Make the project's files what they were in `commit`, in a new commit; `.wild` stays.
+    """Make files what they were in `commit`, in a new commit: those that these changes touched.
 
-    What lies about uncommitted is committed first. Doing it again changes nothing.
+    What lies about uncommitted is committed first; what others have put there stays, as `.wild`
+    does. Doing it again changes nothing.
 
     Args:
         path: the project.
         commit: whose files are brought.
         message: of the new commit.
+        changes: the first and the last commit of each.
         spared: files and folders that stay, relative to the project.
 
     Returns:
@@ -93,8 +99,9 @@ async def bring_code(
     await repository.commit_all(
         path, f"{message}\n\nWhat was changed since, first.", allow_empty=False
     )
-    changed = await project_changes(path, commit)
-    names = [name for name in changed if not is_spared(name, prefix, spared)]
+    touched = {name for one in changes for name in await project_changes(path, *one)}
+    differing = [name for name in await project_changes(path, commit) if name in touched]
+    names = [name for name in differing if not is_spared(name, prefix, spared)]
     if not names:
         return None
     if lost := await _not_in_git(root, names):

@@ -94,6 +94,12 @@ def _start(index: int, node: TreeNode, why: str) -> Start | None:
     return Start(iteration=index, node=node.id, commit=node.commit, why=why)
 
 
+def _changes(state: KeepState) -> list[tuple[str, str]]:
+    """What the session itself has changed: what the user did between is none of it."""
+    ends = {(one.base, one.commit) for one in state.verdicts}
+    return [(base, commit) for base, commit in ends if base and commit and base != commit]
+
+
 async def _bring(work: Work, start: Start) -> None:
     """Put the node's code there, by one new commit; a fault of git is told, and changes nothing."""
     position, state = work.position, work.position.record.keep
@@ -101,7 +107,9 @@ async def _bring(work: Work, start: Start) -> None:
     subject = f"wild: {node_id(start.iteration)}: begins with the code of {start.node}"
     message = f"{subject}\n\n{start.why}\n\nIts commit: {start.commit}\nSession: {position.id}"
     try:
-        made = await restore.bring_code(position.workdir, start.commit, message, spared)
+        made = await restore.bring_code(
+            position.workdir, start.commit, message, _changes(state), spared
+        )
         # Made by whoever died before it was noted.
         since = state.base or start.commit
         made = made or await restore.find_commit(position.workdir, since, subject)

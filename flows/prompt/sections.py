@@ -48,6 +48,7 @@ class PromptContext(BaseModel):
     evidence_section: str = ""
     diversity_section: str = ""
     explore_section: str = ""
+    references_section: str = ""
     alerts_section: str = ""
     evo_sweep_section: str = ""
     evo_sweep_enabled: bool = False
