@@ -13,6 +13,7 @@ from wildloop.flows.search.figure import (
     DOTS,
     FAILED,
     FAINT,
+    PAPER,
     Sheet,
     legend_below,
     mark_beyond,
@@ -99,14 +100,14 @@ def _changes(sheet: Sheet, axes: Axes, nodes: Sequence[TreeNode], places: dict[s
             [places[one.id][1]],
             "o",
             markersize=7,
-            color=colour if is_kept else "none",
+            color=colour if is_kept else PAPER,
             markeredgecolor=colour,
             markeredgewidth=1.4,
             zorder=4,
         )
         value = one.value.text if one.value is not None else ""
         sheet.tip(dot, f"{one.id}, {one.outcome.value}: {value}; {one.title}")
-    shown = (("best", BEST, BEST), ("kept", DOTS, DOTS), ("not kept", "none", DOTS))
+    shown = (("best", BEST, BEST), ("kept", DOTS, DOTS), ("not kept", PAPER, DOTS))
     for label, face, edge in shown:
         axes.plot([], [], "o", color=face, markeredgecolor=edge, label=label)
     lost = [one.iteration for one in nodes if one.id not in places]

@@ -171,8 +171,10 @@ class _Growth:
         declared = next((one.change for one in reversed(calls) if one.change), None)
         if declared is not None and declared.kind is ChangeKind.NONE:
             return False
-        # Without runs there is a decision only where files of the project have changed.
-        changed = verdict is not None and not any(one.run_ids for one in calls)
+        # Without runs there is a decision only where files of the project have changed, or where
+        # another's code was to be taken back again.
+        has_begun_here = verdict is not None and not verdict.started_from
+        changed = has_begun_here and not any(one.run_ids for one in calls)
         return changed or any(one.files_changed for one in calls)
 
     def _add(

@@ -75,6 +75,12 @@ def test_what_began_elsewhere_and_does_not_beat_the_best_is_taken_back() -> None
     assert "the code of iteration-02, so the best's is put back" in found.state.verdicts[-1].why
 
 
+def test_what_went_back_and_did_nothing_is_no_change() -> None:
+    found = night().iteration(start="iteration-02", files_changed=0)
+    assert found.nodes[-1].id == "iteration-04"
+    assert found.state.verdicts[-1].status == "discard"
+
+
 def test_more_seeds_of_a_discarded_change_that_win_keep_it() -> None:
     found = night()
     found.iteration((0.95, 0.953, 0.946, 0.95), "code-2", start="iteration-02")
