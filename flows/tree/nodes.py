@@ -247,7 +247,8 @@ class _Growth:
 
 
 def _judge_by(node: TreeNode, one: Configuration) -> None:
-    node.configuration, node.value, node.level = one.id, one.counted, one.level
+    node.configuration, node.value = one.id, one.counted
+    node.level = one.level if one.counted.mean is not None else None
 
 
 def _has_won(verdict: Verdict) -> bool:

@@ -170,3 +170,28 @@ def test_a_session_that_keeps_everything_says_that_nothing_is_gone_back_to(
     session_id = server.start(project, script.agent, max_iterations=2)
     assert server.session_ended(session_id)["status"] == "completed"
     assert "<start_from> is for sessions that keep only what is better" in script.prompt(3)
+
+
+def test_the_policy_goes_back_to_what_was_nearly_as_good(
+    server: Server, project: Path, script: Script, seen: Path
+) -> None:
+    script.reply(1, planned())
+    tries = {2: 800, 3: 900, 4: 899, 5: 700, 6: 910}
+    for number, base in tries.items():
+        edit = f"cp train.sh {seen}/{number}; sed -i 's/base=[0-9]*/base={base}/' train.sh"
+        script.shell(number, measured(edit, f"try {base}"))
+    options = {"keep": "better", "explore": "tree", "max_iterations": 5}
+    session_id = server.start(project, script.agent, **options)
+    assert server.session_ended(session_id)["status"] == "completed"
+    found = {number: (seen / str(number)).read_text().partition("base=")[2][:3] for number in tries}
+    assert found == {2: "800", 3: "800", 4: "900", 5: "900", 6: "899"}
+    tree = server.get(f"/wild/v2/tree/{session_id}")
+    assert (tree["keep"], tree["explore"]) == ("better", "tree")
+    assert {one["id"]: one["parent"] for one in tree["nodes"]}["iteration-05"] == "iteration-03"
+    told = script.prompt(6).partition("## Where to go on from")[2]
+    assert "iteration-03 (discarded) has the highest upper confidence bound" in told
+    assert "nothing has begun there yet" in told
+    # The table offers the next ones, but for the last iteration, after which nothing begins.
+    assert "<start_from>ID</start_from>" in script.prompt(5)
+    assert "<start_from>ID</start_from>" not in script.prompt(6)
+    assert "## Where to go on from" not in script.prompt(2)
