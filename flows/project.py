@@ -268,6 +268,27 @@ class IsolationConfig(BaseModel):
     )
 
 
+class ReferencesConfig(BaseModel):
+    """[references]: what is to be read before planning; relative to the project, or absolute."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    papers: list[Text] = Field(default_factory=list, description="Files or folders of papers.")
+    notes: list[Text] = Field(default_factory=list, description="Files or folders of notes.")
+    urls: dict[Text, Text] = Field(
+        default_factory=dict, description="Of a page or a paper: the file that holds it here."
+    )
+
+    def missing(self, workdir: Path) -> list[str]:
+        """Those that are not there, as wildloop.toml names them."""
+        named = [*self.papers, *self.notes, *self.urls.values()]
+        return [one for one in dict.fromkeys(named) if not (workdir / _home(one)).exists()]
+
+
+def _home(path: str) -> Path:
+    return Path(path).expanduser()
+
+
 class ProjectConfig(BaseModel):
     """wildloop.toml. The tables of the built-in agent are its own business."""
 
@@ -292,6 +313,7 @@ class ProjectConfig(BaseModel):
     evaluate: EvaluateConfig | None = None
     holdout: HoldoutConfig | None = None
     confirm: ConfirmConfig = Field(default_factory=ConfirmConfig)
+    references: ReferencesConfig = Field(default_factory=ReferencesConfig)
     protected: list[ProjectPath] = Field(
         default_factory=list, description="The same as [project] protected, above all tables."
     )
@@ -317,8 +339,18 @@ TABLES: dict[str, type[BaseModel]] = {
     "evaluate": EvaluateConfig,
     "holdout": HoldoutConfig,
     "confirm": ConfirmConfig,
+    "references": ReferencesConfig,
 }
 """The tables by name; the built-in agent's own are not among them."""
+
+
+def missing_references(config: ProjectConfig, workdir: Path) -> str | None:
+    """What [references] names and is not there, with the mend; None where all of it is."""
+    found = config.references.missing(workdir)
+    if not found:
+        return None
+    names = ", ".join(f"'{one}'" for one in found[:SHOWN_ERRORS])
+    return f"[references] names what is not there: {names}: put it there, or take the line out"
 
 
 def load_project(workdir: Path) -> ProjectConfig | None:

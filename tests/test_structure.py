@@ -27,6 +27,7 @@ ROOMS = (
     "report",
     "store",
     "search",
+    "tree",
     "keep",
     "metrics",
     "skills",

@@ -56,6 +56,7 @@ REPLY_TAGS = (
     "continue",
     "memories",
     "change",
+    "start_from",
 )
 ExitReason = Literal["finished", "failed", "timeout", "interrupted", "rate_limited", "unreachable"]
 

@@ -65,8 +65,69 @@ async def take_back(
     wanted = [name for name in names if name in there]
     if not wanted:
         return None
-    listed = b"\0".join(os.fsencode(name) for name in wanted)
-    restore = ("restore", "--staged", "--worktree", f"--source={base}")
+    await _restore(root, base, wanted)
+    return (await repository.commit_all(path, message, allow_empty=False)).commit
+
+
+async def bring_code(
+    path: Path,
+    commit: str,
+    message: str,
+    changes: Sequence[tuple[str, str]],
+    spared: Sequence[str] = (),
+) -> str | None:
+    """Make files what they were in `commit`, in a new commit: those that these changes touched.
+
+    What lies about uncommitted is committed first; what others have put there stays, as `.wild`
+    does. Doing it again changes nothing.
+
+    Args:
+        path: the project.
+        commit: whose files are brought.
+        message: of the new commit.
+        changes: the first and the last commit of each.
+        spared: files and folders that stay, relative to the project.
+
+    Returns:
+        The new commit; None where the files are those already.
+
+    Raises:
+        GitError: a file that git does not hold is in the way, a merge or the like is under way,
+            or git refuses; nothing is changed.
+    """
+    root, prefix = await top_of(path), await prefix_of(path)
+    await repository.commit_all(
+        path, f"{message}\n\nWhat was changed since, first.", allow_empty=False
+    )
+    touched = {name for one in changes for name in await project_changes(path, *one)}
+    differing = [name for name in await project_changes(path, commit) if name in touched]
+    names = [name for name in differing if not is_spared(name, prefix, spared)]
+    if not names:
+        return None
+    if lost := await _not_in_git(root, names):
+        raise repository.GitError(
+            f"'{lost[0]}' has content that no commit holds: move it away, or commit it"
+        )
+    await _restore(root, commit, names)
+    return (await repository.commit_all(path, message, allow_empty=False)).commit
+
+
+async def _not_in_git(root: Path, names: Sequence[str]) -> list[str]:
+    """Of these files, those with content that HEAD does not have: ignored, or left out of it."""
+    held = set(await git_names(root, "ls-tree", "-r", "--name-only", "--full-tree", "-z", "HEAD"))
+    options = ("--name-only", "--no-renames", "--no-ext-diff", "-z")
+    edited = set(await git_names(root, "diff", *options, "HEAD"))
+    return [
+        name
+        for name in names
+        if name in edited or (name not in held and os.path.lexists(root / name))
+    ]
+
+
+async def _restore(root: Path, source: str, names: Sequence[str]) -> None:
+    """Bring files, in the index and where they lie, to what they are in a commit."""
+    listed = b"\0".join(os.fsencode(name) for name in names)
+    restore = ("restore", "--staged", "--worktree", f"--source={source}")
     await run_git_locking(
         root,
         "--literal-pathspecs",
@@ -75,7 +136,6 @@ async def take_back(
         "--pathspec-file-nul",
         stdin=listed,
     )
-    return (await repository.commit_all(path, message, allow_empty=False)).commit
 
 
 def is_spared(name: str, prefix: str, spared: Sequence[str]) -> bool:

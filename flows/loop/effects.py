@@ -14,6 +14,7 @@ from wildloop.flows.git.process import run_git
 from wildloop.flows.loop.artifact import attach_call, step_id
 from wildloop.flows.loop.protection import inspect_call
 from wildloop.flows.loop.settle import flag_edits
+from wildloop.flows.loop.starting import note_wish
 from wildloop.flows.loop.work import Work
 from wildloop.flows.models.run import Run, RunCreate
 from wildloop.flows.models.session_options import Budget
@@ -160,6 +161,7 @@ async def close_turn(
         known_runs: ids of those that were there before it.
     """
     position, record = work.position, turn.record
+    note_wish(work.keeps, position.record.keep, record, turn.tags.start_from)
     await inspect_call(work, turn, [run.command for run in runs])
     # Trials that a sweep has created meanwhile belong to the call that asked for the sweep.
     trials = work.sweeping.sweep_id if work.sweeping else None

@@ -25,7 +25,7 @@ from wildloop.flows.loop.effects import (
     write_plan,
 )
 from wildloop.flows.loop.hooks import after_iteration, before_iteration
-from wildloop.flows.loop.settle import begin_change
+from wildloop.flows.loop.starting import begin_iteration
 from wildloop.flows.loop.sweeping import active_sweep, begin_sweep, settle_sweep, take_up_sweep
 from wildloop.flows.loop.waiting import wait_for_news, wait_for_runs
 from wildloop.flows.loop.work import Work, current_work
@@ -82,11 +82,11 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     known = {run.id for run in await runs.all(chat_session_id=position.id)}
     await keep_on_branch(position)
     before = await plan_before(position, label)
-    await begin_change(position, index)
+    faults = await begin_iteration(work, index, turn)
     hooks = await before_iteration(position, work.project, index, turn)
     try:
         told = {"hooks_section": hooks}
-        call = await agent_turn(work, "iteration", index, turn, sections=told)
+        call = await agent_turn(work, "iteration", index, turn, faults, told)
     except StopRequested as stop:
         return Cancelled(message=str(stop))
     write_plan(position, call, before)

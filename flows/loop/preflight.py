@@ -20,6 +20,7 @@ from wildloop.flows.guards.patterns import TooManyFiles
 from wildloop.flows.loop.protection import begin_guards
 from wildloop.flows.loop.work import Work
 from wildloop.flows.models.session_record import Phase
+from wildloop.flows.project import missing_references
 from wildloop.flows.protocol.plan import abort_checklist
 from wildloop.flows.settings import TOKEN_VARIABLE
 from wildloop.flows.skills.fixed import shadowing
@@ -160,6 +161,15 @@ async def _project(work: Work) -> str:
     return f"{len(commands)} set-up commands run"
 
 
+async def _references(work: Work) -> str:
+    """What planning is to read lies where wildloop.toml says."""
+    if work.project is None:
+        return "none are named"
+    if fault := missing_references(work.project, work.position.workdir):
+        raise CheckFailed(f"wildloop.toml: {fault}")
+    return "all that are named are there"
+
+
 async def _hooks(work: Work) -> str:
     """Where the user wants hooks for the session's commits: whether they take one."""
     if work.project is None or not work.project.git.hooks:
@@ -182,5 +192,6 @@ CHECKS: dict[str, Check] = {
     "agent": _agent,
     "compute": _compute,
     "project": _project,
+    "references": _references,
     "protected files": _protected,
 }

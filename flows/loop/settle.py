@@ -19,6 +19,7 @@ from wildloop.flows.git.code import code_digest, counted, files_of_tree
 from wildloop.flows.git.history import tag_commit, tag_name
 from wildloop.flows.keep.aside import set_aside, tries
 from wildloop.flows.keep.decide import Change, decide
+from wildloop.flows.keep.elsewhere import begun_elsewhere
 from wildloop.flows.keep.flags import flagged_edits
 from wildloop.flows.keep.held import held
 from wildloop.flows.keep.ledger import write_ledger
@@ -40,6 +41,7 @@ from wildloop.flows.store.own_runs import own_runs
 from wildloop.flows.store.run_filter import RunFilter
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sweeps import sweep_texts
+from wildloop.flows.tree.nodes import node_id
 
 DESCRIPTION_LENGTH = 1000
 NO_METRIC = "not measured: no primary metric is named, so the change stays as it is"
@@ -165,6 +167,8 @@ async def _decide(
     is_compared = metric is not None and bool(runs)
     change = await _change(position, project, account, runs, last.index, commit)
     decision = set_aside(account, change) or decide(account, tries(account, change))
+    start = state.start_of(last.index)
+    decision = begun_elsewhere(decision, change, start.node if start else "")
     decision = await checked(held(account, decision), project, workdir)
     if is_compared and metric is not None:
         state.metric, state.direction = metric.name, metric.direction
@@ -185,6 +189,7 @@ async def _decide(
         refused=decision.refused,
         warnings=[*decision.warnings, *_doubts(position, account, runs, calls)],
         tag=tag_name(position.id, last) if commit else None,
+        started_from=start.node if start else "",
         decided_at=datetime.now(UTC).timestamp(),
     )
     if is_compared:
@@ -256,7 +261,11 @@ def _doubts(
 ) -> list[str]:
     """What the numbers do not tell."""
     state, metric = position.record.keep, account.contract.metric
-    doubts = list(dict.fromkeys(flag for call in calls for flag in call.flags))
+    start = state.start_of(calls[-1].index)
+    # What was changed on the way to the code that it began with is in its change, too.
+    node = start.node if start else ""
+    began = [one for one in position.record.iterations if node_id(one.index) == node]
+    doubts = list(dict.fromkeys(flag for call in (*began, *calls) for flag in call.flags))
     if runs and metric is None:
         doubts.append(
             "no primary metric was fixed before the first run, so nothing can be compared: the "
@@ -272,7 +281,7 @@ def _doubts(
         one.label
         for one in state.current
         if one.candidate is None and one.status is KeepStatus.KEEP
-        if best is not None and one.iteration > best.iteration
+        if best is not None and one.iteration > best.iteration and start is None
     ]
     if runs and metric is not None and unmeasured:
         doubts.append(

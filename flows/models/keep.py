@@ -70,16 +70,45 @@ class Verdict(BaseModel):
     )
     warnings: list[str] = Field(default_factory=list)
     tag: str | None = None
+    started_from: str = Field(
+        default="",
+        description="Node of the tree whose code it began with; empty: with what lay there.",
+    )
     reverted_by: str | None = Field(default=None, description="Commit that took the change back.")
     applied: bool = Field(default=False, description="False: to be carried out yet.")
     decided_at: float = 0.0
 
 
+class Start(BaseModel):
+    """The code that an iteration begins with, where that is not what lay there."""
+
+    iteration: int
+    node: str = Field(description="Id of the node of the tree whose code it is.")
+    commit: str = Field(description="Of that node.")
+    why: str = Field(default="", description="Who has chosen it, and for what.")
+    made: str | None = Field(
+        default=None, description="Commit that brought the code back; None: to be made yet."
+    )
+
+
 class KeepState(BaseModel):
     """What a session knows of kept and discarded changes; a part of its record."""
 
-    base: str | None = Field(default=None, description="Commit that the iteration began at.")
+    base: str | None = Field(
+        default=None,
+        description="Commit that the iteration began at, before another node's code was put there.",
+    )
     base_iteration: int | None = None
+    asked: str | None = Field(
+        default=None, description="Where the agent wants the next iteration to start from."
+    )
+    start: Start | None = Field(default=None, description="Of the last iteration that has one.")
+    start_index: int | None = Field(
+        default=None, description="The last iteration whose beginning was chosen."
+    )
+    start_fault: str = Field(
+        default="", description="Why that iteration does not begin where it was to."
+    )
     metric: str | None = None
     direction: Direction = "max"
     best: Evidence | None = None
@@ -100,6 +129,12 @@ class KeepState(BaseModel):
     def current(self) -> list[Verdict]:
         """The decisions of the comparison that goes on."""
         return self.verdicts[self.begun :]
+
+    def start_of(self, iteration: int) -> Start | None:
+        """The node that an iteration has begun at; None where it went on from what lay there."""
+        start = self.start
+        is_its = start is not None and start.iteration == iteration and start.made is not None
+        return start if is_its else None
 
     def of(self, iteration: int) -> Verdict | None:
         """The decision about an iteration; None if there is none yet."""

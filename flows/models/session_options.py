@@ -23,6 +23,7 @@ FOLDER: FieldInfo = Field(
 )
 KeepMode = Literal["all", "better"]
 Isolation = Literal["none", "snapshot"]
+Explore = Literal["greedy", "tree"]
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,13 @@ class SessionStart(Body):
         title="Alpha",
         description="With `keep: better`: the probability of taking noise for a gain, for each "
         "iteration.",
+    )
+    explore: Explore = Field(
+        default="greedy",
+        title="Explore",
+        description="With `keep: better`, the code that an iteration begins with: `greedy`: the "
+        "best; `tree`: the best or an earlier change that was taken back, by an upper confidence "
+        "bound over the tree of changes, where the agent names none.",
     )
     isolation: Annotated[Isolation, CommandLine("--isolate", value="snapshot")] = Field(
         default="none",

@@ -4,10 +4,12 @@ from wildloop.flows.models.evo_sweep import EvoSweepRecord
 from wildloop.flows.prompt.believed import believed_section
 from wildloop.flows.prompt.decides import decides_section, train_command
 from wildloop.flows.prompt.evidence import evidence_section
+from wildloop.flows.prompt.explore import explore_section
 from wildloop.flows.prompt.kind import Kind
 from wildloop.flows.prompt.known import known_section
 from wildloop.flows.prompt.left import left_section
 from wildloop.flows.prompt.making_runs import ANY_COMMAND, runs_section
+from wildloop.flows.prompt.references import references_section
 from wildloop.flows.prompt.results import NO_NEWS, results_section
 from wildloop.flows.prompt.state import PromptState
 from wildloop.flows.prompt.task import task_section
@@ -55,6 +57,9 @@ def page_sections(
     }
     if state.kind == "iteration":
         sections["task_section"] = task_section(state)
+        sections["explore_section"] = explore_section(state)
+    if state.kind == "planning":
+        sections["references_section"] = references_section(state)
     if state.kind == "reflection":
         sections["evidence_section"] = evidence_section(state)
     counted = [text for name, text in sections.items() if name not in UNUSED[state.kind]]

@@ -47,6 +47,8 @@ class PromptContext(BaseModel):
     experiment_results: str = ""
     evidence_section: str = ""
     diversity_section: str = ""
+    explore_section: str = ""
+    references_section: str = ""
     alerts_section: str = ""
     evo_sweep_section: str = ""
     evo_sweep_enabled: bool = False

@@ -9,14 +9,16 @@ from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.models.change import Change
 from wildloop.flows.models.contract import SessionContract
-from wildloop.flows.models.keep import Verdict
+from wildloop.flows.models.keep import Start, Verdict
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session_options import SessionSpec
 from wildloop.flows.models.session_record import IterationRecord, SessionRecord
 from wildloop.flows.models.spending import Spending
+from wildloop.flows.models.tree import TreeNode
 from wildloop.flows.project import ProjectConfig
 from wildloop.flows.prompt.kind import Kind
-from wildloop.flows.protocol.plan import Plan, Task, TaskStatus, open_tasks
+from wildloop.flows.protocol.plan import Plan, Task, next_task
+from wildloop.flows.tree.nodes import tree_of
 
 TIMED = 30
 """The last runs, whose times tell how long one takes."""
@@ -98,9 +100,20 @@ class PromptState:
     @property
     def task(self) -> Task | None:
         """The task of this iteration: the one in progress, else the first open one."""
-        left = open_tasks(self.plan)
-        begun = (task for task in left if task.status is TaskStatus.IN_PROGRESS)
-        return next(begun, None) or next(iter(left), None)
+        return next_task(self.plan)
+
+    @cached_property
+    def tree(self) -> list[TreeNode]:
+        """The changes of a session that keeps only what is better; none of another."""
+        record = self.record
+        if self.spec.keep != "better":
+            return []
+        return tree_of(record.iterations, record.keep, self.account, record.base_commit)
+
+    @property
+    def start(self) -> Start | None:
+        """The node that this iteration has begun with, where that is not what lay there."""
+        return self.record.keep.start_of(self.index) if self.kind == "iteration" else None
 
     @property
     def told_since(self) -> float:

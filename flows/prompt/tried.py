@@ -292,6 +292,8 @@ def _code(state: PromptState, rows: Sequence[Row]) -> list[str]:
     best = state.account.best
     if best is None:
         return []
+    if state.start is not None:
+        return [f"The project holds the code of {state.start.node}, not the best's."]
     if state.spec.keep == "better":
         return ["The project holds the best's code; what was taken back remains by its tag."]
     index = next((row.iteration for row in rows if row.one is best), None)

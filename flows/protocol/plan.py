@@ -271,6 +271,13 @@ def open_tasks(plan: Plan) -> list[Task]:
     return [task for task in plan.tasks if task.status in (TaskStatus.OPEN, TaskStatus.IN_PROGRESS)]
 
 
+def next_task(plan: Plan) -> Task | None:
+    """The task that the next iteration is for: the one in progress, else the first open one."""
+    left = open_tasks(plan)
+    begun = (task for task in left if task.status is TaskStatus.IN_PROGRESS)
+    return next(begun, None) or next(iter(left), None)
+
+
 def closed_gates(plan: Plan) -> list[str]:
     """The reflection gates that are closed, by id (or by text where they have none).
 

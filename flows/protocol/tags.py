@@ -19,6 +19,7 @@ MEMORY_LIMIT = 100
 MEMORY_LENGTH = 2_000
 FAULT_LIMIT = 5
 CHANGE_LENGTH = 300
+START_LENGTH = 100
 _MEMORY = re.compile(
     r"(?:[-*+]|\d{1,4}[.)])?[ \t]*+\*{0,2}\[([^\]\n]{1,40})\]\*{0,2}:?[ \t]*+(\S.*)"
 )
@@ -60,6 +61,9 @@ class AgentReplyTags(BaseModel):
     continue_session: bool | None = None
     memories: list[Memory] = Field(default_factory=list)
     change: Change | None = None
+    start_from: str | None = Field(
+        default=None, description="The node or commit that the next iteration is to begin at."
+    )
     faults: list[str] = Field(default_factory=list)
     quoted: list[str] = Field(
         default_factory=list, description="Quotations that were ignored, told like the faults."
@@ -88,6 +92,7 @@ def parse_reply(text: str) -> AgentReplyTags:
         continue_session=_decision(found.get("continue"), faults),
         memories=_memories(found.get("memories"), faults),
         change=_change(openings.get("change", ""), found.get("change"), faults),
+        start_from=_start_from(found.get("start_from"), faults),
         faults=faults,
         quoted=contents.quoted,
         is_empty=not found,
@@ -232,6 +237,16 @@ def _change(opening: str, raw: str | None, faults: list[str]) -> Change | None:
         )
         return None
     return Change(kind=kind, text=said[:CHANGE_LENGTH])
+
+
+def _start_from(raw: str | None, faults: list[str]) -> str | None:
+    """`<start_from>iteration-03</start_from>`; a word or two, whatever they name."""
+    if raw is None:
+        return None
+    said = " ".join(raw[:START_LENGTH].split()).strip("`'\"")
+    if not said:
+        faults.append("<start_from> was empty; it takes the id or the commit of a node, or best.")
+    return said or None
 
 
 def _memories(raw: str | None, faults: list[str]) -> list[Memory]:

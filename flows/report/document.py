@@ -12,12 +12,14 @@ from wildloop.flows.report.next_steps import next_steps
 from wildloop.flows.report.reproduce import reproduce
 from wildloop.flows.report.sealed import held_out
 from wildloop.flows.report.text import code, moment, plain, quote
+from wildloop.flows.report.tree_text import tree
 
 NOTHING_MEASURED = "**No run of this session has finished: nothing was measured.**"
 FOREST = "forest"
 PICTURES = {
     "forest": "Gains on the baseline with 95 % intervals, as in the table",
     "progress": "The mean of each configuration in the order of the first runs, and the baseline",
+    "tree": "The changes of code, each joined to the one whose code it began with",
     "learning_curves": "Learning curves of the best configurations and the baseline",
     "parallel_coordinates": "The settings of each configuration and what they gave",
     "importance": "How much each setting mattered",
@@ -52,6 +54,7 @@ def document(
         "Failures": account.failures(facts),
         "Comparability": account.comparability(facts),
         "Kept and discarded": kept(session.kept, session.keep_alpha) if session.keeps else "",
+        "Tree of changes": tree(facts),
         "What was done": account.phases(facts.plan),
         "Runs behind the numbers": findings.behind(facts),
         "Runs": account.runs_table(facts),

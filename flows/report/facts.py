@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.values import value_of
@@ -14,9 +15,11 @@ from wildloop.flows.models.memory import Memory
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.sealed import SealedReport
 from wildloop.flows.models.session_record import IterationRecord
+from wildloop.flows.models.tree import TreeNode
 from wildloop.flows.project import MetricConfig
 from wildloop.flows.protocol.plan import Plan
 from wildloop.flows.spending import core_hours
+from wildloop.flows.tree.nodes import tree_of
 
 CAUSE_LENGTH = 200
 
@@ -114,6 +117,13 @@ class ReportFacts:
     def counts(self) -> Counter[RunStatus]:
         """Runs by status."""
         return Counter(run.status for run in self.runs)
+
+    @cached_property
+    def tree(self) -> list[TreeNode]:
+        """The changes of code, and what the session began with."""
+        session = self.session
+        kept = session.kept if session.keeps else None
+        return tree_of(session.iterations, kept, self.account, session.base_commit)
 
     def label_of(self, run: Run) -> str | None:
         """The call of the agent that a run belongs to."""

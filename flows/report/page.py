@@ -17,6 +17,7 @@ NARROW_SUFFIX = ".narrow.svg"
 # The browser enforces it too: nothing is loaded, whatever text found its way into the page.
 FOLDED = (
     "Kept and discarded",
+    "Tree of changes",
     "What was done",
     "Runs behind the numbers",
     "Runs",

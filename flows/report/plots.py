@@ -11,6 +11,7 @@ from wildloop.flows.report.curves import draw_curves
 from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.forest import draw_forest
 from wildloop.flows.report.progress import draw_progress
+from wildloop.flows.report.tree import draw_tree
 
 AXES = 12
 LEAST_SHARE = 0.5
@@ -22,6 +23,7 @@ def draw_plots(folder: Path, facts: ReportFacts) -> list[Path]:
     drawn = [
         draw_forest(folder, facts),
         draw_progress(folder, facts),
+        draw_tree(folder, facts),
         draw_curves(folder, facts),
         *_of_settings(folder, facts),
     ]

@@ -34,6 +34,7 @@ from wildloop.shim.cli.open import open_page
 from wildloop.shim.cli.output import fail
 from wildloop.shim.cli.prune import prune
 from wildloop.shim.cli.take import take
+from wildloop.shim.cli.tree import tree
 from wildloop.shim.cli.up import up
 from wildloop.shim.cli.verify import verify
 
@@ -67,6 +68,7 @@ for command in (
     report.report,
     research.results,
     best,
+    tree,
     history.show,
     prompt.prompt,
     runs.runs,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.guards.patterns import TooManyFiles, matching
-from wildloop.flows.project import FILE, ProjectConfig, load_project
+from wildloop.flows.project import FILE, ProjectConfig, load_project, missing_references
 from wildloop.shim.cli.findings import Finding
 
 
@@ -24,6 +24,7 @@ def check_project(workdir: Path) -> list[Finding]:
         text = f"none in '{workdir}': only the baseline agent needs one"
         return [*found, Finding(check=FILE, ok=True, text=text)]
     found.append(Finding(check=FILE, ok=True, text=_metric(config)))
+    found += _references(workdir, config)
     return [*found, *_protected(workdir, config), *_sandbox(workdir, config)]
 
 
@@ -47,6 +48,12 @@ def _metric(config: ProjectConfig) -> str:
     if config.metric is None:
         return "no [metric]: Wildloop cannot tell which run is best"
     return f"metric {config.metric.name} ({config.metric.direction})"
+
+
+def _references(workdir: Path, config: ProjectConfig) -> list[Finding]:
+    if (fault := missing_references(config, workdir)) is None:
+        return []
+    return [Finding(check="references", ok=False, fatal=True, text=fault)]
 
 
 def _protected(workdir: Path, config: ProjectConfig) -> list[Finding]:

@@ -17,6 +17,7 @@ from wildloop.flows.models.run import LogChunk, Run, RunCreate
 from wildloop.flows.models.session import History, Session, SessionActivity
 from wildloop.flows.models.session_options import SessionStart
 from wildloop.flows.models.take import NightView
+from wildloop.flows.models.tree import TreeView
 from wildloop.flows.settings import SERVER_URL_VARIABLE, Settings
 from wildloop.shim.client.errors import ClientError, ServerAway, no_answer, refusal
 from wildloop.shim.models import ReportView, RunMetricsView
@@ -197,6 +198,10 @@ class ApiClient:
     def metrics(self, run_id: str) -> RunMetricsView:
         """What a run has measured."""
         return RunMetricsView.model_validate(self.request("GET", f"/runs/{run_id}/metrics"))
+
+    def tree(self, session_id: str) -> TreeView:
+        """A session's changes as a tree."""
+        return TreeView.model_validate(self.request("GET", f"/wild/v2/tree/{session_id}"))
 
     def evidence(self, session_id: str) -> AccountView:
         """The whole account of a session."""

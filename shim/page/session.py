@@ -15,6 +15,8 @@ from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.store.account import read_evidence
 from wildloop.flows.store.kept import read_results
 from wildloop.flows.store.memories import MemoryFilter
+from wildloop.flows.store.tree import read_tree
+from wildloop.flows.tree.order import placed
 from wildloop.flows.turn.transcripts import prompt_of
 from wildloop.shim.deps import Memories, Runs, Sessions, WithPrefect, WithSettings
 from wildloop.shim.page.live import session_mark
@@ -80,6 +82,14 @@ async def ledger_part(session_id: str, sessions: Sessions) -> Response:
     """What was kept and discarded, and why."""
     own = await sessions.id_of(session_id)
     return _part("part/ledger.html.j2", results=await read_results(sessions, own))
+
+
+@router.get("/{session_id}/tree")
+async def tree_part(session_id: str, sessions: Sessions, runs: Runs) -> Response:
+    """The changes of code, each below the one that it began with."""
+    found = await sessions.find(None, session_id)
+    view = await read_tree(sessions, runs, found)
+    return _part("part/tree.html.j2", tree=view, rows=placed(view.nodes))
 
 
 @router.get("/{session_id}/evidence")

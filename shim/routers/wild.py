@@ -24,9 +24,11 @@ from wildloop.flows.models.session import (
 )
 from wildloop.flows.models.session_options import SessionStart
 from wildloop.flows.models.take import NightView
+from wildloop.flows.models.tree import TreeView
 from wildloop.flows.project import load_project
 from wildloop.flows.session.log import entry_markdown
 from wildloop.flows.store.kept import read_results
+from wildloop.flows.store.tree import read_tree
 from wildloop.flows.take.night import read_night
 from wildloop.flows.text.redaction import Redactor
 from wildloop.shim.apart import OWN, READ
@@ -155,6 +157,12 @@ async def get_results(session_id: str, sessions: Sessions) -> ResultsView:
     """The rows of results.tsv; none unless the session was started with `keep: better`."""
     found = await sessions.find(session_id)
     return await read_results(sessions, found.session_id)
+
+
+@router.get("/tree/{session_id}", summary="A session's changes as a tree", openapi_extra=READ)
+async def get_tree(session_id: str, sessions: Sessions, runs: Runs) -> TreeView:
+    """Each change of code: what it began with, what it measured, and what became of it."""
+    return await read_tree(sessions, runs, await sessions.find(session_id))
 
 
 @router.get("/kept/{session_id}", summary="What a session has kept, to be taken home")

@@ -50,6 +50,8 @@ def iteration(folder: pathlib.Path, scenario: dict, index: int) -> str:  # type:
     reply = f"<summary>iteration {index}: {said}</summary>\n"
     if any(action[0] == "edit" for action in turn.get("do", [])):
         reply += f'<change kind="{turn.get("kind", "hyper-parameter")}">{said}</change>\n'
+    if turn.get("start"):
+        reply += f"<start_from>{turn['start']}</start_from>\n"
     if turn.get("waits"):
         return reply + "<promise>WAITING</promise>\n"
     if is_last:

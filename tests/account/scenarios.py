@@ -124,10 +124,10 @@ def edit(old: str, new: str) -> Action:
     return ("edit", old, new)
 
 
-def turn(say: str, *actions: Action | list[Action], waits: bool = False) -> Turn:
-    """What one call of the agent does."""
+def turn(say: str, *actions: Action | list[Action], waits: bool = False, start: str = "") -> Turn:
+    """What one call of the agent does; `start`: where it wants the next iteration to begin."""
     flat = [one for each in actions for one in (each if isinstance(each, list) else [each])]
-    return {"say": say, "do": flat, "waits": waits}
+    return {"say": say, "do": flat, "waits": waits, "start": start}
 
 
 def plan(contract: str) -> str:
@@ -374,7 +374,28 @@ def night(tries: int) -> Scenario:
     )
 
 
+def trial(say: str, old: str, new: str, start: str = "") -> list[Turn]:
+    """An iteration of one edit of C on five seeds."""
+    made = (edit(f"C = {old}", f"C = {new}"), runs(f"c{new}", "", range(1, 6)), WAIT)
+    return [turn(say, *made, start=start)]
+
+
+GONE_BACK = Scenario(
+    NOISY,
+    "val_loss",
+    "min",
+    [
+        [turn("the baseline", runs("base", "", range(1, 6)), WAIT)],
+        trial("a hair less", "2.0", "1.95", start="best"),
+        trial("half", "2.0", "1.0", start="iteration-02"),
+        trial("a hair less, then much", "1.95", "0.3", start="iteration-03"),
+        trial("half, then a hair", "1.0", "0.95", start="feedfeed"),
+        trial("a bit", "0.3", "0.28"),
+    ],
+    {"keep": "better", "explore": "tree"},
+)
 SCENARIOS = {
+    "gone back": GONE_BACK,
     "pooled code": POOLED,
     "corrected code": CORRECTED,
     "most seeds": MOST_SEEDS,

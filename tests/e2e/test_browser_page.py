@@ -132,7 +132,7 @@ def report_is_read(seen: Watched, session_id: str) -> None:
     if page.locator(f"#stop-all-{session_id}").count():
         seen.press(page.locator(f"#stop-all-{session_id}"))
     sees(page.locator(".state").first, "stopped")
-    for name in ("plan-text", "said-planning", "d-evidence", "d-ledger", "d-report-text"):
+    for name in ("plan-text", "said-planning", "d-evidence", "d-ledger", "d-tree", "d-report-text"):
         seen.press(page.locator(f"#{name} > summary"))
     sees(page.locator("#part-report-text"), "Research report")
     sees(page.locator("#said-planning"), "Prompt")

@@ -54,6 +54,7 @@ export --format csv --out tables
 runs --status finished
 runs --group
 best
+tree
 compare RUN RUN
 """
 """Commands that docs name in passing only, as they are typed."""
@@ -62,7 +63,8 @@ ORDER = (
     "memories edit", "memories list", "memories rm", "nightly", "nightly status", "nightly off",
     "digest", "digest on", "digest status", "digest off", "notify", "prune", "deploy", "start",
     "status", "sessions", "steer", "plan", "prompt", "contract", "runs", "logs", "rerun", "cancel",
-    "pause", "resume", "stop", "watch", "report", "results", "show", "best", "compare", "export",
+    "pause", "resume", "stop", "watch", "report", "results", "show", "best", "tree", "compare",
+    "export",
 )  # fmt: skip
 """As a user comes to them: those after `start` are about its session."""
 MAY_REFUSE = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from wildloop.flows.errors import InvalidRequest
-from wildloop.flows.project import MetricConfig, load_project
+from wildloop.flows.project import MetricConfig, load_project, missing_references
 
 FULL = """
 [project]
@@ -114,3 +114,24 @@ def test_protected_files_may_stand_above_the_tables(tmp_path: Path) -> None:
     config = load_project(tmp_path)
     assert config is not None
     assert config.protected_patterns == ["eval.py", "data/**"]
+
+
+def test_references_that_are_not_there_are_named(tmp_path: Path) -> None:
+    (tmp_path / "wildloop.toml").write_text(
+        "[references]\npapers = ['a.pdf', 'papers']\nnotes = ['~/none.md']\n"
+        "[references.urls]\n'https://e.org' = 'saved.html'\n"
+    )
+    (tmp_path / "papers").mkdir()
+    config = load_project(tmp_path)
+    assert config is not None
+    said = missing_references(config, tmp_path)
+    assert said is not None
+    assert said.startswith(
+        "[references] names what is not there: 'a.pdf', '~/none.md', 'saved.html'"
+    )
+    for name in ("a.pdf", "saved.html"):
+        (tmp_path / name).touch()
+    (tmp_path / "none.md").touch()
+    here = config.model_copy(deep=True)
+    here.references.notes = [str(tmp_path / "none.md")]
+    assert missing_references(here, tmp_path) is None

@@ -126,6 +126,7 @@ ROWS = [
     Row("GET /wild/v2/activity/{session_id}", query="?offset=-2000"),
     Row("GET /wild/v2/results/{session_id}"),
     Row("GET /wild/v2/evidence/{session_id}"),
+    Row("GET /wild/v2/tree/{session_id}"),
     Row("GET /wild/v2/kept/{session_id}"),
     Row("GET /wild/v2/contract/{session_id}"),
     Row("GET /wild/v2/diff/{session_id}", query="?since=start"),

@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.changes import Night
 from tests.support.reporting import make_facts, make_run
 from wildloop.flows.evidence.account import Account, Contract
 from wildloop.flows.evidence.target import target_of
 from wildloop.flows.keep.standing import calls_of
+from wildloop.flows.models.change import Change, ChangeKind
 from wildloop.flows.models.evidence import Estimate
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.sealed import SealedReport, SealedValue
@@ -226,11 +228,40 @@ def sealed(make: Maker) -> ReportFacts:
     return make.facts(sealed=told)
 
 
+def branched(make: Maker) -> ReportFacts:
+    """Changes kept and taken back; the best began with one that had been taken back."""
+    seeds = (-0.004, 0.005, 0.0, 0.002)
+    night = Night()
+
+    def change(mean: float | None, say: str, start: str = "", **more: Any) -> None:
+        values = [None] if mean is None else [round(mean + one, 6) for one in seeds]
+        declared = Change(kind=ChangeKind.ARCHITECTURE, text=say)
+        night.iteration(values, start=start, change=declared, **more)
+
+    change(0.80, "the baseline", code="code-0")
+    change(0.799, "wider embedding")
+    change(0.86, "layer norm before the attention")
+    change(None, "twice the batch")
+    change(0.84, "dropout of a tenth")
+    change(0.855, "cosine schedule with a warm-up of a twentieth of all steps")
+    change(0.91, "wider embedding with layer norm", "iteration-02")
+    change(0.905, "tied weights")
+    change(0.93, "cosine schedule on the wide one", "iteration-08")
+    change(0.88, "no bias")
+    facts = make_facts(
+        night.runs,
+        MetricConfig(name="score"),
+        session={"keeps": True, "kept": night.state, "iterations": night.records},
+    )
+    facts.account = night.account
+    return facts
+
+
 CASES: dict[str, Callable[[Maker], ReportFacts]] = {
     one.__name__: one
     for one in (
         won, nothing_better, failed_baseline, all_failed, one_run, deterministic, tie, no_metric,
-        stopped_early, sealed,
+        stopped_early, sealed, branched,
     )
 }  # fmt: skip
 

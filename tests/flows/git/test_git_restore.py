@@ -108,3 +108,44 @@ async def test_a_tag_can_be_set_again(repo: Path) -> None:
         await tag_commit(repo, "wild/s/iter-01", commit)
     assert await restore.resolve(repo, "wild/s/iter-01") == made
     assert await restore.resolve(repo, "wild/s/iter-02") is None
+
+
+async def taken_back(repo: Path) -> tuple[str, str]:
+    """A change that was taken back, and one that was made since; (before, the first's commit)."""
+    base, made = await change(repo)
+    await restore.take_back(repo, base, made, "back", spared=["exp"])
+    return base, made
+
+
+async def test_the_code_of_an_earlier_commit_is_brought_as_a_new_one(repo: Path) -> None:
+    base, made = await taken_back(repo)
+    write(repo / "draft.py", "the user's\n")
+    brought = await restore.bring_code(repo, made, "bring", [(base, made)])
+    assert brought == await head_commit(repo)
+    assert (repo / "train.py").read_text() == "two\n"
+    assert (repo / "new dir/ü *.py").read_text() == "new\n" and not (repo / "old.py").exists()
+    assert (repo / "draft.py").read_text() == "the user's\n", "no change of these has touched it"
+    assert git(repo, "status", "--porcelain") == ""
+    assert await restore.bring_code(repo, made, "bring", [(base, made)]) is None
+    assert await head_commit(repo) == brought
+
+
+async def test_what_is_spared_and_what_the_session_has_written_stay(repo: Path) -> None:
+    base, made = await taken_back(repo)
+    write(repo / "exp/notes.md", "later\n")
+    write(repo / ".wild/sessions/s/tasks.md", "plan 3\n")
+    await restore.bring_code(repo, made, "bring", [(base, made)], spared=["exp"])
+    assert (repo / "exp/notes.md").read_text() == "later\n"
+    assert (repo / ".wild/sessions/s/tasks.md").read_text() == "plan 3\n"
+
+
+async def test_a_file_that_no_commit_holds_is_not_overwritten(repo: Path) -> None:
+    base, made = await taken_back(repo)
+    write(repo / ".git/info/exclude", "new dir/\n")
+    write(repo / "new dir/ü *.py", "the user's own\n")
+    before = await head_commit(repo)
+    with pytest.raises(GitError, match="has content that no commit holds"):
+        await restore.bring_code(repo, made, "bring", [(base, made)])
+    assert await head_commit(repo) == before
+    assert (repo / "new dir/ü *.py").read_text() == "the user's own\n"
+    assert (repo / "train.py").read_text() == "one\n"

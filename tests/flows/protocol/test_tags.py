@@ -457,3 +457,24 @@ def test_a_waiting_promise_may_say_when_to_be_called() -> None:
         "<promise wake=\"...\"> takes one of all, first, failed, not 'soon'; it was ignored."
     ]
     assert parse_reply("<promise>WAITING</promise>").wake is None
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("iteration-03", "iteration-03"),
+        (" `3f2a9c1` \n", "3f2a9c1"),
+        ("iteration  3", "iteration 3"),
+    ],
+)
+def test_where_the_next_iteration_is_to_begin(said: str, read: str) -> None:
+    tags = parse_reply(f"<summary>s</summary>\n<start_from>{said}</start_from>\n")
+    assert (tags.start_from, tags.faults) == (read, [])
+
+
+def test_an_empty_beginning_is_told() -> None:
+    tags = parse_reply("<summary>s</summary>\n<start_from> </start_from>\n")
+    assert tags.start_from is None
+    assert tags.faults == [
+        "<start_from> was empty; it takes the id or the commit of a node, or best."
+    ]

@@ -103,6 +103,15 @@ def by_check(project: Path) -> dict[str, tuple[bool, bool, str]]:
     return {one.check: (one.ok, one.fatal, one.text) for one in check_project(project)}
 
 
+def test_references_that_are_not_there_prevent_work(tmp_path: Path) -> None:
+    toml = "[references]\npapers = ['gone.pdf']\n"
+    project = make_project(tmp_path / "project", toml)
+    ok, fatal, text = by_check(project)["references"]
+    assert (ok, fatal) == (False, True) and "'gone.pdf'" in text
+    (project / "gone.pdf").touch()
+    assert "references" not in by_check(project)
+
+
 def test_project_is_checked(tmp_path: Path) -> None:
     toml = 'protected = ["eval.py", "gone/**"]\n[metric]\nname = "score"\n'
     project = make_project(tmp_path / "project", toml)
