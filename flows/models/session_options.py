@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from wildloop.flows.models.body import Body
@@ -192,6 +192,13 @@ class SessionStart(Body):
         description="`snapshot`: a run executes the code as it was when the run was created, in a "
         "git worktree; `none`: in the project's folder, as it is when the run starts.",
     )
+
+    @field_validator("explore")
+    @classmethod
+    def _explores_what_is_kept(cls, value: Explore, info: ValidationInfo) -> Explore:
+        if value == "tree" and info.data.get("keep", "better") != "better":
+            raise ValueError("`tree` goes back to what was taken back: give `keep: better` with it")
+        return value
 
 
 class SessionSpec(SessionStart):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 import typer
 from prefect import flow
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from wildloop.flows.models.parameters import takes
@@ -120,3 +120,10 @@ def test_the_command_line_gives_the_body() -> None:
     assert body == SessionStart(
         goal="g", isolation="snapshot", evo_sweep_enabled=True, budget=Budget(cost_usd=2.5)
     )
+
+
+def test_a_tree_is_explored_only_where_changes_are_taken_back() -> None:
+    with pytest.raises(ValidationError, match="give `keep: better` with it"):
+        SessionStart.model_validate({"goal": "g", "explore": "tree"})
+    assert SessionStart(goal="g", keep="better", explore="tree").explore == "tree"
+    assert SessionStart(goal="g").explore == "greedy"

@@ -52,7 +52,7 @@ def test_branches_are_offered_with_what_the_ledger_says_of_them() -> None:
 def test_it_is_empty_where_there_is_nothing_to_choose() -> None:
     found = night()
     assert explore_section(state_of(found, explore="greedy")) == ""
-    assert explore_section(state_of(found, keep="all")) == ""
+    assert explore_section(state_of(found, keep="all", explore="greedy")) == ""
     assert explore_section(state_of(found, max_iterations=len(found.records))) == ""
     assert explore_section(state_of(Night().iteration(LOW, BASE))) == ""
     assert explore_section(state_of(Night())) == ""
