@@ -31,7 +31,7 @@ from wildloop.flows.loop.contract import settle_contract
 from wildloop.flows.loop.effects import refresh_sweeps
 from wildloop.flows.loop.gates import due_gates
 from wildloop.flows.loop.iteration import next_iteration, rest
-from wildloop.flows.loop.planning import PlanningFailed, plan_session
+from wildloop.flows.loop.planning import PlanningFailed, approve_plan, plan_session
 from wildloop.flows.loop.preflight import preflight
 from wildloop.flows.loop.reflection import reflect
 from wildloop.flows.loop.report import write_report
@@ -118,6 +118,7 @@ async def carry_out(work: Work) -> State[Any]:
         else:
             name, workdir = work.position.spec.agent, work.position.workdir
             work.agent = await session_agent(name, workdir, work.project)
+        await approve_plan(work)
         await settle_contract(work)
         reason = await iterate(work)
         await confirm_last(work)
@@ -229,8 +230,7 @@ async def begin_clock(position: Position) -> None:
     if record.started_at is None:
         record.started_at = record.iterations[0].started_at if record.iterations else now
     if record.paused_at is not None:
-        record.paused_seconds += max(0.0, now - record.paused_at)
-        record.paused_at = None
+        record.go_on_clock(now)
         await position.save()
 
 
@@ -272,6 +272,7 @@ async def finish(work: Work, reason: str, report: bool = True) -> None:
     position, record, stores = work.position, work.position.record, work.stores
     record.ended_reason, record.note = reason, ""
     await end_sweep(work, reason)
+    await stores.alerts.withdraw_questions(position.id)
     if work.resumed:
         await close_steps(work.client, position.flow_run_id)
     await stop_own(work)
@@ -340,5 +341,5 @@ async def note_pause(position: Position, agent: Agent | None = None) -> None:
     if await end_call_left(position, agent):
         # Its half-done call is not to be taken for a reply.
         position.record.attempt += 1
-    position.record.paused_at = position.record.paused_at or datetime.now(UTC).timestamp()
+    position.record.pause_clock(datetime.now(UTC).timestamp())
     await position.save()

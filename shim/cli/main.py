@@ -22,6 +22,7 @@ from wildloop.shim.cli import (
     service,
 )
 from wildloop.shim.cli.agents import agents
+from wildloop.shim.cli.approve import approve
 from wildloop.shim.cli.best import best
 from wildloop.shim.cli.compare import compare
 from wildloop.shim.cli.demo import demo
@@ -60,6 +61,7 @@ for command in (
     research.sessions,
     research.watch,
     research.steer,
+    approve,
     research.pause,
     research.resume,
     research.stop,

@@ -11,6 +11,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from wildloop.blocks.proxies import transport_to
+from wildloop.flows.models.alert import Alert
 from wildloop.flows.models.comparison import RunComparison
 from wildloop.flows.models.evidence import AccountView
 from wildloop.flows.models.run import LogChunk, Run, RunCreate
@@ -161,6 +162,15 @@ class ApiClient:
         if session_id:
             body["session_id"] = self.full_id("session", session_id)
         return Session.model_validate(self.request("POST", f"/wild/v2/{verb}", json=body))
+
+    def alerts(self, session_id: str) -> list[Alert]:
+        """The open alerts of a session, newest first."""
+        return self._many(Alert, "/alerts", {"status": "open", "session_id": session_id})
+
+    def answer(self, alert_id: str, choice: str, reason: str | None = None) -> Alert:
+        """Answer an alert by one of its choices."""
+        body = {"choice": choice, "reason": reason}
+        return Alert.model_validate(self.request("POST", f"/alerts/{alert_id}/respond", json=body))
 
     def runs(self, **params: Any) -> list[Run]:
         """A page of runs, newest first; `params` as of `GET /runs`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wildloop.flows.files.paths import SessionPaths
-from wildloop.flows.models.alert import Alert, AlertStatus
+from wildloop.flows.models.alert import Alert, AlertKind, AlertStatus
 from wildloop.flows.models.cluster import HostRecord
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session import Session
@@ -49,6 +49,14 @@ class Look:
     def queue(self) -> list[Run]:
         """The runs that wait, in the order of their creation."""
         return [run for run in self.active if run.status is RunStatus.QUEUED]
+
+    def asks(self, session_id: str) -> list[Alert]:
+        """What a session waits for its user's approval of."""
+        return [
+            one
+            for one in self.alerts
+            if one.kind is AlertKind.APPROVAL and one.session_id == session_id
+        ]
 
     def holders(self, host: str, device: str) -> list[Run]:
         """The runs that hold a device of a host."""

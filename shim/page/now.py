@@ -113,12 +113,14 @@ async def command(
 @router.post("/alerts/{alert_id}")
 async def answer(request: Request, alert_id: str, alerts: Alerts, feed: WithFeed) -> Response:
     """Answer an alert by one of its choices."""
-    choice = (await read_form(request)).get("choice", "")
+    form = await read_form(request)
     try:
-        reply = AlertReply(choice=choice)
+        reply = AlertReply(
+            choice=form.get("choice", ""), reason=form.get("reason", "").strip() or None
+        )
     except ValidationError as error:
-        raise InvalidRequest("choice: choose one of the alert's") from error
-    done = await alerts.respond(alert_id, reply.choice)
+        raise InvalidRequest("choice: choose one of the alert's, in a few words") from error
+    done = await alerts.respond(alert_id, reply.choice, reply.reason)
     feed.poke()
     return said_so(request, f"Answered: {done.choice}. {done.effect or ''}", f"{PREFIX}/")
 
