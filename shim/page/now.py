@@ -10,7 +10,9 @@ from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.models.alert import AlertReply
 from wildloop.flows.models.session import SteerCommand
 from wildloop.flows.models.session_options import Budget, SessionStart
+from wildloop.flows.store.use import read_uses
 from wildloop.shim.deps import Alerts, ClusterAccess, Runs, Sessions, WithDisks, WithSettings
+from wildloop.shim.page.courses import courses_of
 from wildloop.shim.page.feed import Feed
 from wildloop.shim.page.forms import read_form
 from wildloop.shim.page.guard import PREFIX
@@ -71,6 +73,14 @@ async def sessions_part(feed: WithFeed) -> Response:
 async def compute(request: Request, feed: WithFeed) -> Response:
     """Hosts, devices and the queue."""
     return page(request, "compute.html.j2", {"look": await feed.latest()})
+
+
+@router.get("/compute/use")
+async def use(cluster: ClusterAccess) -> Response:
+    """How each host was used over the night."""
+    told = [courses_of(one) for one in await read_uses(cluster.client)]
+    hosts = [one for one in told if one is not None]
+    return HTMLResponse(render("part/use.html.j2", {"hosts": hosts}))
 
 
 @router.get("/events")

@@ -98,8 +98,10 @@ def test_a_question_outlives_a_kill_a_pause_and_is_closed_by_a_stop(
     server.wait_for(lambda: server.session(session_id)["status"] == "paused", "it is paused")
     server.post("/wild/v2/resume", {"session_id": session_id})
     server.wait_for(
-        lambda: server.session(session_id)["status"] == "running"
-        and "approval" in server.session(session_id)["note"],
+        lambda: (
+            server.session(session_id)["status"] == "running"
+            and "approval" in server.session(session_id)["note"]
+        ),
         "it waits again",
     )
     assert asked(server, session_id) == first and script.calls() == 1
