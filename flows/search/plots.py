@@ -183,7 +183,7 @@ def colour_limits(values: Sequence[float]) -> tuple[float, float]:
     """Between which values colours differ: an outlier has the last colour."""
     low, high = robust_limits(values)
     low, high = max(low, min(values)), min(high, max(values))
-    return (low, high) if low < high else (low, low + 1.0)
+    return (low, high) if low < high else (low, low + max(1.0, abs(low)))
 
 
 def _axes_of(sheet: Sheet, axes: Axes, space: Space, trials: Sequence[Trial]) -> None:

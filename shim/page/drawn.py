@@ -20,8 +20,8 @@ from wildloop.flows.search.space import Space
 
 SHADES = 10
 HEIGHT, TOP, BOTTOM = 340.0, 40.0, 320.0
-AXIS_WIDTH, SIDE = 130.0, 70.0
-WIDTH, LEFT = 620.0, 70.0
+NARROWEST, WIDEST, ABOUT, SIDE = 130.0, 260.0, 1040.0, 70.0
+WIDTH, LEFT, RIGHT = 620.0, 70.0, 40.0
 MOST_MARKS = 500
 FOR_IMPORTANCE = 8
 LABEL_LENGTH = 15
@@ -145,7 +145,8 @@ class _Sheet:
     def parallel(self, space: dict[str, Choice | Range]) -> Drawing:
         """A line for each run across the settings that vary, to its value."""
         whole = Space(space)
-        places = [SIDE + AXIS_WIDTH * number for number in range(len(space) + 1)]
+        apart = min(WIDEST, max(NARROWEST, ABOUT / len(space)))
+        places = [SIDE + apart * number for number in range(len(space) + 1)]
         marks = []
         for index in self._order:
             settings = self._settings[index]
@@ -187,11 +188,11 @@ class _Sheet:
             except (KeyError, ValueError):
                 continue
             height, is_beyond = self._height(index)
-            x = LEFT + share * (WIDTH - LEFT - 20)
+            x = LEFT + share * (WIDTH - LEFT - RIGHT)
             marks.append(self._mark(index, [(x, height)], is_beyond))
         tried = self._ticks(name, kind) if name is not None else []
         across = [
-            Tick(LEFT + (1 - (one.at - TOP) / (BOTTOM - TOP)) * (WIDTH - LEFT - 20), one.text)
+            Tick(LEFT + (1 - (one.at - TOP) / (BOTTOM - TOP)) * (WIDTH - LEFT - RIGHT), one.text)
             for one in tried
         ]
         axes = [

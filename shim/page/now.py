@@ -140,7 +140,8 @@ async def start(request: Request, sessions: Sessions, feed: WithFeed) -> Respons
     """Start a session by the few options of the form."""
     form = {name: text.strip() for name, text in (await read_form(request)).items()}
     numbers = {name: form[name] for name in ("hours", "cost_usd", "runs") if form.get(name)}
-    given = {name: form[name] for name in ("goal", "workdir", "agent") if form.get(name)}
+    names = ("goal", "workdir", "agent", "autonomy_level")
+    given = {name: form[name] for name in names if form.get(name)}
     if form.get("max_iterations"):
         given["max_iterations"] = form["max_iterations"]
     try:
