@@ -51,6 +51,7 @@ from wildloop.flows.session.position import Position
 from wildloop.flows.settings import Settings
 from wildloop.flows.skills.fixed import forget, session_library
 from wildloop.flows.spending import Limit, reached_limit, spending
+from wildloop.flows.store.answers import read_answers
 from wildloop.flows.store.graph import make_anchor
 from wildloop.flows.store.leftovers import close_steps, continue_numbering
 from wildloop.flows.store.naming import own_name
@@ -207,6 +208,8 @@ def tell_stuck(position: Position, struggle: str) -> None:
 async def limit_reached(position: Position, store: RunStore) -> Limit | None:
     """Why no further iteration may begin; None if one may."""
     record, has_budget = position.record, position.spec.budget != Budget()
+    # What people have asked meanwhile is paid from the same budget.
+    record.asked_usd = (await read_answers(position.client, position.id)).cost_usd
     runs = await store.all(chat_session_id=position.id) if has_budget else []
     limit = reached_limit(position.spec, record, runs, spending(record, runs))
     if limit is None or limit.name != "max_iterations":

@@ -187,6 +187,7 @@ class Standing(BaseModel):
         default=None, description="What the hold-out has said, once the session is over."
     )
     ended_reason: str | None = None
+    asked_usd: float = Field(default=0.0, description="What answers to people have cost.")
     best_run_id: str | None = None
     shown: Shown | None = Field(default=None, description="By its runs, at the last call's end.")
     report_path: str | None = None

@@ -23,6 +23,7 @@ from wildloop.shim.cli import (
 )
 from wildloop.shim.cli.agents import agents
 from wildloop.shim.cli.approve import approve
+from wildloop.shim.cli.ask import ask
 from wildloop.shim.cli.best import best
 from wildloop.shim.cli.compare import compare
 from wildloop.shim.cli.demo import demo
@@ -62,6 +63,7 @@ for command in (
     research.watch,
     research.steer,
     approve,
+    ask,
     research.pause,
     research.resume,
     research.stop,

@@ -129,7 +129,7 @@ def runs_are_plotted(seen: Watched, session_id: str) -> None:
     sees(page.locator("#walked-1"), "run 1 <img src=x")
     seen.check()
     page.keyboard.press("Enter")
-    page.wait_for_url("**/page/runs/*-*")
+    page.wait_for_url(re.compile(r"/page/runs/[0-9a-f-]{36}$"))
 
 
 def runs_are_compared(seen: Watched, session_id: str) -> None:
