@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.fake_agent import answers, fake_agent
+from tests.support.fake_cli import times_called
 from tests.support.project import git
 from tests.support.script import STOP, Script, planned
 from tests.support.server import HANG_SECONDS, Server
@@ -110,10 +112,34 @@ def test_an_agent_that_fails_is_told_in_a_line_and_agents_may_not_ask(
 def test_the_built_in_agent_is_not_asked(server: Server, project: Path) -> None:
     declared(
         project,
-        '[train]\ncommand = "echo score=1"\n[metric]\nname = "score"\n[search]\nlr = [1, 2]\n',
+        '[train]\ncommand = "true"\n[metric]\nname = "score"\n[search.lr]\nvalues = [1, 2]\n',
     )
     session_id = server.start(project, "baseline", max_iterations=1)
     refused = server.http.post(f"/wild/v2/ask/{session_id}", json={"question": "why?"})
     assert refused.status_code == 409 and "the report" in refused.json()["detail"]
     server.http.post("/wild/v2/stop", json={"session_id": session_id, "runs": "stop"})
     server.session_ended(session_id)
+
+
+def test_what_answers_cost_is_counted_and_ends_a_session_at_its_budget(
+    server: Server, project: Path, tmp_path: Path
+) -> None:
+    declared(project, "[agent]\nsandbox = false\n")
+    go, asked = tmp_path / "go", "Because it was worse."
+    waits = f"while not os.path.exists({str(go)!r}): time.sleep(0.2)\n"
+    work = "<summary>worked</summary>"
+    bodies = [answers(planned()), waits + answers(work), answers(asked, cost=4.0), answers(STOP)]
+    agent = fake_agent(server, "asked", tmp_path / "bin", *bodies)
+    session_id = server.start(project, agent, budget={"cost_usd": 3.0})
+    server.wait_for(lambda: times_called(tmp_path / "bin" / "fake-cli") == 2, "it is at work")
+    told = answered(server, session_id, "Why?")
+    assert (told["answer"], told["cost_usd"]) == (asked, 4.0)
+    go.touch()
+    session = server.session_ended(session_id)
+    assert [step["kind"] for step in session["history"]] == ["planning", "iteration", "reflection"]
+    assert session["spent"]["cost_usd"] == pytest.approx(5.5)
+    answered(server, session_id, "Are you sure?")
+    server.wait_for(
+        lambda: server.session(session_id)["spent"]["cost_usd"] == pytest.approx(6.0),
+        "a question after the end is counted, too",
+    )
