@@ -24,7 +24,8 @@ from wildloop.shim.page.feed import Feed
 from wildloop.shim.page.guard import PREFIX, PageGuard
 from wildloop.shim.page.render import page, render
 
-ROUTERS = (entry, now, session, compared, plots, runs)
+# Of two paths that fit, the first is taken: the words of `now` come last.
+ROUTERS = (entry, session, now, compared, plots, runs)
 
 logger = logging.getLogger("wildloop.page")
 

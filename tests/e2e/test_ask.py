@@ -112,7 +112,8 @@ def test_an_agent_that_fails_is_told_in_a_line_and_agents_may_not_ask(
 def test_the_built_in_agent_is_not_asked(server: Server, project: Path) -> None:
     declared(
         project,
-        '[train]\ncommand = "true"\n[metric]\nname = "score"\n[search.lr]\nvalues = [1, 2]\n',
+        '[train]\ncommand = "true"\n[metric]\nname = "score"\n[search.lr]\nvalues = [1, 2]\n'
+        "[baseline]\nlr = 1\n",
     )
     session_id = server.start(project, "baseline", max_iterations=1)
     refused = server.http.post(f"/wild/v2/ask/{session_id}", json={"question": "why?"})

@@ -196,7 +196,8 @@ def test_a_night_on_the_page(server: Server, tmp_path: Path, width: int, by_keyb
 def test_a_plan_is_rejected_and_approved_on_the_page(
     server: Server, tmp_path: Path, width: int, by_keyboard: bool
 ) -> None:
-    project = make_project(tmp_path / "project")
+    # The script lies in /tmp, of which a sandbox has one of its own.
+    project = make_project(tmp_path / "project", "[agent]\nsandbox = false\n")
     script = Script(tmp_path / "script").default("<summary>looked</summary>")
     for number in (1, 2):
         script.reply(number, planned().replace("planned", f"plan {number} {EVIL}"))
@@ -215,6 +216,12 @@ def test_a_plan_is_rejected_and_approved_on_the_page(
         seen.press(asked.get_by_role("button", name="approve"))
         gone(asked)
         server.wait_for(lambda: script.calls() > 2, "the plan is carried out")
+        seen.go(f"/page/sessions/{session_id}")
+        seen.write(seen.page.get_by_label("What do you want to know"), f"Why? {EVIL}")
+        seen.press(seen.page.get_by_role("button", name="Ask", exact=True))
+        sees(seen.page.locator("#part-answers"), "<img src=x")
+        sees(seen.page.locator("#part-answers .prose"), "looked")
+        seen.check()
         server.http.post("/wild/v2/stop", json={"session_id": session_id})
         server.session_ended(session_id)
 
