@@ -31,7 +31,7 @@ from wildloop.flows.loop.contract import settle_contract
 from wildloop.flows.loop.effects import refresh_sweeps
 from wildloop.flows.loop.gates import due_gates
 from wildloop.flows.loop.iteration import next_iteration, rest
-from wildloop.flows.loop.planning import PlanningFailed, plan_session
+from wildloop.flows.loop.planning import PlanningFailed, approve_plan, plan_session
 from wildloop.flows.loop.preflight import preflight
 from wildloop.flows.loop.reflection import reflect
 from wildloop.flows.loop.report import write_report
@@ -51,6 +51,7 @@ from wildloop.flows.session.position import Position
 from wildloop.flows.settings import Settings
 from wildloop.flows.skills.fixed import forget, session_library
 from wildloop.flows.spending import Limit, reached_limit, spending
+from wildloop.flows.store.answers import read_answers
 from wildloop.flows.store.graph import make_anchor
 from wildloop.flows.store.leftovers import close_steps, continue_numbering
 from wildloop.flows.store.naming import own_name
@@ -118,6 +119,7 @@ async def carry_out(work: Work) -> State[Any]:
         else:
             name, workdir = work.position.spec.agent, work.position.workdir
             work.agent = await session_agent(name, workdir, work.project)
+        await approve_plan(work)
         await settle_contract(work)
         reason = await iterate(work)
         await confirm_last(work)
@@ -206,6 +208,8 @@ def tell_stuck(position: Position, struggle: str) -> None:
 async def limit_reached(position: Position, store: RunStore) -> Limit | None:
     """Why no further iteration may begin; None if one may."""
     record, has_budget = position.record, position.spec.budget != Budget()
+    # What people have asked meanwhile is paid from the same budget.
+    record.asked_usd = (await read_answers(position.client, position.id)).cost_usd
     runs = await store.all(chat_session_id=position.id) if has_budget else []
     limit = reached_limit(position.spec, record, runs, spending(record, runs))
     if limit is None or limit.name != "max_iterations":
@@ -229,8 +233,7 @@ async def begin_clock(position: Position) -> None:
     if record.started_at is None:
         record.started_at = record.iterations[0].started_at if record.iterations else now
     if record.paused_at is not None:
-        record.paused_seconds += max(0.0, now - record.paused_at)
-        record.paused_at = None
+        record.go_on_clock(now)
         await position.save()
 
 
@@ -272,6 +275,7 @@ async def finish(work: Work, reason: str, report: bool = True) -> None:
     position, record, stores = work.position, work.position.record, work.stores
     record.ended_reason, record.note = reason, ""
     await end_sweep(work, reason)
+    await stores.alerts.withdraw_questions(position.id)
     if work.resumed:
         await close_steps(work.client, position.flow_run_id)
     await stop_own(work)
@@ -340,5 +344,5 @@ async def note_pause(position: Position, agent: Agent | None = None) -> None:
     if await end_call_left(position, agent):
         # Its half-done call is not to be taken for a reply.
         position.record.attempt += 1
-    position.record.paused_at = position.record.paused_at or datetime.now(UTC).timestamp()
+    position.record.pause_clock(datetime.now(UTC).timestamp())
     await position.save()

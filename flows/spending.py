@@ -53,7 +53,7 @@ def spending(
     now = datetime.now(UTC).timestamp() if now is None else now
     totals = record.totals if under_way is None else record.totals.plus(under_way)
     so_far = record.call
-    cost = totals.cost_usd or 0.0
+    cost = (totals.cost_usd or 0.0) + record.asked_usd
     return Spending(
         hours=elapsed_seconds(record, now) / 3600,
         # Of a call that is under way, what its earlier attempts have cost.

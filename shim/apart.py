@@ -13,6 +13,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
 
 from wildloop.flows.errors import NotAllowed
+from wildloop.flows.models.alert import AlertKind
 from wildloop.flows.prompt.catalog import AGENTS as MARK
 from wildloop.flows.settings import Settings
 from wildloop.flows.store.alerts import AlertStore
@@ -95,7 +96,10 @@ class Owners:
         return (await SweepStore(self._client, self._settings).record(id)).chat_session_id
 
     async def _of_alert(self, id: str) -> str | None:
-        return (await AlertStore(self._client, self._settings).get(id)).session_id
+        alert = await AlertStore(self._client, self._settings).get(id)
+        if alert.kind is AlertKind.APPROVAL:
+            raise NotAllowed(f"alert_id: '{id}' asks for the user's approval: no agent gives it")
+        return alert.session_id
 
 
 async def _living(seen: Seen, client: PrefectClient, session_id: str) -> frozenset[str]:

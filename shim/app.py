@@ -32,10 +32,12 @@ from wildloop.shim.limits import BodyLimit, CreationGate, Limits, limit_creation
 from wildloop.shim.metrics import MetricsReader
 from wildloop.shim.monitoring import RequestMetrics, RequestMonitor
 from wildloop.shim.page import app as page
+from wildloop.shim.questions import Questions
 from wildloop.shim.readiness import Readiness
 from wildloop.shim.routers import (
     activity,
     alerts,
+    ask,
     cluster,
     compare,
     evidence,
@@ -66,6 +68,7 @@ ROUTERS = (
     run_data,
     compare,
     alerts,
+    ask,
     sweeps,
     cluster,
     evidence,
@@ -117,6 +120,7 @@ def create_app(
                 yield
             finally:
                 await page.close(app)
+                await app.state.questions.close()
                 for task in kept:
                     task.cancel()
                 picture.close()
@@ -146,6 +150,7 @@ def create_app(
     app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
     app.state.anchors = Anchors()
+    app.state.questions = Questions()
     guard(app, settings, rules or AccessRules(), limits)
     errors.install(app)
     for module in ROUTERS:

@@ -12,6 +12,7 @@ FLOORS = ("shim", "flows", "blocks")
 ROOMS = (
     "worker",
     "news",
+    "ask",
     "research_loop",
     "loop",
     "turn",

@@ -8,6 +8,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from wildloop.flows.errors import PreflightFailed
 from wildloop.flows.loop.agent_turn import agent_turn
+from wildloop.flows.loop.approval import approval, asks_for_plan
 from wildloop.flows.loop.branch import keep_on_branch
 from wildloop.flows.loop.contract import review_metric
 from wildloop.flows.loop.effects import close_turn, tell_misplaced, write_plan
@@ -22,6 +23,12 @@ from wildloop.flows.spending import spending, spent_bound
 from wildloop.flows.turn.turn import Turn
 
 ATTEMPTS = 3
+MOST_PLANS = 8
+REJECTED = (
+    "The user has read the plan and rejected it: %s. Change tasks.md so that it meets this, and "
+    "answer as for a new plan."
+)
+SHOWN_TASKS = 40
 
 
 async def plan_session(work: Work) -> None:
@@ -54,6 +61,56 @@ async def plan_session(work: Work) -> None:
         f"the agent wrote no usable plan in {ATTEMPTS} calls: "
         + (record.iterations[-1].error or "; ".join(faults) or "no tasks")
     )
+
+
+async def approve_plan(work: Work) -> None:
+    """With cautious autonomy, wait for the user's yes to the plan; a rejected one is written anew.
+
+    Raises:
+        PreflightFailed: the agent aborted.
+        PlanningFailed: the user has rejected as many plans as are written.
+    """
+    position, record = work.position, work.position.record
+    if not asks_for_plan(position.spec) or any(it.kind == "iteration" for it in record.iterations):
+        return
+    while True:
+        calls = [it for it in record.iterations if it.kind == "planning"]
+        last = next((it for it in reversed(calls) if not it.failed), calls[-1])
+        why = await approval(work, "the plan", last.label, _question(position, last))
+        if why is None:
+            return
+        if len(calls) >= MOST_PLANS:
+            raise PlanningFailed(f"the user rejected the plan of {last.label}, too: {why}")
+        await _plan_anew(work, len(calls) + 1, why)
+
+
+async def _plan_anew(work: Work, number: int, why: str) -> None:
+    position, record = work.position, work.position.record
+    record.phase = Phase.PLANNING
+    for label in (f"planning.{at}" for at in range(number, number + ATTEMPTS)):
+        told = [REJECTED % why]
+        last = await work.step(label, planning(position.id, label, told, return_state=True))
+        if is_abort(last.summary, last.promise, position.plan_text()):
+            await abort(position, last)
+        if not last.failed:
+            return
+        if (limit := spent_bound(position.spec.budget, spending(record, []))) is not None:
+            raise PlanningFailed(f"{limit.text}, and the user has rejected the plan: {why}")
+    raise PlanningFailed(
+        f"the agent wrote no other plan in {ATTEMPTS} calls: {record.iterations[-1].error}"
+    )
+
+
+def _question(position: Position, last: IterationRecord) -> str:
+    """What the user reads of the plan."""
+    tasks = position.plan().tasks
+    lines = [f"Is this plan right? {last.summary}".rstrip(), ""]
+    lines += [f"- {task.id or ''} {task.text}".replace("  ", " ") for task in tasks[:SHOWN_TASKS]]
+    if len(tasks) > SHOWN_TASKS:
+        lines.append(f"- and {len(tasks) - SHOWN_TASKS} more")
+    if last.faults:
+        lines += ["", "Against the rules of plans: " + "; ".join(last.faults)]
+    return "\n".join(lines)
 
 
 async def abort(position: Position, last: IterationRecord) -> None:

@@ -24,6 +24,7 @@ from wildloop.flows.keep.flags import flagged_edits
 from wildloop.flows.keep.held import held
 from wildloop.flows.keep.ledger import write_ledger
 from wildloop.flows.keep.texts import log_entry, refused
+from wildloop.flows.loop.approval import consented
 from wildloop.flows.loop.artifact import attach_verdict
 from wildloop.flows.loop.checks import checked
 from wildloop.flows.loop.confirming import confirm_and_wait
@@ -112,7 +113,7 @@ async def settle(work: Work) -> None:
             return
     runs = await work.stores.runs.all(chat_session_id=position.id)
     own = await _confirm(work, calls, runs)
-    verdict = await _decide(position, work.project, calls, runs, own)
+    verdict = await _decide(work, calls, runs, own)
     if verdict is not None:
         record.keep.verdicts.append(verdict)
         await position.save()
@@ -147,13 +148,10 @@ async def _active(runs: RunStore, session_id: str, ids: Sequence[str]) -> bool:
 
 
 async def _decide(
-    position: Position,
-    project: ProjectConfig | None,
-    calls: Sequence[IterationRecord],
-    every: Sequence[Run],
-    own: Sequence[Run],
+    work: Work, calls: Sequence[IterationRecord], every: Sequence[Run], own: Sequence[Run]
 ) -> Verdict | None:
     """The decision, its evidence noted in the state; None where there is nothing to decide."""
+    position, project = work.position, work.project
     state, last, workdir = position.record.keep, calls[-1], position.workdir
     base = state.base if state.base_iteration == last.index else position.record.base_commit
     commit = last.commit or await repository.head_commit(workdir)
@@ -170,6 +168,8 @@ async def _decide(
     start = state.start_of(last.index)
     decision = begun_elsewhere(decision, change, start.node if start else "")
     decision = await checked(held(account, decision), project, workdir)
+    # Before anything of it is noted: whoever waits for the answer may be killed.
+    decision = await consented(work, decision, last.label, commit)
     if is_compared and metric is not None:
         state.metric, state.direction = metric.name, metric.direction
     verdict = Verdict(

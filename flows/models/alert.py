@@ -23,10 +23,15 @@ CONTINUE = "continue"
 STOP = "stop"
 RERUN = "rerun"
 NOTED = "noted"
+APPROVE = "approve"
+REJECT = "reject"
 
 
 class AlertKind(StrEnum):
-    """What an alert is about; `custom` ones come by HTTP, all others from Wildloop itself."""
+    """What an alert is about; `custom` ones come by HTTP, all others from Wildloop itself.
+
+    An `approval` is a session's question to its user: it waits for the answer.
+    """
 
     CUSTOM = "custom"
     NAN = "nan"
@@ -41,6 +46,7 @@ class AlertKind(StrEnum):
     HOST_ASIDE = "host_aside"
     WAITING = "waiting"
     PREFECT_AWAY = "prefect_away"
+    APPROVAL = "approval"
 
 
 class Severity(StrEnum):
@@ -170,6 +176,9 @@ class AlertReply(Body):
     """Body of `POST /alerts/{id}/respond`."""
 
     choice: Choice = Field(description="One of the alert's `choices`, in any case.")
+    reason: Message | None = Field(
+        default=None, description="Why; a session's agent is told why its plan was rejected."
+    )
 
 
 class Finding(BaseModel):
@@ -192,7 +201,7 @@ class Alert(BaseModel):
     """An alert as the API shows it. Times are Unix seconds."""
 
     id: str
-    run_id: str
+    run_id: str = Field(description="Of an alert about a session itself: the session's id.")
     session_id: str | None = None
     kind: AlertKind
     severity: Severity
@@ -203,6 +212,7 @@ class Alert(BaseModel):
     )
     status: AlertStatus = AlertStatus.OPEN
     choice: str | None = None
+    reason: str | None = Field(default=None, description="What was said with the answer.")
     effect: str | None = Field(default=None, description="What the choice has brought about.")
     rerun_id: str | None = Field(default=None, description="The run that `rerun` has created.")
     created_at: float
@@ -213,6 +223,11 @@ class Alert(BaseModel):
     def alert_id(self) -> str:
         """The name that job sidecars look for."""
         return self.id
+
+    @property
+    def is_of_session(self) -> bool:
+        """Whether it is about a session itself, and no run."""
+        return self.run_id == self.session_id
 
     @model_validator(mode="after")
     def _with_actions(self) -> Self:

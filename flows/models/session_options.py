@@ -24,6 +24,7 @@ FOLDER: FieldInfo = Field(
 KeepMode = Literal["all", "better"]
 Isolation = Literal["none", "snapshot"]
 Explore = Literal["greedy", "tree"]
+Approved = Literal["plan", "changes"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,22 @@ class SessionStart(Body):
     ] = Field(
         default="balanced",
         title="Autonomy",
-        description="How much the agent decides without asking.",
+        description="How much the agent decides without asking. `cautious`: its plan waits for "
+        "your approval.",
+    )
+    approve: Approved = Field(
+        default="plan",
+        title="Approve",
+        description="With `cautious` autonomy, what waits for your approval: `plan`; `changes`: "
+        "with `keep: better`, each change that is to be kept, too.",
+    )
+    approval_timeout_seconds: Annotated[float | None, CommandLine("--approval-timeout")] = Field(
+        default=None,
+        gt=0,
+        le=30 * 86_400,
+        title="Approval time-out (seconds)",
+        description="Without an answer for so long the session goes on as if you had approved; "
+        "unset: it waits.",
     )
     away_duration_minutes: Annotated[int, CommandLine("--away-minutes")] = Field(
         default=0,

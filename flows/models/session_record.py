@@ -187,9 +187,21 @@ class Standing(BaseModel):
         default=None, description="What the hold-out has said, once the session is over."
     )
     ended_reason: str | None = None
+    asked_usd: float = Field(default=0.0, description="What answers to people have cost.")
     best_run_id: str | None = None
     shown: Shown | None = Field(default=None, description="By its runs, at the last call's end.")
     report_path: str | None = None
+
+    def pause_clock(self, now: float) -> None:
+        """Time from now on does not count for the budget of hours."""
+        if self.paused_at is None:
+            self.paused_at = now
+
+    def go_on_clock(self, now: float) -> None:
+        """Time counts again."""
+        if self.paused_at is not None:
+            self.paused_seconds += max(0.0, now - self.paused_at)
+            self.paused_at = None
 
 
 class SessionSummary(Standing):

@@ -86,6 +86,9 @@ def varied(settings: Sequence[dict[str, Any]]) -> dict[str, Choice | Range]:
             found[name] = Choice(values=sorted(distinct)[:AXES])
             continue
         low, high = min(numbers), max(numbers)
+        if not low < high or not isfinite(high - low):
+            # Minus zero is another text, and no other number.
+            continue
         found[name] = Range(low=low, high=high, log=low > 0 and high >= 20 * low)
     kept = list(found.items())[:AXES]
     return {name: one for name, one in kept if name.replace("-", "a").isidentifier()}

@@ -128,7 +128,7 @@ def draw_parallel(
     space = Space(spec.search_space)
     values = [value for _, value in finished]
     is_max = spec.fitness_direction == "max"
-    low, high = _colour_limits(values)
+    low, high = colour_limits(values)
 
     def draw(sheet: Sheet) -> None:
         axes = sheet.axes()
@@ -176,14 +176,14 @@ def _colours(is_max: bool) -> LinearSegmentedColormap:
 
 
 def _told(trial: Trial) -> str:
-    return ", ".join(f"{name}={_value_text(value)}" for name, value in trial.parameters.items())
+    return ", ".join(f"{name}={value_text(value)}" for name, value in trial.parameters.items())
 
 
-def _colour_limits(values: Sequence[float]) -> tuple[float, float]:
+def colour_limits(values: Sequence[float]) -> tuple[float, float]:
     """Between which values colours differ: an outlier has the last colour."""
     low, high = robust_limits(values)
     low, high = max(low, min(values)), min(high, max(values))
-    return (low, high) if low < high else (low, low + 1.0)
+    return (low, high) if low < high else (low, low + max(1.0, abs(low)))
 
 
 def _axes_of(sheet: Sheet, axes: Axes, space: Space, trials: Sequence[Trial]) -> None:
@@ -194,9 +194,9 @@ def _axes_of(sheet: Sheet, axes: Axes, space: Space, trials: Sequence[Trial]) ->
     for place, (name, dimension) in enumerate(space.dimensions.items()):
         axes.axvline(place, color=FAINT, linewidth=0.8, zorder=0)
         tried = [trial.parameters[name] for trial in trials]
-        for value in _ticks(dimension, tried, 4 if sheet.is_narrow else TICKS):
+        for value in ticks(dimension, tried, 4 if sheet.is_narrow else TICKS):
             label = axes.annotate(
-                cut(_value_text(value), length),
+                cut(value_text(value), length),
                 (place, Space({name: dimension}).encode({name: value})[0]),
                 xytext=(-3 if place == count - 1 else 3, 0),
                 textcoords="offset points",
@@ -215,7 +215,7 @@ def _axes_of(sheet: Sheet, axes: Axes, space: Space, trials: Sequence[Trial]) ->
     axes.set_ylim(-0.05, 1.05)
 
 
-def _ticks(dimension: Choice | Range, tried: Sequence[JsonValue], most: int) -> list[JsonValue]:
+def ticks(dimension: Choice | Range, tried: Sequence[JsonValue], most: int) -> list[JsonValue]:
     """Values that were tried, spread over the axis; both ends are among them."""
     known = list({key_of(value): value for value in tried}.values())
     space = Space({"": dimension})
@@ -227,7 +227,7 @@ def _ticks(dimension: Choice | Range, tried: Sequence[JsonValue], most: int) -> 
     return [ordered[index] for index in dict.fromkeys(found)]
 
 
-def _value_text(value: JsonValue) -> str:
+def value_text(value: JsonValue) -> str:
     """A value as it was given: whole numbers as such."""
     return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else str(value)
 

@@ -5,7 +5,6 @@ its key can be taken once.
 """
 
 import asyncio
-import html
 import json
 import logging
 import time
@@ -22,17 +21,21 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from wildloop.flows import events
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
 from wildloop.flows.models.alert import (
+    APPROVE,
+    REJECT,
     Action,
     Alert,
     AlertCreate,
     AlertKind,
     AlertStatus,
     Finding,
+    Severity,
 )
 from wildloop.flows.models.run import Run, RunRerun
 from wildloop.flows.settings import Settings
 from wildloop.flows.store import artifacts
-from wildloop.flows.store.base import Store, flow_run_url, parse_id
+from wildloop.flows.store.alert_texts import alert_markdown, alert_text
+from wildloop.flows.store.base import Store, parse_id
 from wildloop.flows.store.budget import BudgetGate
 from wildloop.flows.store.runs import RunStore
 
@@ -120,6 +123,34 @@ class AlertStore(Store):
             )
         )
 
+    async def ask(self, session_id: str, key: str, message: str) -> Alert:
+        """A session's question to its user, raised once: the same key finds it as it stands."""
+        alert_id = str(uuid5(parse_id("session", session_id), f"approval:{key}"))
+        try:
+            return await self.get(alert_id)
+        except NotFound:
+            pass
+        return await self._raise(
+            Alert(
+                id=alert_id,
+                run_id=session_id,
+                session_id=session_id,
+                kind=AlertKind.APPROVAL,
+                severity=Severity.WARNING,
+                message=message,
+                choices=[APPROVE, REJECT],
+                created_at=_now(),
+            )
+        )
+
+    async def withdraw_questions(self, session_id: str) -> None:
+        """Close what a session that ends has asked and nobody has answered."""
+        for alert in await self.of_runs([session_id]):
+            if alert.kind is AlertKind.APPROVAL and alert.status is AlertStatus.OPEN:
+                closed = {"status": AlertStatus.RESOLVED, "resolved_at": _now()}
+                told = {"effect": "the session ended before anybody answered"}
+                await self._write(alert.model_copy(update=closed | told))
+
     async def get(self, alert_id: str) -> Alert:
         """Read one alert.
 
@@ -151,8 +182,13 @@ class AlertStore(Store):
             found += _alerts(await artifacts.latest_by_prefix(self.client, PREFIX, READ_LIMIT, ids))
         return _newest_first(found)
 
-    async def respond(self, alert_id: str, choice: str) -> Alert:
+    async def respond(self, alert_id: str, choice: str, reason: str | None = None) -> Alert:
         """Answer an alert, and do to its run what the choice does; whoever waits is told.
+
+        Args:
+            alert_id: of the alert.
+            choice: one of its choices, in any case.
+            reason: what is said with it.
 
         Raises:
             NotFound: there is no such alert, or its run is gone.
@@ -178,9 +214,18 @@ class AlertStore(Store):
             await self._unclaim(alert)
             raise
         resolved = done.model_copy(
-            update={"status": AlertStatus.RESOLVED, "choice": choice, "resolved_at": _now()}
+            update={
+                "status": AlertStatus.RESOLVED,
+                "choice": choice,
+                "reason": reason,
+                "resolved_at": _now(),
+            }
         )
         await self._write(resolved)
+        self._tell_answer(resolved)
+        if alert.is_of_session or alert.kind is AlertKind.PREFECT_AWAY:
+            # No run waits for a file.
+            return resolved
         run = await self.runs.get(alert.run_id)
         try:
             await asyncio.to_thread(write_response, Path(run.run_dir), resolved)
@@ -263,6 +308,17 @@ class AlertStore(Store):
         )
         return alert
 
+    def _tell_answer(self, alert: Alert) -> None:
+        events.tell(
+            events.ALERT_ANSWERED,
+            ALERTS_RESOURCE,
+            f"Wildloop: {alert.kind.value} alert answered: {alert.choice}",
+            alert_text(alert),
+            session_id=alert.session_id,
+            labels={"wildloop.alert.id": alert.id, "wildloop.alert.kind": alert.kind.value},
+            payload={"choice": alert.choice, "reason": alert.reason},
+        )
+
     async def _write(self, alert: Alert) -> None:
         await artifacts.write(
             self.client,
@@ -294,39 +350,13 @@ def write_response(run_dir: Path, alert: Alert) -> None:
 
 
 def alerted_session(event: Event) -> UUID | None:
-    """The session whose agent an alert's event concerns; None if it concerns none."""
-    if event.event != events.ALERT_RAISED:
+    """The session that an alert's event concerns; None if it concerns none."""
+    if event.event not in (events.ALERT_RAISED, events.ALERT_ANSWERED):
         return None
     try:
         return UUID(event.resource.get("wildloop.session.id", ""))
     except ValueError:
         return None
-
-
-def alert_text(alert: Alert) -> str:
-    """An alert as a message tells of it."""
-    lines = [alert.message, "", f"run: {alert.run_id}"]
-    if alert.session_id:
-        lines.append(f"session: {alert.session_id}")
-    lines.append(f"choices: {', '.join(alert.choices)}")
-    if url := flow_run_url(alert.run_id):
-        lines.append(url)
-    return "\n".join(lines)
-
-
-def alert_markdown(alert: Alert) -> str:
-    """An alert as a person reads it. The message is quoted: it may hold anything."""
-    quoted = "\n".join(f"> {line}" for line in html.escape(alert.message, False).splitlines())
-    url = flow_run_url(alert.run_id)
-    run = f"[{alert.run_id}]({url})" if url else f"`{alert.run_id}`"
-    lines = [f"**{alert.severity.value}**: {alert.kind.value}, run {run}", "", quoted, ""]
-    choices = ", ".join(html.escape(word, False) for word in alert.choices)
-    if alert.choice is None:
-        lines.append(f"Open. Choices: {choices}")
-    else:
-        effect = f" ({alert.effect})" if alert.effect else ""
-        lines.append(f"Answered: {html.escape(alert.choice, False)}{effect}, of {choices}")
-    return "\n".join(lines)
 
 
 async def _stop(runs: RunStore, run_id: str) -> str:
@@ -340,6 +370,8 @@ async def _stop(runs: RunStore, run_id: str) -> str:
 
 
 def _answered(alert_id: str, choice: str | None) -> Conflict:
+    if choice is None:
+        return Conflict(f"alert '{alert_id}' is closed: its session has ended")
     return Conflict(f"alert '{alert_id}' was answered with '{choice}': it takes one answer only")
 
 

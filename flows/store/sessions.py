@@ -214,6 +214,8 @@ class SessionStore(Store):
         flow_run = await self._in(session_id, alive, SessionStatus.STOPPED)
         await cancel(self.client, flow_run.id, "Stopped by request.")
         await stop_runs(RunStore(self.client, self.settings), session_id, running=runs == "stop")
+        # One that was paused ends without a step of its own.
+        await AlertStore(self.client, self.settings).withdraw_questions(str(flow_run.id))
         return await self.get(session_id)
 
     async def steer(self, session_id: str, text: str) -> Session:

@@ -24,6 +24,7 @@ from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 from wildloop.flows.worker.compute import SlurmRenewal
 from wildloop.flows.worker.devices import DevicePool, Grant, sharing_for
 from wildloop.flows.worker.servable import Servable
+from wildloop.flows.worker.use import UseNotes
 
 FRESH_SECONDS = 0.1
 
@@ -54,6 +55,7 @@ class HostCompute:
         self.devices = DevicePool(
             gpus if local else None, sharing_for(record.slots_override, len(gpus))
         )
+        self._use = UseNotes(record.host)
         self._first = list(record.cluster.details.gpus)
         self._reader = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"))
         self._occupancy: Occupancy | None = None
@@ -124,7 +126,7 @@ class HostCompute:
 
     async def refresh(self, client: PrefectClient) -> None:
         """Look for changes: of the GPUs, of what the user has set, of the other hosts."""
-        await self.occupancy()
+        await self._use.note(client, await self.occupancy())
         renewed = await self._renewal.look(self.record) if self._renewal is not None else None
         if renewed is not None:
             self.record = renewed

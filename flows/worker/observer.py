@@ -13,7 +13,7 @@ from prefect.events.filters import (
 from prefect.events.schemas.events import Event
 from prefect.logging import get_logger
 
-from wildloop.flows.events import ALERT_RAISED
+from wildloop.flows.events import ALERT_ANSWERED, ALERT_RAISED
 from wildloop.flows.store.alerts import ALERTS_RESOURCE, alerted_session
 from wildloop.flows.store.cluster import CLUSTER_EVENT, CLUSTER_RESOURCE
 from wildloop.flows.store.sessions import SESSIONS_RESOURCE, STEER_EVENT
@@ -55,7 +55,9 @@ async def observe_flow_runs(
     """
     logger = get_logger("wildloop.observer")
     wanted = EventFilter(
-        event=EventNameFilter(name=[*STATE_EVENTS, STEER_EVENT, ALERT_RAISED, CLUSTER_EVENT]),
+        event=EventNameFilter(
+            name=[*STATE_EVENTS, STEER_EVENT, ALERT_RAISED, ALERT_ANSWERED, CLUSTER_EVENT]
+        ),
         any_resource=EventAnyResourceFilter(
             id=[
                 f"prefect.work-pool.{pool_id}",

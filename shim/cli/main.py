@@ -22,6 +22,8 @@ from wildloop.shim.cli import (
     service,
 )
 from wildloop.shim.cli.agents import agents
+from wildloop.shim.cli.approve import approve
+from wildloop.shim.cli.ask import ask
 from wildloop.shim.cli.best import best
 from wildloop.shim.cli.compare import compare
 from wildloop.shim.cli.demo import demo
@@ -61,6 +63,8 @@ for command in (
     research.sessions,
     research.watch,
     research.steer,
+    approve,
+    ask,
     research.pause,
     research.resume,
     research.stop,

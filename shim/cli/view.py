@@ -13,6 +13,7 @@ from rich.text import Text
 
 from wildloop.blocks.agents.prices import Usage
 from wildloop.flows.models.session import Session, TaskProgress
+from wildloop.shim.cli.curves import Curves
 from wildloop.shim.cli.table import is_narrow
 from wildloop.shim.client.api import ApiClient
 
@@ -22,6 +23,8 @@ SHOWN_STEPS = 6
 SHOWN_ACTIVITY = 12
 RECENT_BYTES = 4096
 BREACH_LENGTH = 200
+# Rows without which curves would push out what the agent does; columns for two of them.
+ROOMY, FEW, ROOM_FOR_TWO = 34, 3, 100
 
 
 def summary_lines(session: Session) -> list[str]:
@@ -113,8 +116,10 @@ def change_line(session: Session) -> str:
     )
 
 
-def panel(session: Session, activity: Sequence[str] = ()) -> RenderableType:
-    """The live view: progress, the last steps, and the last lines of what the agent does."""
+def panel(
+    session: Session, activity: Sequence[str] = (), curves: RenderableType | None = None
+) -> RenderableType:
+    """The live view: progress, curves, the last steps, the last lines of what the agent does."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold cyan", justify="right")
     grid.add_column()
@@ -145,7 +150,8 @@ def panel(session: Session, activity: Sequence[str] = ()) -> RenderableType:
         steps.append(f"{step.label}: ", style="bold")
         steps.append(f"{(step.summary or step.error or '')[:150]}\n")
     lines = Text("\n".join(activity), style="dim", no_wrap=True, overflow="ellipsis")
-    return Panel(Group(grid, Text(), steps, lines), title="Wildloop", border_style="cyan")
+    drawn = [curves, Text()] if curves is not None else []
+    return Panel(Group(grid, Text(), *drawn, steps, lines), title="Wildloop", border_style="cyan")
 
 
 def follow(
@@ -164,10 +170,17 @@ def follow(
     if console.is_terminal and not is_narrow():
         with Live(console=console, refresh_per_second=4) as live:
             shown: deque[str] = deque(maxlen=SHOWN_ACTIVITY)
+            curves = Curves(client)
 
             def update(seen: Session, lines: list[str]) -> None:
                 shown.extend(lines)
-                live.update(panel(seen, shown))
+                # Two beside one another within the frame, where there is room for both.
+                width = console.width - 6
+                drawn = None
+                if console.height >= ROOMY:
+                    drawn = curves.picture(seen, width // 2 - 1 if width >= ROOM_FOR_TWO else width)
+                room = console.height - ROOMY if drawn is not None else SHOWN_ACTIVITY
+                live.update(panel(seen, list(shown)[-max(FEW, room) :], drawn))
 
             return _loop(client, session_id, expired, activity, update)
     last = ""

@@ -11,6 +11,8 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from wildloop.blocks.proxies import transport_to
+from wildloop.flows.models.alert import Alert
+from wildloop.flows.models.answer import Answer, AnswerList
 from wildloop.flows.models.comparison import RunComparison
 from wildloop.flows.models.evidence import AccountView
 from wildloop.flows.models.run import LogChunk, Run, RunCreate
@@ -162,6 +164,24 @@ class ApiClient:
         if session_id:
             body["session_id"] = self.full_id("session", session_id)
         return Session.model_validate(self.request("POST", f"/wild/v2/{verb}", json=body))
+
+    def alerts(self, session_id: str) -> list[Alert]:
+        """The open alerts of a session, newest first."""
+        return self._many(Alert, "/alerts", {"status": "open", "session_id": session_id})
+
+    def answer(self, alert_id: str, choice: str, reason: str | None = None) -> Alert:
+        """Answer an alert by one of its choices."""
+        body = {"choice": choice, "reason": reason}
+        return Alert.model_validate(self.request("POST", f"/alerts/{alert_id}/respond", json=body))
+
+    def ask(self, session_id: str, question: str) -> Answer:
+        """Ask a session's agent something; the answer comes among `answers`."""
+        path, body = f"/wild/v2/ask/{session_id}", {"question": question}
+        return Answer.model_validate(self.request("POST", path, json=body))
+
+    def answers(self, session_id: str) -> AnswerList:
+        """What was asked of a session, with the answers that are there."""
+        return AnswerList.model_validate(self.request("GET", f"/wild/v2/ask/{session_id}"))
 
     def runs(self, **params: Any) -> list[Run]:
         """A page of runs, newest first; `params` as of `GET /runs`."""

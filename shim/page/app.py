@@ -18,13 +18,14 @@ from starlette.types import Scope
 
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.text.redaction import Redactor
-from wildloop.shim.page import compared, entry, now, runs, session
+from wildloop.shim.page import compared, entry, now, plots, runs, session
 from wildloop.shim.page.access import PageAccess
 from wildloop.shim.page.feed import Feed
 from wildloop.shim.page.guard import PREFIX, PageGuard
 from wildloop.shim.page.render import page, render
 
-ROUTERS = (entry, now, session, compared, runs)
+# Of two paths that fit, the first is taken: the words of `now` come last.
+ROUTERS = (entry, session, now, compared, plots, runs)
 
 logger = logging.getLogger("wildloop.page")
 

@@ -58,7 +58,7 @@ async def compare_page(
     request: Request, runs: Runs, reader: WithMetrics, run: Chosen = None
 ) -> Response:
     """The chosen runs; of two, also what differs and their logs side by side."""
-    found = await _chosen(runs, run)
+    found = await chosen_runs(runs, run)
     values: dict[str, Any] = {"runs": found, "comparison": None}
     if len(found) == 2:
         values["comparison"] = await compare_runs(found[0], found[1], reader)
@@ -74,7 +74,7 @@ async def curves(
     metric: Annotated[str, Query(max_length=500)] = "",
 ) -> Curves:
     """One metric of the chosen runs: unasked, what their session compares by, or one that moves."""
-    found = await _chosen(runs, run)
+    found = await chosen_runs(runs, run)
     if not metric and found[0].chat_session_id:
         # The session may have been deleted since.
         with suppress(NotFound):
@@ -89,11 +89,17 @@ async def points(
     session: Annotated[str, Query(max_length=200)] = "",
 ) -> list[Point]:
     """Numbers of the chosen runs, or of all of a session, for the scatter."""
-    found = await runs.all(chat_session_id=session) if session else await _chosen(runs, run)
+    found = await runs.all(chat_session_id=session) if session else await chosen_runs(runs, run)
     return [_point(one) for one in found]
 
 
-async def _chosen(runs: RunStore, ids: Sequence[str] | None) -> list[Run]:
+async def chosen_runs(runs: RunStore, ids: Sequence[str] | None) -> list[Run]:
+    """The runs with these ids, each once.
+
+    Raises:
+        InvalidRequest: there are none.
+        NotFound: one of them is gone.
+    """
     wanted = list(dict.fromkeys(ids or []))
     if not wanted:
         raise InvalidRequest("Choose runs to compare: tick them in the table of runs.")

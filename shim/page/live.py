@@ -22,6 +22,7 @@ def regions(look: Look) -> dict[str, str]:
     for one in shown:
         values = {"look": look, "session": one}
         found[f"{SESSION}{one.session_id}"] = render("part/session.html.j2", values)
+        found[f"{SESSION}{one.session_id}-asks"] = render("part/asks.html.j2", values)
         found[f"{SESSION}{one.session_id}-changed"] = session_mark(one)
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wildloop.flows.files.paths import SessionPaths
-from wildloop.flows.models.alert import Alert, AlertStatus
+from wildloop.flows.models.alert import Alert, AlertKind, AlertStatus
 from wildloop.flows.models.cluster import HostRecord
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session import Session
@@ -16,6 +16,7 @@ from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import SessionStore
 from wildloop.shim.disk import DiskNotes
+from wildloop.shim.page.waits import in_turn, waits
 from wildloop.shim.routers.activity import read_lines
 
 MOST_SESSIONS = 30
@@ -47,8 +48,21 @@ class Look:
 
     @property
     def queue(self) -> list[Run]:
-        """The runs that wait, in the order of their creation."""
-        return [run for run in self.active if run.status is RunStatus.QUEUED]
+        """The runs that wait, in the order in which they are taken."""
+        return in_turn([run for run in self.active if run.status is RunStatus.QUEUED])
+
+    def waits(self) -> dict[str, str]:
+        """Why each of them does, by its id."""
+        held = [run for run in self.active if run.status.is_active]
+        return waits(self.queue, held, self.cluster.capacity, self.hosts)
+
+    def asks(self, session_id: str) -> list[Alert]:
+        """What a session waits for its user's approval of."""
+        return [
+            one
+            for one in self.alerts
+            if one.kind is AlertKind.APPROVAL and one.session_id == session_id
+        ]
 
     def holders(self, host: str, device: str) -> list[Run]:
         """The runs that hold a device of a host."""

@@ -10,7 +10,9 @@ from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.models.alert import AlertReply
 from wildloop.flows.models.session import SteerCommand
 from wildloop.flows.models.session_options import Budget, SessionStart
+from wildloop.flows.store.use import read_uses
 from wildloop.shim.deps import Alerts, ClusterAccess, Runs, Sessions, WithDisks, WithSettings
+from wildloop.shim.page.courses import courses_of
 from wildloop.shim.page.feed import Feed
 from wildloop.shim.page.forms import read_form
 from wildloop.shim.page.guard import PREFIX
@@ -73,6 +75,14 @@ async def compute(request: Request, feed: WithFeed) -> Response:
     return page(request, "compute.html.j2", {"look": await feed.latest()})
 
 
+@router.get("/compute/use")
+async def use(cluster: ClusterAccess) -> Response:
+    """How each host was used over the night."""
+    told = [courses_of(one) for one in await read_uses(cluster.client)]
+    hosts = [one for one in told if one is not None]
+    return HTMLResponse(render("part/use.html.j2", {"hosts": hosts}))
+
+
 @router.get("/events")
 async def events(
     feed: WithFeed, of: Annotated[str, Query(pattern=r"^(now|compute|runs|session:[\w-]+)$")]
@@ -113,12 +123,14 @@ async def command(
 @router.post("/alerts/{alert_id}")
 async def answer(request: Request, alert_id: str, alerts: Alerts, feed: WithFeed) -> Response:
     """Answer an alert by one of its choices."""
-    choice = (await read_form(request)).get("choice", "")
+    form = await read_form(request)
     try:
-        reply = AlertReply(choice=choice)
+        reply = AlertReply(
+            choice=form.get("choice", ""), reason=form.get("reason", "").strip() or None
+        )
     except ValidationError as error:
-        raise InvalidRequest("choice: choose one of the alert's") from error
-    done = await alerts.respond(alert_id, reply.choice)
+        raise InvalidRequest("choice: choose one of the alert's, in a few words") from error
+    done = await alerts.respond(alert_id, reply.choice, reply.reason)
     feed.poke()
     return said_so(request, f"Answered: {done.choice}. {done.effect or ''}", f"{PREFIX}/")
 
@@ -128,7 +140,8 @@ async def start(request: Request, sessions: Sessions, feed: WithFeed) -> Respons
     """Start a session by the few options of the form."""
     form = {name: text.strip() for name, text in (await read_form(request)).items()}
     numbers = {name: form[name] for name in ("hours", "cost_usd", "runs") if form.get(name)}
-    given = {name: form[name] for name in ("goal", "workdir", "agent") if form.get(name)}
+    names = ("goal", "workdir", "agent", "autonomy_level")
+    given = {name: form[name] for name in names if form.get(name)}
     if form.get("max_iterations"):
         given["max_iterations"] = form["max_iterations"]
     try:

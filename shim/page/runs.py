@@ -60,6 +60,15 @@ class AllRuns:
         return found
 
 
+def all_runs(request: Request) -> AllRuns:
+    """The app's one reader of many runs, made by whoever comes first."""
+    state = request.app.state
+    if getattr(state, "page_runs", None) is None:
+        state.page_runs = AllRuns()
+    found: AllRuns = state.page_runs
+    return found
+
+
 @router.get("")
 async def table(
     request: Request,
@@ -77,6 +86,7 @@ async def table(
         "sessions": look.sessions,
         "statuses": list(RunStatus),
         "link": lambda **changes: _link(wanted, changes),
+        "plots": _plots_link(wanted),
         "account": None,
         "rows": [],
         "parameters": [],
@@ -112,10 +122,7 @@ async def _rows(request: Request, wanted: Wanted, runs: RunStore) -> dict[str, A
             )
         )
         return {"rows": found[:PAGE_ROWS], "has_more": len(found) > PAGE_ROWS}
-    state = request.app.state
-    if getattr(state, "page_runs", None) is None:
-        state.page_runs = AllRuns()
-    every = await state.page_runs.get(runs, wanted.session, wanted.sweep)
+    every = await all_runs(request).get(runs, wanted.session, wanted.sweep)
 
     def chosen() -> list[Run]:
         own = [run for run in every if not run.is_archived]
@@ -133,6 +140,13 @@ def _link(wanted: Wanted, changes: dict[str, Any]) -> str:
     usual = Wanted().model_dump(mode="json")
     told = {name: one for name, one in given.items() if one != usual[name]}
     return f"/page/runs?{urlencode(told)}" if told else "/page/runs"
+
+
+def _plots_link(wanted: Wanted) -> str:
+    """The address of the pictures of all that the table has."""
+    names = {"session", "sweep", "status", "q"}
+    told = wanted.model_dump(include=names, exclude_defaults=True, mode="json")
+    return f"/page/runs/plots?{urlencode(told)}"
 
 
 @router.get("/{run_id}")

@@ -6,10 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import ValidationError
 
-from wildloop.flows.errors import NotFound
+from wildloop.flows.errors import InvalidRequest, NotFound
 from wildloop.flows.files.paths import SessionPaths
+from wildloop.flows.models.answer import Question
 from wildloop.flows.models.session import Session
 from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.store.account import read_evidence
@@ -19,10 +21,13 @@ from wildloop.flows.store.tree import read_tree
 from wildloop.flows.tree.order import placed
 from wildloop.flows.turn.transcripts import prompt_of
 from wildloop.shim.deps import Memories, Runs, Sessions, WithPrefect, WithSettings
+from wildloop.shim.page.forms import read_form
+from wildloop.shim.page.guard import PREFIX
 from wildloop.shim.page.live import session_mark
 from wildloop.shim.page.now import WithFeed
 from wildloop.shim.page.render import page, render
 from wildloop.shim.routers import report, wild
+from wildloop.shim.routers.ask import WithQuestions
 
 router = APIRouter(prefix="/sessions")
 TEXT_LIMIT = 200_000
@@ -123,6 +128,32 @@ async def report_part(
     """The report as text, for a first reading."""
     view = await report.get_report(session_id, sessions, client, settings)
     return _part("part/report.html.j2", text=view.report, session_id=view.session_id)
+
+
+@router.get("/{session_id}/answers")
+async def answers_part(session_id: str, sessions: Sessions, questions: WithQuestions) -> Response:
+    """What was asked of the session, and its answers."""
+    id = await sessions.id_of(session_id)
+    told = await questions.read(sessions.client, id)
+    return _part("part/answers.html.j2", id=id, answers=told.answers)
+
+
+@router.post("/{session_id}/ask")
+async def ask(
+    request: Request, session_id: str, sessions: Sessions, runs: Runs, questions: WithQuestions
+) -> Response:
+    """Ask the session's agent."""
+    form = await read_form(request)
+    try:
+        body = Question(question=form.get("question", ""))
+    except ValidationError as error:
+        raise InvalidRequest("Write what you want to know, in 4,000 characters.") from error
+    asked = await questions.ask(sessions, runs, session_id, body.question)
+    if "hx-request" not in request.headers:
+        return RedirectResponse(f"{PREFIX}/sessions/{asked.session_id}", 303)
+    told = await questions.read(sessions.client, asked.session_id)
+    others = [one for one in told.answers if one.id != asked.id]
+    return _part("part/answers.html.j2", id=asked.session_id, answers=[*others, asked])
 
 
 def _part(name: str, **values: object) -> HTMLResponse:

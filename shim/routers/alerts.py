@@ -68,5 +68,8 @@ async def wait_for_answer(
 
 @router.post("/alerts/{alert_id}/respond", summary="Answer an alert", openapi_extra=OWN)
 async def respond(alert_id: str, body: AlertReply, alerts: Alerts) -> Alert:
-    """What the choice does (`actions`) is done at once; `effect` tells what came of it."""
-    return await alerts.respond(alert_id, body.choice)
+    """What the choice does (`actions`) is done at once; `effect` tells what came of it.
+
+    An `approval` is for the user alone: no agent's token answers it.
+    """
+    return await alerts.respond(alert_id, body.choice, body.reason)

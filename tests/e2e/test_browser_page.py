@@ -52,13 +52,15 @@ def scripted(folder: Path) -> Script:
     return script
 
 
-def started(seen: Watched, project: Path, script: Script) -> str:
+def started(seen: Watched, project: Path, script: Script, *, is_cautious: bool = False) -> str:
     """Start a session by the page's form; its id."""
     page = seen.page
     seen.press(page.get_by_text("Start a session"))
     seen.write(page.get_by_label("Goal"), f"Raise the score {EVIL}")
     page.get_by_label("Project's folder").fill(str(project))
     page.get_by_label("Agent", exact=True).fill(script.agent)
+    if is_cautious:
+        seen.press(page.get_by_label("Show me the plan"))
     seen.press(page.get_by_role("button", name="Start", exact=True))
     page.wait_for_url("**/page/sessions/*")
     return page.url.rsplit("/", 1)[1]
@@ -105,6 +107,29 @@ def steer_pause_and_resume(seen: Watched, session_id: str) -> None:
     assert server.session(session_id)["status"] == "paused"
     seen.press(page.locator(f"#resume-{session_id}"))
     page.locator(f"#pause-{session_id}").wait_for()
+
+
+def runs_are_plotted(seen: Watched, session_id: str) -> None:
+    page = seen.page
+    seen.go(f"/page/runs?session={session_id}")
+    seen.press(page.get_by_role("link", name="Plot all of the filter"))
+    picture = page.locator("svg.parallel")
+    picture.wait_for()
+    sees(page.locator("#plots"), "2 of 2 runs have finished with score")
+    assert picture.locator("text.name").all_text_contents()[-1].startswith("score")
+    seen.check()
+    seen.tab_to(picture) if seen.by_keyboard else picture.focus()
+    page.keyboard.press("ArrowRight")
+    sees(page.locator("#parallel-walked"), "run 2 <img src=x")
+    page.locator("#better").select_option("min")
+    page.wait_for_url("**better=min**")
+    dots = page.locator("svg.scatter").first
+    seen.tab_to(dots) if seen.by_keyboard else dots.focus()
+    page.keyboard.press("ArrowRight")
+    sees(page.locator("#walked-1"), "run 1 <img src=x")
+    seen.check()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/page/runs/[0-9a-f-]{36}$"))
 
 
 def runs_are_compared(seen: Watched, session_id: str) -> None:
@@ -158,11 +183,47 @@ def test_a_night_on_the_page(server: Server, tmp_path: Path, width: int, by_keyb
         alert_is_answered(seen, runs[0])
         steer_pause_and_resume(seen, session_id)
         runs_are_compared(seen, session_id)
+        runs_are_plotted(seen, session_id)
         seen.go("/page/compute")
         sees(page.locator("main"), "slots are held")
+        sees(page.locator("#use"), "memory:")
         seen.check()
         report_is_read(seen, session_id)
         (script.folder / "go").touch()
+
+
+@pytest.mark.parametrize(("width", "by_keyboard"), [(1400, False), (390, True)])
+def test_a_plan_is_rejected_and_approved_on_the_page(
+    server: Server, tmp_path: Path, width: int, by_keyboard: bool
+) -> None:
+    # The script lies in /tmp, of which a sandbox has one of its own.
+    project = make_project(tmp_path / "project", "[agent]\nsandbox = false\n")
+    script = Script(tmp_path / "script").default("<summary>looked</summary>")
+    for number in (1, 2):
+        script.reply(number, planned().replace("planned", f"plan {number} {EVIL}"))
+    with chromium(server, width, by_keyboard=by_keyboard) as seen:
+        session_id = started(seen, project, script, is_cautious=True)
+        asked = seen.page.locator("article.alert")
+        sees(asked, "Is this plan right? plan 1 <img src=x")
+        seen.check()
+        seen.write(asked.get_by_label("What you have to say"), f"Seeds first {EVIL}")
+        seen.press(asked.get_by_role("button", name="reject"))
+        sees(asked, "plan 2 <img src=x")
+        assert f"Seeds first {EVIL}" in script.prompt(2)
+        seen.go("/page/")
+        sees(asked, "plan 2 <img src=x")
+        seen.check()
+        seen.press(asked.get_by_role("button", name="approve"))
+        gone(asked)
+        server.wait_for(lambda: script.calls() > 2, "the plan is carried out")
+        seen.go(f"/page/sessions/{session_id}")
+        seen.write(seen.page.get_by_label("What do you want to know"), f"Why? {EVIL}")
+        seen.press(seen.page.get_by_role("button", name="Ask", exact=True))
+        sees(seen.page.locator("#part-answers"), "<img src=x")
+        sees(seen.page.locator("#part-answers .prose"), "looked")
+        seen.check()
+        server.http.post("/wild/v2/stop", json={"session_id": session_id})
+        server.session_ended(session_id)
 
 
 def is_again(server: Server, module: str, before: int) -> bool:

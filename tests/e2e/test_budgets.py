@@ -185,6 +185,8 @@ MAKING_NONE = {
     "POST /wild/v2/pause",
     "POST /wild/v2/resume",
     "POST /wild/v2/steer",
+    # One call of the agent, in a copy, with a token that opens nothing.
+    "POST /wild/v2/ask/{session_id}",
     "POST /wild/v2/events/{session_id}/resolve",
     "POST /wild/v2/evo-sweep/{session_id}/stop",
     "POST /prompt-skills",

@@ -32,6 +32,8 @@ NOT_HERE = {
     "notify add": "would leave channels on the server: test_notify.py has it",
     "notify test": "needs a service that answers: test_notify.py has it",
     "notify remove": "as `notify add`",
+    "approve": "a session has to ask: test_approval.py has it",
+    "ask": "its agent has to answer: test_ask.py has it",
     "open": "opens a browser: tests/shim/cli/test_best_and_open.py has it",
     "take": "it takes home what a session has kept: test_keep.py has it",
     "verify": "its runs take a session of their own: test_levels.py has it",

@@ -115,6 +115,11 @@ ROWS = [
         {"goal": " "},
     ),
     Row("GET /wild/v2/sessions", query="?limit=5"),
+    # The agent that it has there does not answer; that is told with the question.
+    Row(
+        "POST /wild/v2/ask/{session_id}", {"question": "why?"}, 202, {"question": " "}, also=(409,)
+    ),
+    Row("GET /wild/v2/ask/{session_id}"),
     Row("GET /wild/v2/status", query="?session_id={session_id}"),
     Row("GET /wild/v2/plan/{session_id}"),
     Row("GET /wild/v2/iteration-log/{session_id}"),

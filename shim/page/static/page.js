@@ -98,6 +98,35 @@
     $("#notice").append(said);
   });
 
+  // A picture of many runs: the arrows walk through its marks from the best, Enter opens the run.
+  const marksOf = (picture) => all(".mark", picture).reverse();
+  function walkTo(picture, mark) {
+    for (const one of all(".is-walked", picture)) one.classList.remove("is-walked");
+    mark.classList.add("is-walked");
+    const said = document.getElementById(picture.dataset.walk);
+    const link = document.createElement("a");
+    link.href = `/page/runs/${mark.dataset.run}`;
+    link.textContent = $("title", mark).textContent;
+    said.replaceChildren(link);
+  }
+  document.addEventListener("keydown", (event) => {
+    const picture = event.target.closest && event.target.closest("svg[data-walk]");
+    if (!picture || event.ctrlKey || event.metaKey || event.altKey) return;
+    const marks = marksOf(picture);
+    const at = marks.findIndex((one) => one.classList.contains("is-walked"));
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (step && marks.length) {
+      event.preventDefault();
+      walkTo(picture, marks[Math.min(marks.length - 1, Math.max(0, at + step))]);
+    } else if (event.key === "Enter" && at >= 0) {
+      location.href = `/page/runs/${marks[at].dataset.run}`;
+    }
+  });
+  document.addEventListener("click", (event) => {
+    const mark = event.target.closest && event.target.closest("svg[data-walk] .mark");
+    if (mark) walkTo(mark.closest("svg"), mark);
+  });
+
   const places = { n: "/page/", r: "/page/runs", c: "/page/compute" };
   let went = 0;
   document.addEventListener("keydown", (event) => {

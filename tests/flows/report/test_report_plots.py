@@ -12,7 +12,7 @@ from tests.support.reporting import make_facts
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.project import MetricConfig
 from wildloop.flows.report.forest import marks_of
-from wildloop.flows.report.plots import draw_plots
+from wildloop.flows.report.plots import draw_plots, varied
 from wildloop.flows.search.figure import robust_limits
 
 SCORE = MetricConfig(name="score")
@@ -150,3 +150,8 @@ def test_robust_limits_leave_outliers_out_and_keep_what_they_have_to() -> None:
     assert low < 0.4 and high > 0.6
     low, high = robust_limits([1.0])
     assert low < 1 < high
+
+
+def test_minus_zero_is_no_other_value_of_a_setting() -> None:
+    assert varied([{"x": 0.0, "y": 1}, {"x": -0.0, "y": 2}]).keys() == {"y"}
+    assert varied([{"x": 1e308}, {"x": -1e308}]) == {}

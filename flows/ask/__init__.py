@@ -1,0 +1,1 @@
+"""What a person asks of a session, answered by its agent from the record."""
