@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
@@ -30,7 +30,8 @@ class StepFailed(WildloopError):
 class Work:
     """What the steps of a session work with; a step hands on only what is used.
 
-    `agent` is there once preflight has started it, `sweeping` while a sweep is under way.
+    `agent` is there once preflight has started it, `sweeping` while a sweep is under way. `told`:
+    the steps on whose pages stands what came of their runs.
     """
 
     client: PrefectClient
@@ -43,6 +44,7 @@ class Work:
     agent: Agent | None = None
     resumed: bool = False
     sweeping: Sweeping | None = None
+    told: set[str] = field(default_factory=set)
 
     @property
     def keeps(self) -> bool:

@@ -37,7 +37,8 @@ STEPS = (
     Step("P1-T1", "none", "the baseline"),
     Step("P1-T2", "architecture", "hidden width 64", '"--hidden", type=int, default=16',
          '"--hidden", type=int, default=64'),
-    Step("P1-T3", "regularisation", "weight decay 0.03", '"--weight-decay", type=float, default=0.0',
+    Step("P1-T3", "regularisation", "weight decay 0.03",
+         '"--weight-decay", type=float, default=0.0',
          '"--weight-decay", type=float, default=0.03'),
     Step("P2-T1", "hyper-parameter", "batches of 128", '"--batch-size", type=int, default=32',
          '"--batch-size", type=int, default=128'),
@@ -94,7 +95,7 @@ def uses(tool, at, **given):
     say({{"type": "assistant", "message": message}})
 if phase == "planning":
     uses("Read", 1, file_path="train.py")
-    text = "<summary>A plan of four phases around train.py.</summary>\\n<plan>\\n" + plan + "</plan>"
+    text = "<summary>A plan of four phases.</summary>\\n<plan>\\n" + plan + "</plan>"
 elif phase == "iteration" and number <= len(steps):
     step = steps[number - 1]
     if step["old"]:
