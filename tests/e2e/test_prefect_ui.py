@@ -85,7 +85,10 @@ def test_session_says_what_was_asked_and_leads_to_all_of_it(night: Night, ui: Pr
     ui.open(f"/runs/flow-run/{night.session_id}", GOAL, "Completed")
     ui.tab("Artifacts", "Report: Get val_accuracy", "configurations tried: val_accuracy", "kept")
     ui.picture("session", 1060)
-    ui.open(night.artifact(night.session_id, "configurations tried"), *(s.kind for s in STEPS[1:]))
+    ui.open(
+        night.artifact(night.session_id, "configurations tried"),
+        *(f"{step.kind}: {step.change}" for step in STEPS),
+    )
     ui.picture("leaderboard", 700)
 
 
