@@ -31,6 +31,7 @@ from wildloop.flows.loop.contract import settle_contract
 from wildloop.flows.loop.effects import refresh_sweeps
 from wildloop.flows.loop.gates import due_gates
 from wildloop.flows.loop.iteration import next_iteration, rest
+from wildloop.flows.loop.outcome import attach_outcomes
 from wildloop.flows.loop.planning import PlanningFailed, approve_plan, plan_session
 from wildloop.flows.loop.preflight import preflight
 from wildloop.flows.loop.reflection import reflect
@@ -158,6 +159,7 @@ async def iterate(work: Work) -> str:
             last = await next_iteration(work)
             check_failures(record)
             runs = await work.stores.runs.all(chat_session_id=position.id, max_age_s=SEEN_SECONDS)
+            await attach_outcomes(work, runs)
             if blind := searches_blindly(runs, record.iterations):
                 raise SessionFailed(f"the search is blind: {blind}")
             if record.done or due_gates(position):
@@ -283,6 +285,7 @@ async def finish(work: Work, reason: str, report: bool = True) -> None:
     if stopped:
         get_run_logger().warning("stopped %d runs that still waited", len(stopped))
     runs = await stores.runs.all(chat_session_id=position.id)
+    await attach_outcomes(work, runs)
     await tidy_worktrees(position.workdir, runs)
     if report:
         await position.enter(Phase.REPORT)

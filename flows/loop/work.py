@@ -31,7 +31,8 @@ class StepFailed(WildloopError):
 class Work:
     """What the steps of a session work with; a step hands on only what is used.
 
-    `agent` is there once preflight has started it, `sweeping` while a sweep is under way.
+    `agent` is there once preflight has started it, `sweeping` while a sweep is under way. `told`:
+    the steps on whose pages stands what came of their runs.
     """
 
     client: PrefectClient
@@ -45,6 +46,7 @@ class Work:
     resumed: bool = False
     sweeping: Sweeping | None = None
     steps: Steps = field(default_factory=Steps)
+    told: set[str] = field(default_factory=set)
 
     @property
     def keeps(self) -> bool:

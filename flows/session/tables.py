@@ -1,6 +1,6 @@
 """The tables on a session's page: what was tried, the best first, and what was kept of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect.logging import get_logger
@@ -9,6 +9,7 @@ from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.keep.ledger import row_of
 from wildloop.flows.models.keep import KeepStatus, Verdict
+from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.session.position import Position
 from wildloop.flows.store.base import flow_run_url
 from wildloop.flows.store.naming import LEADERBOARD, LEDGER
@@ -26,7 +27,7 @@ logger = get_logger("wildloop.tables")
 async def publish(position: Position, account: Account) -> None:
     """Bring leaderboard and ledger up to date; a fault is logged: it stands elsewhere as well."""
     try:
-        rows = leaderboard(account)
+        rows = leaderboard(account, changes_of(position.record.iterations))
         title = f"{counted(len(account.configurations), 'configuration')} tried"
         shown = position.record.shown
         said = f"{title}: {shown.headline}" if shown is not None else title
@@ -47,8 +48,22 @@ async def publish_ledger(position: Position) -> None:
         logger.exception("the ledger of session %s was not written", position.id)
 
 
-def leaderboard(account: Account) -> list[dict[str, Any]]:
-    """The configurations of a session, the best by the metric first, the baseline always there."""
+def changes_of(calls: Sequence[IterationRecord]) -> dict[str, str]:
+    """What each call's agent says that it changed, by the call's label."""
+    return {
+        call.label: f"{call.change.kind.value}: {call.change.text}"
+        for call in calls
+        if call.change is not None
+    }
+
+
+def leaderboard(account: Account, changes: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """The configurations of a session, the best by the metric first, the baseline always there.
+
+    Args:
+        account: of the session.
+        changes: as of `changes_of`; where it has any, a column tells what was changed.
+    """
     sign = -1.0 if account.direction == "max" else 1.0
 
     def place(one: Configuration) -> tuple[bool, float]:
@@ -60,17 +75,22 @@ def leaderboard(account: Account) -> list[dict[str, Any]]:
         for number, one in enumerate(ordered, 1)
         if number <= MOST_ROWS or one is account.baseline
     ]
-    return [_row(account, number, one) for number, one in shown]
+    return [_row(account, number, one, changes or {}) for number, one in shown]
 
 
-def _row(account: Account, number: int, one: Configuration) -> dict[str, Any]:
+def _row(
+    account: Account, number: int, one: Configuration, changes: Mapping[str, str]
+) -> dict[str, Any]:
     found, first = account.comparisons.get(one.id), one.runs[0]
+    change = changes.get(one.calls.get(first.id, ""), "")
+    told = {"change": shortened(change, CELL)} if changes else {}
     return {
         "#": number,
         account.contract.metric.name if account.contract.metric else "value": one.score,
         "on the baseline": "" if found is None else f"{found.gain:+.4g}",
         "evidence": one.level.value if one.n else "",
         "standing": account.standing(one).value,
+        **told,
         "configuration": shortened(one.name, CELL),
         "first run": link(first.name, flow_run_url(first.id)),
         "runs": len(one.runs),

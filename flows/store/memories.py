@@ -35,6 +35,7 @@ from wildloop.flows.store import artifacts
 from wildloop.flows.store.base import Store
 
 PREFIX = "memory-"
+DESCRIBED = 200
 USES_PREFIX = "memories-uses-"
 READ_LIMIT = 10_000
 SHOWN = 30
@@ -277,8 +278,9 @@ class MemoryStore(Store):
         await artifacts.write(
             self.client,
             PREFIX + memory.id,
-            text=f"**{memory.tag.value}**{off}: {title}{memory.content}",
-            description=f"{memory.project}: by {origin}",
+            text=f"**{memory.tag.value}**{off}: {title}{memory.content}\n\n"
+            f"Of {memory.project}, by {origin}.",
+            description=f"{memory.tag.value}: {title or memory.content}"[:DESCRIBED],
             record=memory.model_dump_json(exclude={"uses"}),
         )
 

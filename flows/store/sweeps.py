@@ -343,6 +343,7 @@ class SweepStore(Store):
             artifact.latest_id,
             text=sweep_markdown(record, runs),
             record=record.model_dump_json(),
+            description=_described(record, runs),
         )
         return to_sweep(record, runs)
 
@@ -352,7 +353,7 @@ class SweepStore(Store):
             self.client,
             PREFIX + record.id,
             text=sweep_markdown(record, runs),
-            description=f"Sweep {record.name}",
+            description=_described(record, runs),
             record=record.model_dump_json(),
         )
 
@@ -372,6 +373,14 @@ def sweep_markdown(record: SweepRecord, runs: list[Run]) -> str:
     """The sweep as a table of its runs."""
     head = f"## {record.name}\n\n{record.goal}\n"
     return f"{head}\n{run_table(runs)}\n"
+
+
+def _described(record: SweepRecord, runs: Sequence[Run]) -> str:
+    """What a list of artifacts says of a sweep."""
+    finished = sum(run.status is RunStatus.FINISHED for run in runs)
+    best = best_run(list(runs), record.metric, record.direction)
+    told = f", best {best.metric} {best.value:.5g}" if best is not None else ""
+    return f"Sweep {record.name}: {finished} of {len(runs)} runs finished{told}"
 
 
 def to_sweep(record: SweepRecord, runs: list[Run]) -> Sweep:

@@ -49,7 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("--slots must be at least 1")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     keep_off_proxies()
-    token = read_token(wildloop_home())
+    home = wildloop_home()
+    # On a host of its own nobody else has made it.
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    token = read_token(home)
     redact_logs(Redactor.of(os.environ, token.get_secret_value() if token else None))
     stop, done = threading.Event(), threading.Event()
 
@@ -134,6 +137,8 @@ async def serve(
         stopping = asyncio.create_task(asyncio.to_thread(stop.wait))
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
+            # Else the thread that waits for it would keep this loop from closing, for ever.
+            stop.set()
             serving.result()
         await worker.let_go()
         done.set()

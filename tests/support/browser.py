@@ -96,17 +96,23 @@ class Watched:
         assert self.page.evaluate("window.__evil") is None
 
 
-@contextmanager
-def chromium(
-    server: Server, width: int, *, by_keyboard: bool = False, scheme: str = "light"
-) -> Iterator[Watched]:
-    """A fresh browser that is logged in to a server's page."""
+def chromium_path() -> str | None:
+    """Where the browser is; the test is skipped where it cannot be had."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         missing = apt_install("chromium")
         if missing is not None:
             pytest.skip(f"Chromium cannot be had: {missing}")
         found = shutil.which("chromium")
+    return found
+
+
+@contextmanager
+def chromium(
+    server: Server, width: int, *, by_keyboard: bool = False, scheme: str = "light"
+) -> Iterator[Watched]:
+    """A fresh browser that is logged in to a server's page."""
+    found = chromium_path()
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=found, args=list(FLAGS))

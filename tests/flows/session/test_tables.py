@@ -9,13 +9,13 @@ import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import PrefectHTTPStatusError
 
-from tests.support.records import made_account, made_run
+from tests.support.records import made_account, made_record, made_run
 from wildloop.flows.models.keep import KeepStatus, Verdict
 from wildloop.flows.models.session_options import SessionSpec
 from wildloop.flows.models.session_record import SessionRecord
 from wildloop.flows.project import MetricConfig
 from wildloop.flows.session.position import Position
-from wildloop.flows.session.tables import leaderboard, publish_ledger
+from wildloop.flows.session.tables import changes_of, leaderboard, publish_ledger
 from wildloop.flows.store.artifacts import Tables
 
 SESSION = str(uuid4())
@@ -84,6 +84,18 @@ def test_leaderboard_has_the_best_first_and_links_to_a_run() -> None:
     assert rows[-1]["standing"] == "baseline" and len(rows) == 31
     down = leaderboard(made_account(runs, MetricConfig(name="score", direction="min")))
     assert down[0]["configuration"] == "lr=0"
+
+
+def test_leaderboard_tells_what_each_call_has_changed() -> None:
+    runs = [made_run(n, 0.5 + n / 100, parameters={"lr": n}, seed=1) for n in (1, 2)]
+    records = [
+        made_record(3, "optimiser", run_ids=[runs[1].id]),
+        made_record(1, run_ids=[runs[0].id]),
+    ]
+    account = made_account(runs, MetricConfig(name="score", direction="max"), records)
+    rows = leaderboard(account, changes_of(records))
+    assert [row["change"] for row in rows] == ["optimiser: change 3", ""]
+    assert "change" not in leaderboard(account)[0]
 
 
 async def test_ledger_has_the_last_decision_first(prefect: Prefect) -> None:
