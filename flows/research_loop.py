@@ -210,9 +210,10 @@ def tell_stuck(position: Position, struggle: str) -> None:
 async def limit_reached(position: Position, store: RunStore) -> Limit | None:
     """Why no further iteration may begin; None if one may."""
     record, has_budget = position.record, position.spec.budget != Budget()
-    # What people have asked meanwhile is paid from the same budget.
-    record.asked_usd = (await read_answers(position.client, position.id)).cost_usd
     runs = await store.all(chat_session_id=position.id) if has_budget else []
+    if has_budget:
+        # What people have asked meanwhile is paid from it, too.
+        record.asked_usd = (await read_answers(position.client, position.id)).cost_usd
     limit = reached_limit(position.spec, record, runs, spending(record, runs))
     if limit is None or limit.name != "max_iterations":
         return limit
@@ -278,6 +279,7 @@ async def finish(work: Work, reason: str, report: bool = True) -> None:
     record.ended_reason, record.note = reason, ""
     await end_sweep(work, reason)
     await stores.alerts.withdraw_questions(position.id)
+    record.asked_usd = (await read_answers(work.client, position.id)).cost_usd
     if work.resumed:
         await close_steps(work.client, position.flow_run_id)
     await stop_own(work)

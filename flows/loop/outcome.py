@@ -46,7 +46,7 @@ async def attach_outcomes(work: Work, runs: Sequence[Run]) -> None:
                 UUID(call.flow_run_id),
                 text=outcome_text(call, mine, metric),
                 description=outcome_title(call, mine, metric),
-                again=True,
+                again=work.resumed,
             )
         except Exception:
             logger.exception("%s: what came of it was not written", call.label)
