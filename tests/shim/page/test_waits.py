@@ -15,9 +15,8 @@ def run(id: str, gpus: int = 1, priority: int = 0, **fields: object) -> Run:
         workdir="/project",
         run_dir="/project/x",
         status=RunStatus.QUEUED,
-        gpuwrap_config=None,
         priority=priority,
-        gpus=gpus,
+        gpus_requested=gpus,
         created_at=float(ord(id[0])),
     )
     return made.model_copy(update=fields)
