@@ -12,6 +12,7 @@ import httpx
 
 from wildloop.blocks.interpreter import own_command
 from wildloop.blocks.proof import proves
+from wildloop.flows.prefect_inside.refusal import REFUSED, refused
 from wildloop.shim.database import (
     DatabaseKind,
     DatabaseUnavailable,
@@ -132,12 +133,13 @@ def await_external(plan: Plan, stopped: Callable[[], bool]) -> None:
     """Wait a little for the server of PREFECT_API_URL, so that a wrong one is told at once.
 
     Raises:
-        ChildFailed: it does not answer.
+        ChildFailed: it does not answer, or refuses access.
     """
     deadline = time.monotonic() + EXTERNAL_SECONDS
     while not stopped():
         try:
             httpx.get(f"{plan.prefect_api_url}/health", timeout=5.0)
+            check_access(plan.prefect_api_url)
             return
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             if time.monotonic() > deadline or isinstance(error, httpx.UnsupportedProtocol):
@@ -146,6 +148,24 @@ def await_external(plan: Plan, stopped: Callable[[], bool]) -> None:
                     "or unset it to have a Prefect server started"
                 ) from error
         time.sleep(LOOK_SECONDS)
+
+
+def check_access(url: str) -> None:
+    """Ask a server as Prefect's settings say: its refusal is told once, not by each part.
+
+    Raises:
+        ChildFailed: it refuses access.
+    """
+    # Takes a second, which only those pay who use a server of their own.
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.request("GET", "/admin/version")
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in REFUSED:
+                raise ChildFailed(refused(url, error.response.status_code)) from error
+            # What else is wrong may pass; worker and API wait for that.
 
 
 def answers(url: str) -> bool:

@@ -21,6 +21,7 @@ from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.sessions import SessionStore
 from wildloop.flows.store.sweeps import SweepStore
+from wildloop.flows.store.waits import Waits
 from wildloop.shim.auth import agent_session
 from wildloop.shim.disk import DiskNotes
 from wildloop.shim.metrics import MetricsReader
@@ -122,6 +123,14 @@ def get_disk_notes(request: Request) -> DiskNotes:
     return notes
 
 
+def get_waits(
+    request: Request, client: WithPrefect, settings: WithSettings, seen: WithSeen
+) -> Waits:
+    """Which limits queued runs wait for."""
+    return Waits(client, settings, seen, request.app.state.lately)
+
+
+WithWaits = Annotated[Waits, Depends(get_waits)]
 WithDisks = Annotated[DiskNotes, Depends(get_disk_notes)]
 WithMetrics = Annotated[MetricsReader, Depends(get_metrics_reader)]
 

@@ -27,6 +27,7 @@ from wildloop.flows.store.base import artifact_url, flow_run_url
 from wildloop.flows.store.sweeps import PREFIX as SWEEP_PREFIX
 from wildloop.flows.text.log_end import log_end
 from wildloop.flows.text.markdown import block, code, curve, facts, head, link, page, section, table
+from wildloop.flows.text.plural import counted
 
 COMMAND_LENGTH = 2000
 SETTINGS, METRICS, FILES, CURVES = 40, 25, 15, 2
@@ -152,7 +153,7 @@ def _code(manifest: Manifest, patched: int) -> str:
     if manifest.git_commit is None:
         return "no commit: the folder is no git repository"
     said = f"commit {code(manifest.git_commit[:12])}"
-    said += f" with changes of {patched} files on top" if manifest.dirty else ""
+    said += f" with changes of {counted(patched, 'file')} on top" if manifest.dirty else ""
     said += f", digest {code(manifest.code)}" if manifest.code else ""
     return said + (f"; {manifest.code_note}" if manifest.code_note else "")
 

@@ -81,9 +81,15 @@ def queue_limit(there: int | None, about: str, limit: int) -> int | None:
         about: the queue's description, which says what Wildloop has set. Any other is people's.
         limit: the slots of all live hosts.
     """
-    said = _SET.search(about)
-    is_ours = there is None or said is None or int(said[1]) == there
+    said = set_by_wildloop(about)
+    is_ours = there is None or said is None or said == there
     return limit if is_ours and (there != limit or said is None) else None
+
+
+def set_by_wildloop(about: str) -> int | None:
+    """The limit that Wildloop has set a queue to, as the queue's description says."""
+    said = _SET.search(about)
+    return int(said[1]) if said is not None else None
 
 
 def _noted(about: str, limit: int) -> str:

@@ -23,6 +23,7 @@ from wildloop.flows.store.base import DEPLOYMENT, EXPERIMENT, MORNING, NIGHTLY, 
 from wildloop.flows.worker.variables import completed
 
 BLOCKS: tuple[type[Block], ...] = (*AGENT_BLOCKS, SlurmCompute)
+REGISTER_TRIES = 6
 NIGHTLY_CRON = "0 22 * * *"
 MORNING_CRON = "0 8 * * *"
 QUEUES = {
@@ -123,11 +124,17 @@ async def ensure_pool(client: PrefectClient) -> WorkPool:
 async def register_blocks() -> None:
     """Make the types of our blocks known to the server, so that the UI has forms for them."""
     for block in BLOCKS:
-        # Prefect looks first and makes it then: of two workers at once, one finds it there.
+        await _register(block)
+
+
+async def _register(block: type[Block]) -> None:
+    # Prefect looks first and makes it then, the type, its schema and those within: of several
+    # workers at once, one may find each of them there.
+    for _ in range(REGISTER_TRIES - 1):
         with suppress(ObjectAlreadyExists):
             await block.register_type_and_schema()
-            continue
-        await block.register_type_and_schema()
+            return
+    await block.register_type_and_schema()
 
 
 async def ensure_deployments(client: PrefectClient) -> list[str]:

@@ -28,6 +28,7 @@ from wildloop.shim.deps import (
     WithMetrics,
     WithReadiness,
     WithSeen,
+    WithWaits,
 )
 from wildloop.shim.errors import RESPONSES
 from wildloop.shim.models import StatusReport
@@ -75,6 +76,7 @@ async def list_runs(
     reader: WithMetrics,
     disks: WithDisks,
     seen: WithSeen,
+    waits: WithWaits,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     status: RunStatus | None = None,
@@ -117,7 +119,7 @@ async def list_runs(
     names = [name.strip() for name in (series or "").split(",") if name.strip()]
 
     async def read() -> bytes:
-        found = disks.explained(await runs.select(wanted))
+        found = await waits.explained(disks.explained(await runs.select(wanted)))
         if names:
             found = [
                 await asyncio.to_thread(reader.with_series, run, names, points) for run in found
@@ -131,9 +133,9 @@ async def list_runs(
 
 
 @router.get("/{run_id}", summary="Read a run", openapi_extra=READ)
-async def get_run(run_id: str, runs: Runs, disks: WithDisks) -> Run:
-    """A run with its status, exit code and last metrics."""
-    return disks.explained([await runs.get(run_id)])[0]
+async def get_run(run_id: str, runs: Runs, disks: WithDisks, waits: WithWaits) -> Run:
+    """A run with its status, exit code and last metrics; queued, with the limit it waits for."""
+    return (await waits.explained(disks.explained([await runs.get(run_id)])))[0]
 
 
 @router.post("/{run_id}/start", summary="Queue a `ready` run", openapi_extra=OWN)

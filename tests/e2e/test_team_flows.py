@@ -188,7 +188,11 @@ def test_limits_lowered_by_people_are_bounds(shared: Server, tmp_path: Path) -> 
     queue = shared.prefect.get("/work_pools/wildloop/queues/runs").json()
     assert (queue["concurrency_limit"], "set it to 2" in queue["description"]) == (2, True)
     # Raised again, the second begins: so it had waited for the limit alone.
-    assert shared.get(f"/runs/{runs[1]['id']}")["status"] == "queued"
+    waiting = f"/runs/{runs[1]['id']}"
+    told = f"waits for the limit of '{host_limit()}': 1 of 1 taken"
+    shared.wait_for(lambda: shared.get(waiting)["reason"] == told or None, "it says why it waits")
+    assert shared.get(waiting)["status"] == "queued"
+    assert told in [run["reason"] for run in shared.get("/runs", status="queued")]
     set_limit(shared, host_limit(), 2)
     shared.reaches(runs[1]["id"], "running")
     shared.prefect.patch("/work_pools/wildloop/queues/runs", json={"concurrency_limit": 1})

@@ -98,6 +98,15 @@ def test_three_workers_that_begin_at_once_on_a_fresh_server_all_live(
     assert team.others() == before
 
 
+def test_a_worker_that_fails_as_it_begins_ends(team: TeamServer, tmp_path: Path) -> None:
+    pool = team.http.get("/work_pools/wildloop").json()["id"]
+    # What no worker can read.
+    (tmp_path / "home" / f"shares-{pool}.json").mkdir(parents=True)
+    process = worker(team, tmp_path / "ready", None)
+    assert process.wait(patient(60)) == 1
+    assert "IsADirectoryError" in (tmp_path / "ready.log").read_text()
+
+
 @pytest.mark.parametrize("given", ["", "team:guessed"])
 @pytest.mark.parametrize("command", ["deploy", "up", "worker"])
 def test_a_missing_or_wrong_auth_string_is_refused_in_one_line(
@@ -106,7 +115,8 @@ def test_a_missing_or_wrong_auth_string_is_refused_in_one_line(
     if "PREFECT_API_URL" in team.extra:
         pytest.skip("this server lets anybody in")
     done = team.wildloop(command, code=1, PREFECT_API_AUTH_STRING=given)
-    said = [line for line in done.stderr.splitlines() if not line.startswith("using the Prefect")]
+    places = ("using the Prefect", "on http://")
+    said = [line for line in done.stderr.splitlines() if not line.startswith(places)]
     assert len(said) == 1 and "refuses access (401)" in said[0], done.stderr
     assert "of-the-server" not in done.stderr + done.stdout
 

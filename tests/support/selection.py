@@ -36,6 +36,8 @@ LONGEST = (
     "e2e/test_outages.py",
     "bench/test_bench_engine.py",
     "e2e/test_team_flows.py",
+    "e2e/test_team_servers.py",
+    "e2e/test_prefect_ui.py",
     "e2e/test_deploy.py",
     "e2e/test_agent_limits.py",
     "e2e/test_browser_page.py",

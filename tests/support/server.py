@@ -67,7 +67,10 @@ class Server:
             **self._extra,
         }
         command = [sys.executable, "-P", "-m", "wildloop.shim.cli.main", "up"]
-        command += ["--port", str(self.port), "--prefect-port", str(self.prefect_port)]
+        command += ["--port", str(self.port)]
+        # Asking for a port asks for a Prefect server of its own; these use the one of a profile.
+        if "PREFECT_HOME" not in self._extra:
+            command += ["--prefect-port", str(self.prefect_port)]
         command += ["--slots", str(self._slots)] if self._slots is not None else []
         log = self.home / "up.log"
         with log.open("wb") as file:

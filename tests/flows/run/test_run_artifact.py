@@ -79,7 +79,7 @@ def test_page_tells_what_ran_where_and_what_came_of_it(ended: Ended) -> None:
         "**finished** after 2.5 s on `gpu-1`, GPU 3",
         "python train.py --lr 0.1",
         "| `lr` | `0.1` |",
-        "`aaaaaaaaaaaa` with changes of 1 files",
+        "`aaaaaaaaaaaa` with changes of 1 file on top",
         "| **environment** | `/opt/py/bin/python`, packages `ffffffffffff` |",
         "| `train.py` | 2 | 1 |",
         "| **`m0`** | 0.8 |",
