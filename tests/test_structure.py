@@ -13,6 +13,7 @@ ROOMS = (
     "worker",
     "news",
     "research_loop",
+    "researchers",
     "loop",
     "turn",
     "experiment",

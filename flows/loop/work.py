@@ -1,8 +1,9 @@
 """A session at work: what its steps, each a flow of its own, find in their context."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
@@ -11,6 +12,7 @@ from prefect.client.schemas.objects import State
 from wildloop.blocks.agents.base import Agent
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.loop.under_way import Sweeping
+from wildloop.flows.models.keep import Verdict
 from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.project import ProjectConfig
 from wildloop.flows.prompt.context import PromptSources
@@ -31,6 +33,10 @@ class Work:
     """What the steps of a session work with; a step hands on only what is used.
 
     `agent` is there once preflight has started it, `sweeping` while a sweep is under way.
+
+    Where several researchers work on a session each has such a work, and the session's holds them
+    as `desks`. They decide one after the other, by the `line` that they share; `merge` brings what
+    one keeps together with what the others have kept meanwhile, or says in the decision why not.
     """
 
     client: PrefectClient
@@ -43,6 +49,9 @@ class Work:
     agent: Agent | None = None
     resumed: bool = False
     sweeping: Sweeping | None = None
+    desks: "list[Work]" = field(default_factory=list)
+    line: asyncio.Lock = field(default_factory=asyncio.Lock)
+    merge: Callable[[Verdict], Awaitable[None]] | None = None
 
     @property
     def keeps(self) -> bool:

@@ -71,6 +71,12 @@ class Verdict(BaseModel):
     warnings: list[str] = Field(default_factory=list)
     tag: str | None = None
     reverted_by: str | None = Field(default=None, description="Commit that took the change back.")
+    onto: str | None = Field(
+        default=None, description="Of several researchers: what the session's branch held."
+    )
+    merged: str | None = Field(
+        default=None, description="The code with the change on `onto`, put on the branch."
+    )
     applied: bool = Field(default=False, description="False: to be carried out yet.")
     decided_at: float = 0.0
 

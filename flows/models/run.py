@@ -137,6 +137,12 @@ class RunSpec(Body):
     checkout: Checkout | None = Field(
         default=None, description="Run this code in a worktree of its own, not what is there."
     )
+    researcher: int | None = Field(
+        default=None,
+        ge=1,
+        le=16,
+        description="Whose run it is, where several researchers work on its session.",
+    )
 
     @model_validator(mode="after")
     def _even(self) -> Self:
@@ -232,6 +238,9 @@ class Run(BaseModel):
     chat_session_id: str | None = Field(default=None, description="Its session's own id.")
     front_end_id: str | None = Field(
         default=None, description="What another front end calls the session."
+    )
+    researcher: int | None = Field(
+        default=None, description="Whose it is, where several work on the session."
     )
     parent_run_id: str | None = None
     origin_alert_id: str | None = None

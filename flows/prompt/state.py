@@ -44,6 +44,9 @@ class PromptState:
         free: slots that neither run nor queue takes.
         memories: lessons of the project, a line each.
         logs: ends of the logs of failed runs, by id.
+        researcher: whose prompt it is, where several work on the session.
+        claimed: the task of that one.
+        beside: what the others are at.
     """
 
     kind: Kind
@@ -61,6 +64,9 @@ class PromptState:
     free: int = 1
     memories: Sequence[str] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
+    researcher: int | None = None
+    claimed: str | None = None
+    beside: str = ""
 
     @cached_property
     def by_iteration(self) -> dict[int, list[Configuration]]:
@@ -99,8 +105,14 @@ class PromptState:
     def task(self) -> Task | None:
         """The task of this iteration: the one in progress, else the first open one."""
         left = open_tasks(self.plan)
+        if self.claimed is not None:
+            return next((task for task in left if self.claimed in (task.id, task.text)), None)
         begun = (task for task in left if task.status is TaskStatus.IN_PROGRESS)
         return next(begun, None) or next(iter(left), None)
+
+    def is_mine(self, run: Run) -> bool:
+        """Whether a run is of the researcher that reads this."""
+        return self.researcher is None or run.researcher == self.researcher
 
     @property
     def told_since(self) -> float:
