@@ -79,8 +79,8 @@ def _applied(
     """The lines of now with what one side has made of those before."""
     at_line = {where: number for number, where in place.items()}
     after: dict[int, list[str]] = {}
-    for number, lines in added.items():
-        before = max((place[one] for one in range(number) if one in place), default=-1)
+    for begin, lines in added.items():
+        before = max((place[one] for one in range(begin) if one in place), default=-1)
         after.setdefault(before, []).extend(lines)
     found = list(after.get(-1, []))
     for where, line in enumerate(now):

@@ -1,1 +1,1 @@
-"""Several researchers at work on one session: who does what, and how their changes come together."""
+"""Several researchers at work on one session, and how their changes come together."""

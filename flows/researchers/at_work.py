@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed
 
 from wildloop.flows.git import merging
 from wildloop.flows.loop.ends import check_failures, limit_reached
@@ -34,15 +34,16 @@ def researcher(room: Room, number: int) -> Callable[[str, int], Awaitable[State[
     """
 
     async def work_on(session_id: str, number: int) -> State[Any]:
+        is_whole = False
         try:
-            return Completed(message=await research(room, number))
+            said = await research(room, number)
+            is_whole = True
+            return Completed(message=said)
         except StopRequested as stop:
             return Cancelled(message=str(stop))
-        except Exception as error:
-            # The session ends by it, once the others have been let go.
-            room.faults[number] = error
-            return Failed(message=str(error))
         finally:
+            # The session ends by a fault of one, once the others have paused.
+            room.has_failed |= not is_whole
             room.at_work.discard(number)
             room.news.set()
 
@@ -97,7 +98,7 @@ ENDS_CALLS = ("hours", "cost_usd", "gpu_hours", "done", "a researcher has failed
 async def why_pause(room: Room) -> str | None:
     """Why no further iteration may begin until the session's own agent has been called."""
     lead = room.lead.position
-    if room.faults:
+    if room.has_failed:
         return "a researcher has failed"
     if lead.record.done:
         return "done"

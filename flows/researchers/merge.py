@@ -81,10 +81,9 @@ class Merging:
     def _note_best(self, verdict: Verdict) -> None:
         """What is the best from now on, for all."""
         own, session = self._position.record.keep, self._lead.position.record.keep
-        is_first = session.best is None
-        is_same = session.best is not None and own.best is not None
-        is_same = is_same and session.best is not None and session.best.id == own.best.id
-        if not (_is_shown(verdict) or is_first or is_same):
+        before = session.best
+        is_same = before is not None and own.best is not None and before.id == own.best.id
+        if not (_is_shown(verdict) or before is None or is_same):
             return
         if _is_shown(verdict) and verdict.candidate is not None:
             own.best = verdict.candidate
@@ -100,8 +99,8 @@ class Merging:
         )
         said = (
             f"Merge by hand what {verdict.label} of researcher {number} has shown: it conflicts "
-            f"with what was kept meanwhile in {shown}; its change: `git show {verdict.tag}`, from "
-            f"{(verdict.base or '')[:12]} on | deliverable: {names[0]} | done-when: the merged code "
+            f"with what was kept meanwhile in {shown}; see `git show {verdict.tag}`, begun at "
+            f"{(verdict.base or '')[:12]} | deliverable: {names[0]} | done-when: the merged code "
             "was run on the seeds of both"
         )
         lead = self._lead.position

@@ -34,14 +34,15 @@ class Room:
         desks: the researchers.
         at_work: the numbers of those who are not idle.
         news: set when a call has ended, so that those without a task look again.
-        faults: what has ended a researcher, by number.
+        has_failed: whether a researcher was ended by a fault.
+        struggle: why the session's agent is asked to reflect, where it is by struggle.
     """
 
     lead: Work
     desks: list[Work]
     at_work: set[int] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    faults: dict[int, Exception] = field(default_factory=dict)
+    has_failed: bool = False
     struggle: str | None = None
 
     def is_to_reflect(self) -> bool:

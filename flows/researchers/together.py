@@ -63,8 +63,6 @@ async def side_by_side(room: Room) -> None:
     flows = [researcher(room, number)(work.position.id, number) for number in sorted(room.at_work)]
     states = await asyncio.gather(*flows, return_exceptions=True)
     work.control.check()
-    for fault in room.faults.values():
-        raise fault
     for state in states:
         if isinstance(state, BaseException):
             raise state
