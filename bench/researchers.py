@@ -35,8 +35,8 @@ cat knobs/* | awk -v seed="$seed" '
     }'
 """
 TOML = """\
-[project]
-primary_metric = "score"
+[metric]
+name = "score"
 direction = "max"
 """
 AGENT = '''\

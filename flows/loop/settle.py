@@ -92,6 +92,7 @@ async def settle(work: Work) -> None:
         return
     if work.desks:
         for desk in work.desks:
+            desk.position.refresh()
             await settle(desk)
         return
     await carry_out_left(work)

@@ -71,7 +71,8 @@ async def research(room: Room, number: int) -> str:
         await settle(work)
         check_failures(position.record)
         if position.record.done:
-            room.lead.position.record.done = True
+            room.lead.position.record.done, position.record.done = True, False
+            await position.save()
         why = await why_pause(room)
         if not goes_on(position):
             if why is not None:

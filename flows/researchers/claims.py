@@ -2,7 +2,15 @@
 
 from collections.abc import Collection
 
-from wildloop.flows.protocol.plan import Plan, Task, lines_of, open_tasks, parse_plan, task_of
+from wildloop.flows.protocol.plan import (
+    Plan,
+    Task,
+    TaskStatus,
+    lines_of,
+    open_tasks,
+    parse_plan,
+    task_of,
+)
 
 
 def name_of(task: Task) -> str:
@@ -21,7 +29,8 @@ def next_claim(plan: Plan, own: str | None, claimed: Collection[str]) -> str | N
     left = open_tasks(plan)
     if own is not None and any(name_of(task) == own for task in left):
         return own
-    for task in left:
+    begun = [task for task in left if task.status is TaskStatus.IN_PROGRESS and not task.is_gate]
+    for task in [*begun, *left]:
         if task.is_gate:
             return None
         if name_of(task) not in claimed:

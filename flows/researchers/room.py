@@ -130,7 +130,7 @@ async def _records_committed(lead: Position) -> repository.CommitResult:
 async def _desk(lead: Position, number: int, head: str) -> Desk:
     folder = desk_folder(lead.workdir, lead.id, number)
     inner = await prefix_of(lead.workdir)
-    branch = f"{lead.record.branch}-r{number}"
+    branch = f"wild/{lead.id}-r{number}"
     return Desk(number=number, branch=branch, workdir=str(folder / inner), onto=head, tip=head)
 
 

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 from wildloop.flows.loop.closing import close_session
 from wildloop.flows.loop.confirming import confirm
 from wildloop.flows.loop.contract import settle_contract
-from wildloop.flows.loop.ends import limit_reached, tell_stuck
+from wildloop.flows.loop.ends import SessionFailed, limit_reached, tell_stuck
 from wildloop.flows.loop.gates import due_gates
 from wildloop.flows.loop.reflection import reflect
 from wildloop.flows.loop.work import Work
@@ -26,13 +26,14 @@ async def work_together(work: Work) -> str:
         await confirm(work)
         if (limit := await limit_reached(position, work.stores.runs)) is not None:
             return await _close(room, limit)
+        before = len(record.iterations)
         await side_by_side(room)
         await settle_contract(work)
         if (limit := await limit_reached(position, work.stores.runs)) is not None:
             return await _close(room, limit)
         record.done = record.done or not open_tasks(position.plan())
         if record.done:
-            if not await reflect(work, "DONE"):
+            if not await reflect(work, "DONE") or not open_tasks(position.plan()):
                 return "done: every task is closed"
         elif due_gates(position):
             if not await reflect(work, "reflection gate"):
@@ -41,13 +42,8 @@ async def work_together(work: Work) -> str:
             tell_stuck(position, room.struggle)
             if not await reflect(work, room.struggle):
                 return f"a reflection decided to stop ({room.struggle})"
-        elif position.spec.max_iterations <= record.last_index:
-            limit = Limit(
-                name="max_iterations",
-                used=record.last_index,
-                bound=float(position.spec.max_iterations),
-            )
-            return await _close(room, limit)
+        elif len(record.iterations) == before:
+            raise SessionFailed("no researcher can take up a task of the plan: see its boxes")
     return await _close(room, None)
 
 

@@ -87,11 +87,9 @@ class DeskPosition(Position):
 
     def begin_at(self, commit: str) -> None:
         """Its code is the session's of this commit from now on, and what it is compared with."""
-        own = self.desk.keep
         self.desk.onto = commit
-        self.desk.keep = self.lead.record.keep.model_copy(
-            update={"base": own.base, "base_iteration": own.base_iteration}
-        )
+        unknown = {"base": None, "base_iteration": None}
+        self.desk.keep = self.lead.record.keep.model_copy(update=unknown)
         self.refresh()
 
     @property

@@ -19,8 +19,9 @@ PLAN = """\
 
 def test_the_first_open_task_that_nobody_has_before_the_next_gate() -> None:
     plan = parse_plan(PLAN)
-    assert next_claim(plan, None, set()) == "P1-T2"
-    assert next_claim(plan, None, {"P1-T2"}) == "P1-T3"
+    assert next_claim(plan, None, {"P1-T3"}) == "P1-T2"
+    # What somebody has begun goes first.
+    assert next_claim(plan, None, set()) == "P1-T3"
     assert next_claim(plan, None, {"P1-T2", "P1-T3"}) is None
 
 
