@@ -22,6 +22,7 @@ from wildloop.flows.researchers.claims import next_claim
 from wildloop.flows.researchers.room import Room, others_claims
 from wildloop.flows.run.control import StopRequested
 from wildloop.flows.session.desk import DeskPosition
+from wildloop.flows.session.position import Position
 from wildloop.flows.store.leftovers import continue_numbering
 
 LOOK_SECONDS = 15.0
@@ -69,6 +70,7 @@ async def research(room: Room, number: int) -> str:
         if calls and (woken := await rest(work, calls[-1])) is not None:
             get_run_logger().info("woken: %s", woken)
         await settle(work)
+        room.news.set()
         check_failures(position.record)
         if position.record.done:
             room.lead.position.record.done, position.record.done = True, False
@@ -122,6 +124,8 @@ async def claim(room: Room, position: DeskPosition) -> bool:
     one to take.
     """
     lead, desk = room.lead.position, position.desk
+    if is_unmeasured(lead) and room.at_work - {desk.number}:
+        return False
     async with room.lead.line:
         room.lead.control.check()
         wanted = next_claim(lead.plan(), desk.task, others_claims(lead.record.desks, desk.number))
@@ -142,6 +146,12 @@ async def claim(room: Room, position: DeskPosition) -> bool:
         position.take_plan()
         await position.save()
     return True
+
+
+def is_unmeasured(lead: Position) -> bool:
+    """Whether nothing is there yet that a change could be compared with: until then one works."""
+    contract = lead.record.contract
+    return contract is not None and contract.metric is not None and lead.record.keep.best is None
 
 
 async def _pause(room: Room, position: DeskPosition, why: str) -> str:

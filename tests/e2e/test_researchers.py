@@ -69,6 +69,10 @@ class Play:
         text = f"{before}\n{edit}\n{CLOSE}\ncat <<'END'\n{block}END\n"
         (self.folder / f"{task}.sh").write_text(text)
 
+    def until_begun(self, task: str) -> str:
+        """Shell that waits until another is called for a task."""
+        return f"until [ -e '{self.folder}/prompt-{task}.1.md' ]; do sleep 0.2; done"
+
     def until_kept(self, line: str) -> str:
         """Shell that waits until the session's branch holds a line."""
         show = f"git -C '{self.project}' show HEAD:train.sh"
@@ -86,7 +90,7 @@ def test_who_edits_the_same_lines_leaves_a_task(
 ) -> None:
     play = Play(tmp_path / "play", project, both=100)
     play.measured("P1-T1", "true")
-    play.measured("P1-T3", "sed -i s/base=800/base=820/ train.sh", play.until_kept("base=800"))
+    play.measured("P1-T3", "sed -i s/base=800/base=820/ train.sh", play.until_begun("P2-T1"))
     play.measured("P2-T1", "sed -i s/base=800/base=840/ train.sh", play.until_kept("base=820"))
     session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
     session = server.session_ended(session_id)
@@ -109,7 +113,7 @@ def test_a_gain_that_is_gone_on_the_merged_code_is_not_kept_and_all_runs_are_cou
 ) -> None:
     play = Play(tmp_path / "play", project, both=100)
     play.measured("P1-T1", "true")
-    play.measured("P1-T3", "sed -i s/one=0/one=1/ train.sh")
+    play.measured("P1-T3", "sed -i s/one=0/one=1/ train.sh", play.until_begun("P2-T1"))
     play.measured("P2-T1", "sed -i s/two=0/two=1/ train.sh", play.until_kept("one=1"))
     session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
     session = server.session_ended(session_id)
@@ -134,7 +138,7 @@ def test_gains_that_add_up_are_both_kept(server: Server, project: Path, tmp_path
     play = Play(tmp_path / "play", project)
     killed = kill_worker_in_a_merge(server, project)
     play.measured("P1-T1", "true")
-    play.measured("P1-T3", "sed -i s/one=0/one=1/ train.sh")
+    play.measured("P1-T3", "sed -i s/one=0/one=1/ train.sh", play.until_begun("P2-T1"))
     play.measured("P2-T1", "sed -i s/two=0/two=1/ train.sh", play.until_kept("one=1"))
     session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
     session = server.session_ended(session_id)
@@ -170,22 +174,23 @@ def kill_worker_in_a_merge(server: Server, project: Path) -> Path:
 def test_steer_pause_and_stop_are_for_all(server: Server, project: Path, tmp_path: Path) -> None:
     play = Play(tmp_path / "play", project)
     forever = f"touch '{play.folder}/'$TASK; while :; do sleep 0.2; done\n"
-    for task in ("P1-T1", "P1-T2"):
+    play.measured("P1-T1", "true")
+    for task in ("P1-T2", "P1-T3"):
         (play.folder / f"{task}.1.sh").write_text(forever)
-    for task in ("P1-T3", "P2-T1"):
+    for task in ("P2-T1", "P2-T2"):
         (play.folder / f"{task}.sh").write_text(forever)
 
     def at_work(*tasks: str) -> bool:
         return all((play.folder / task).exists() for task in tasks)
 
     session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
-    server.wait_for(lambda: at_work("P1-T1", "P1-T2"), "both are at work")
+    server.wait_for(lambda: at_work("P1-T2", "P1-T3"), "both are at work")
     server.post("/wild/v2/steer", {"session_id": session_id, "context": "mind the gap"})
     server.post("/wild/v2/pause", {"session_id": session_id})
     server.wait_for(lambda: not agents(play), "no agent is left")
     server.post("/wild/v2/resume", {"session_id": session_id})
-    server.wait_for(lambda: at_work("P1-T3", "P2-T1"), "both are at the next task")
-    for task in ("P1-T1", "P1-T2"):
+    server.wait_for(lambda: at_work("P2-T1", "P2-T2"), "both are at the next task")
+    for task in ("P1-T2", "P1-T3"):
         assert "mind the gap" in (play.folder / f"prompt-{task}.2.md").read_text()
     server.post("/wild/v2/stop", {"session_id": session_id})
     assert server.session_ended(session_id)["status"] == "stopped"
