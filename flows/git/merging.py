@@ -16,6 +16,7 @@ from wildloop.flows.git.process import (
     run_git,
     run_git_locking,
 )
+from wildloop.flows.git.records import check_out_tree
 from wildloop.flows.git.restore import OWN_FOLDER, project_changes
 from wildloop.flows.git.scratch import scratch_worktree
 from wildloop.flows.git.snapshot import REFS, commit_tree
@@ -137,7 +138,7 @@ async def take_over(folder: Path, head: str, message: str) -> str:
     if found == head:
         return head
     root = await top_of(folder)
-    await run_git_locking(root, "read-tree", "-m", "-u", found, head)
+    await check_out_tree(root, found, head)
     is_behind = await git_answer(root, "merge-base", "--is-ancestor", found, head) is not None
     tree = await git_line(root, "rev-parse", f"{head}^{{tree}}")
     commit = head if is_behind else await commit_tree(root, tree, [found, head], message)
