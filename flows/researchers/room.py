@@ -106,6 +106,7 @@ async def close_desks(lead: Position) -> None:
             await merging.end_worktree(lead.workdir, folder, message)
         except (repository.GitError, OSError) as error:
             get_run_logger().warning("the worktree '%s' stays: %s", folder, error)
+        folder.with_name(f"{folder.name}.md").unlink(missing_ok=True)
 
 
 async def end_calls(lead: Position, agent: Agent | None = None) -> None:

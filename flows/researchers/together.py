@@ -10,6 +10,7 @@ from wildloop.flows.loop.contract import settle_contract
 from wildloop.flows.loop.ends import SessionFailed, limit_reached, tell_stuck
 from wildloop.flows.loop.gates import due_gates
 from wildloop.flows.loop.reflection import reflect
+from wildloop.flows.loop.settle import settle
 from wildloop.flows.loop.work import Work
 from wildloop.flows.protocol.plan import open_tasks
 from wildloop.flows.researchers.at_work import researcher
@@ -19,6 +20,9 @@ from wildloop.flows.spending import Limit
 
 async def work_together(work: Work) -> str:
     """As `iterate` of a session with one researcher: until it is at its end; say why."""
+    if not work.position.record.desks:
+        # What planning may have changed or run, as in any session.
+        await settle(work)
     room = await open_room(work)
     position, record = work.position, work.position.record
     while record.closing is None:

@@ -1,5 +1,6 @@
 """Several researchers on one session, with an agent that replies by the task it is given."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -43,6 +44,16 @@ TRIALS = "".join(
     for seed in (1, 2, 3)
 )
 CLOSE = 'sed -i "s|\\[.\\] \\[$TASK\\]|[x] [$TASK]|" "$WILDLOOP_TASKS_PATH"'
+
+
+BY_THE_API = """\
+body='{"name": "x", "command": "bash train.sh --seed=1", "gpus": 0, "auto_start": true,'
+curl -sf -H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN" -H 'Content-Type: application/json' \\
+    "$WILDLOOP_SERVER_URL/runs" -d "$body"' "chat_session_id": "'$WILDLOOP_SESSION_ID'"}' > run
+curl -sf -H "X-Auth-Token: $WILDLOOP_AUTH_TOKEN" \\
+    "$WILDLOOP_SERVER_URL/wild/v2/evidence/$WILDLOOP_SESSION_ID" > evidence
+echo "<summary>made a run</summary><promise>WAITING</promise>"
+"""
 
 
 class Play:
@@ -92,9 +103,15 @@ def test_who_edits_the_same_lines_leaves_a_task(
     play.measured("P1-T1", "true")
     play.measured("P1-T3", "sed -i s/base=800/base=820/ train.sh", play.until_begun("P2-T1"))
     play.measured("P2-T1", "sed -i s/base=800/base=840/ train.sh", play.until_kept("base=820"))
+    (play.folder / "P1-T2.1.sh").write_text(f"cd '{play.folder}'\n{BY_THE_API}")
     session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
     session = server.session_ended(session_id)
     assert (session["status"], session["error"]) == ("completed", None)
+    run, evidence = (json.loads((play.folder / name).read_text()) for name in ("run", "evidence"))
+    assert evidence["session_id"] == run["chat_session_id"] == session_id
+    assert run["researcher"] in (1, 2)
+    assert run["run_dir"] == str(project / ".wild" / "runs" / run["id"])
+    assert server.get(f"/runs/{run['id']}")["metrics"]["score"] == pytest.approx(0.803)
     found = verdicts(server, session_id)
     assert found["P1-T3"]["status"] == "keep"
     assert found["P2-T1"]["status"] == "discard"
