@@ -76,8 +76,8 @@ class DeskPosition(Position):
         for name in SHARED:
             setattr(self.record, name, getattr(lead, name))
         keep = self.desk.keep
-        if lead.keep.begun != keep.begun:
-            # The user has begun a new comparison.
+        if lead.keep.begun != keep.begun or lead.keep.best is None:
+            # The user has begun a new comparison, or there is none yet.
             keep.best = keep.baseline = None
         keep.begun, keep.verdicts = lead.keep.begun, lead.keep.verdicts
         if keep.best is None:
