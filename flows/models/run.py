@@ -64,6 +64,9 @@ class GpuWrapConfig(Body):
     retry_delay_seconds: float | None = Field(default=None, ge=0)
 
 
+MOST_PRIORITY = 1000
+
+
 class Checkout(Body):
     """The exact code of a run: a commit of its repository, and changes on top of it."""
 
@@ -115,7 +118,9 @@ class RunSpec(Body):
         description="The command is ended after running for so long (default: never).",
     )
     seed: int | None = Field(default=None, description="Seed, recorded in the manifest.")
-    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher starts first.")
+    priority: int = Field(
+        default=0, ge=-MOST_PRIORITY, le=MOST_PRIORITY, description="Higher starts first."
+    )
     sweep_id: str | None = Field(default=None, description="Sweep that the run belongs to.")
     chat_session_id: str | None = Field(
         default=None, description="Session that the run belongs to."

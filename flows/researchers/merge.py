@@ -21,7 +21,7 @@ from wildloop.flows.keep.measured import evidence_of
 from wildloop.flows.loop.work import Work
 from wildloop.flows.models.contract import SessionContract
 from wildloop.flows.models.keep import Evidence, KeepStatus, Verdict
-from wildloop.flows.models.run import Checkout, Run, RunCreate, RunStatus
+from wildloop.flows.models.run import MOST_PRIORITY, Checkout, Run, RunCreate, RunStatus
 from wildloop.flows.models.session_record import Phase
 from wildloop.flows.researchers.claims import with_task
 from wildloop.flows.session.desk import DeskPosition, keep_of
@@ -185,8 +185,12 @@ class Merging:
         for run in {str(run.seed or run.parameters.get("seed")): run for run in finished}.values():
             spec = readable_spec(await store.read_flow_run("run", run.id, EXPERIMENT))
             body = RunCreate(
-                **spec.model_dump(exclude={"name", "checkout", "researcher", "sweep_id"}),
+                **spec.model_dump(
+                    exclude={"name", "checkout", "priority", "researcher", "sweep_id"}
+                ),
                 auto_start=True,
+                # The other researchers wait for it.
+                priority=min(spec.priority + 1, MOST_PRIORITY),
                 name=f"merged {run.name}"[:200],
                 checkout=code,
             )

@@ -22,7 +22,7 @@ from wildloop.flows.models.own_runs import (
     is_made_for,
     own_id,
 )
-from wildloop.flows.models.run import Checkout, Run, RunCreate, RunStatus
+from wildloop.flows.models.run import MOST_PRIORITY, Checkout, Run, RunCreate, RunStatus
 from wildloop.flows.store.base import EXPERIMENT
 from wildloop.flows.store.run_mapping import readable_spec
 from wildloop.flows.store.runs import RunStore
@@ -116,6 +116,7 @@ async def run_again(
                     "parameters",
                     "seed",
                     "checkout",
+                    "priority",
                     "researcher",
                     "chat_session_id",
                     "sweep_id",
@@ -128,6 +129,8 @@ async def run_again(
             parameters=parameters,
             seed=seed if command else None,
             checkout=checkout,
+            # Others wait for what a merge waits for.
+            priority=min(spec.priority + (merged is not None), MOST_PRIORITY),
             chat_session_id=own_id(session_id, purpose),
             parent_run_id=first.id,
             auto_start=True,
