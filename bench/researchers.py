@@ -164,7 +164,7 @@ def session(researchers: int, options: argparse.Namespace) -> Figures:
         found = until(ended, "the session ends", SESSION_SECONDS, 1.0)
         if found["status"] != "completed":
             raise BenchError(f"the session has {found['status']}: {found['error']}")
-        runs = answer(api.get(f"/runs?chat_session_id={id}&limit=1000"))
+        runs = api.get(f"/runs?chat_session_id={id}&limit=1000").raise_for_status().json()
         return _figures(researchers, options, runs, _knobs(project, found["branch"]))
     finally:
         subject.close()

@@ -28,7 +28,7 @@ def test_the_first_open_task_that_nobody_has_before_the_next_gate() -> None:
 def test_a_task_that_is_still_open_stays_its_claimers() -> None:
     plan = parse_plan(PLAN)
     assert next_claim(plan, "P1-T3", {"P1-T2"}) == "P1-T3"
-    assert next_claim(plan, "P1-T1", set()) == "P1-T2"
+    assert next_claim(plan, "P1-T1", {"P1-T3"}) == "P1-T2"
 
 
 def test_a_task_is_added_once_before_the_gate_of_the_phase() -> None:
