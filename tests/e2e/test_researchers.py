@@ -96,6 +96,7 @@ def verdicts(server: Server, session_id: str) -> dict[str, dict[str, Any]]:
     return {row["description"]: row for row in rows}
 
 
+@pytest.mark.long
 def test_who_edits_the_same_lines_leaves_a_task(
     server: Server, project: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_who_edits_the_same_lines_leaves_a_task(
     assert git(project, "status", "--porcelain") == ""
 
 
+@pytest.mark.long
 def test_a_gain_that_is_gone_on_the_merged_code_is_not_kept_and_all_runs_are_counted_once(
     server: Server, project: Path, tmp_path: Path
 ) -> None:
