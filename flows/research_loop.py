@@ -17,7 +17,6 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import ValidationError
 
 from wildloop.blocks.agents.base import Agent
-from wildloop.flows import events
 from wildloop.flows.errors import PreflightFailed, WildloopError, faults_of
 from wildloop.flows.files.disk import is_for_want_of_room, room_again
 from wildloop.flows.git import repository
@@ -29,6 +28,13 @@ from wildloop.flows.loop.closing import close_session
 from wildloop.flows.loop.confirming import confirm, confirm_last, stop_own
 from wildloop.flows.loop.contract import settle_contract
 from wildloop.flows.loop.effects import refresh_sweeps
+from wildloop.flows.loop.ends import (
+    SessionFailed,
+    check_failures,
+    limit_reached,
+    struggle_reason,
+    tell_stuck,
+)
 from wildloop.flows.loop.gates import due_gates
 from wildloop.flows.loop.iteration import next_iteration, rest
 from wildloop.flows.loop.outcome import attach_outcomes
@@ -43,32 +49,26 @@ from wildloop.flows.loop.work import Work, enter_work
 from wildloop.flows.metrics.blind import nothing_measured, searches_blindly
 from wildloop.flows.models.parameters import takes
 from wildloop.flows.models.run import Run
-from wildloop.flows.models.session_options import Budget, SessionSpec
-from wildloop.flows.models.session_record import Phase, SessionRecord
+from wildloop.flows.models.session_options import SessionSpec
+from wildloop.flows.models.session_record import Phase
 from wildloop.flows.project import load_project
+from wildloop.flows.researchers.room import close_desks, end_calls
+from wildloop.flows.researchers.together import work_together
 from wildloop.flows.run import checkout
 from wildloop.flows.run.control import StopReason, StopRequested, current_control
 from wildloop.flows.session.position import Position
 from wildloop.flows.settings import Settings
 from wildloop.flows.skills.fixed import forget, session_library
-from wildloop.flows.spending import Limit, reached_limit, spending
 from wildloop.flows.store.answers import read_answers
 from wildloop.flows.store.graph import make_anchor
 from wildloop.flows.store.leftovers import close_steps, continue_numbering
 from wildloop.flows.store.naming import own_name
-from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import stop_runs
 from wildloop.flows.store.stores import Stores
-from wildloop.flows.struggle.escalation import STRUGGLE, Rung, escalation
 from wildloop.flows.turn.calls import end_call_left
 
-FAILURES_IN_A_ROW = 3
 # The runs as the call that has just ended has read them.
 SEEN_SECONDS = 10.0
-
-
-class SessionFailed(Exception):
-    """The session cannot go on; the text is its reason."""
 
 
 @flow(name="research-loop", flow_run_name=own_name, persist_result=False)
@@ -110,6 +110,7 @@ async def attend(spec: SessionSpec, client: PrefectClient) -> State[Any]:
 
 async def carry_out(work: Work) -> State[Any]:
     """The steps of a session, each durable before the next; a resumed one goes on where it was."""
+    spec = work.position.spec
     await begin_clock(work.position)
     try:
         if not work.position.record.planned:
@@ -118,11 +119,11 @@ async def carry_out(work: Work) -> State[Any]:
             await settle_contract(work)
             await plan_session(work)
         else:
-            name, workdir = work.position.spec.agent, work.position.workdir
+            name, workdir = spec.agent, work.position.workdir
             work.agent = await session_agent(name, workdir, work.project)
         await approve_plan(work)
         await settle_contract(work)
-        reason = await iterate(work)
+        reason = await (iterate(work) if spec.researchers == 1 else work_together(work))
         await confirm_last(work)
         await seal(work)
     except PreflightFailed as error:
@@ -175,59 +176,6 @@ async def iterate(work: Work) -> str:
             if not await reflect(work, struggle):
                 return f"a reflection decided to stop ({struggle})"
     return await close_session(work, None)
-
-
-def struggle_reason(record: SessionRecord) -> str | None:
-    """Why struggle calls for a reflection now; None if it does not.
-
-    Raises:
-        SessionFailed: a reflection has not helped, so the session ends.
-    """
-    if record.awaiting_turn or record.pending_runs:
-        return None
-    found = escalation(record.iterations)
-    if found.rung is Rung.STOP:
-        raise SessionFailed(found.reason)
-    return found.reason if found.rung is Rung.REFLECT else None
-
-
-def tell_stuck(position: Position, struggle: str) -> None:
-    """Tell people of a struggle; a plateau is none, since the best may be near its ceiling."""
-    if not struggle.startswith(STRUGGLE):
-        return
-    events.tell(
-        events.SESSION_STUCK,
-        events.session_resource(position.id),
-        f"Wildloop: a session is stuck: {position.spec.goal}",
-        f"{struggle}; its agent is asked to reflect. `wildloop steer TEXT` tells it what to try."
-        f"\n\ngoal: {position.spec.goal}\nsession: {position.id}",
-        session_id=position.id,
-        payload={"reason": struggle},
-        once=position.record.iterations[-1].label,
-    )
-
-
-async def limit_reached(position: Position, store: RunStore) -> Limit | None:
-    """Why no further iteration may begin; None if one may."""
-    record, has_budget = position.record, position.spec.budget != Budget()
-    runs = await store.all(chat_session_id=position.id) if has_budget else []
-    if has_budget:
-        # What people have asked meanwhile is paid from it, too.
-        record.asked_usd = (await read_answers(position.client, position.id)).cost_usd
-    limit = reached_limit(position.spec, record, runs, spending(record, runs))
-    if limit is None or limit.name != "max_iterations":
-        return limit
-    # What the last iteration has closed is still reflected upon as it calls for.
-    return None if record.done or due_gates(position) else limit
-
-
-def check_failures(record: SessionRecord) -> None:
-    """Raise SessionFailed after three failed iterations in a row."""
-    last = record.iterations[-FAILURES_IN_A_ROW:]
-    if len(last) == FAILURES_IN_A_ROW and all(it.failed for it in last):
-        raise SessionFailed(
-            f"{FAILURES_IN_A_ROW} iterations in a row failed; the last: {last[-1].error}"
-        )
 
 
 async def begin_clock(position: Position) -> None:
@@ -286,6 +234,7 @@ async def finish(work: Work, reason: str, report: bool = True) -> None:
     stopped = await stop_runs(stores.runs, position.id, running=False)
     if stopped:
         get_run_logger().warning("stopped %d runs that still waited", len(stopped))
+    await close_desks(position)
     runs = await stores.runs.all(chat_session_id=position.id)
     await attach_outcomes(work, runs)
     await tidy_worktrees(position.workdir, runs)
@@ -326,6 +275,7 @@ async def leave(work: Work, reason: StopReason) -> State[Any]:
     """End this flow run before its time, as its worker asks."""
     if reason is StopReason.CANCEL:
         await end_call_left(work.position, work.agent)
+        await end_calls(work.position, work.agent)
         await finish(work, "stopped by the user", report=bool(work.position.record.iterations))
         return Cancelled(message="stopped by the user")
     if reason is StopReason.PAUSE:
@@ -349,5 +299,6 @@ async def note_pause(position: Position, agent: Agent | None = None) -> None:
     if await end_call_left(position, agent):
         # Its half-done call is not to be taken for a reply.
         position.record.attempt += 1
+    await end_calls(position, agent)
     position.record.pause_clock(datetime.now(UTC).timestamp())
     await position.save()

@@ -7,6 +7,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from wildloop.flows.models.researcher_name import session_in
 from wildloop.flows.session.agent_token import session_of
 
 HEADER = "X-Auth-Token"
@@ -63,6 +64,12 @@ def is_open(method: str, path: str) -> bool:
 
 def agent_session(scope: Scope) -> str | None:
     """The session whose agent asks; None: the user does."""
+    name = agent_name(scope)
+    return session_in(name) if name is not None else None
+
+
+def agent_name(scope: Scope) -> str | None:
+    """The agent that asks, by its session's id or its own name in there; None: the user does."""
     agent: str | None = scope.get(AGENT)
     return agent
 

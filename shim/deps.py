@@ -22,7 +22,7 @@ from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.sessions import SessionStore
 from wildloop.flows.store.sweeps import SweepStore
 from wildloop.flows.store.waits import Waits
-from wildloop.shim.auth import agent_session
+from wildloop.shim.auth import agent_name, agent_session
 from wildloop.shim.disk import DiskNotes
 from wildloop.shim.metrics import MetricsReader
 from wildloop.shim.readiness import Readiness
@@ -96,13 +96,21 @@ def get_agent(request: Request) -> str | None:
 WithAgent = Annotated[str | None, Depends(get_agent)]
 
 
+def get_maker(request: Request) -> str | None:
+    """Whom it belongs to what an agent makes: its session, or a researcher of that."""
+    return agent_name(request.scope)
+
+
+WithMaker = Annotated[str | None, Depends(get_maker)]
+
+
 def get_runs(
     request: Request,
     client: WithPrefect,
     settings: WithSettings,
     known: WithDeployments,
     gate: WithBudgets,
-    agent: WithAgent,
+    agent: WithMaker,
     sessions: WithKnown,
     seen: WithSeen,
 ) -> RunStore:
@@ -140,7 +148,7 @@ def get_sweeps(
     settings: WithSettings,
     seen: WithSeen,
     gate: WithBudgets,
-    agent: WithAgent,
+    agent: WithMaker,
     sessions: WithKnown,
 ) -> SweepStore:
     """The sweeps."""

@@ -14,6 +14,7 @@ ROOMS = (
     "news",
     "ask",
     "research_loop",
+    "researchers",
     "loop",
     "turn",
     "experiment",

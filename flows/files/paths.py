@@ -12,6 +12,11 @@ def make_ignored(folder: Path) -> None:
         rule.write_text("*\n", encoding="utf-8")
 
 
+def desk_folder(workdir: Path, session_id: str, number: int) -> Path:
+    """The worktree of one of several researchers of a session."""
+    return workdir / ".wild" / "researchers" / f"{session_id[:8]}-r{number}"
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """Files of one run: `<workdir>/.wild/runs/<run_id>/`."""
@@ -75,6 +80,8 @@ class SessionPaths:
 
     root: Path
     workdir: Path
+    own_tasks: Path | None = None
+    """Where the plan lies as one of several researchers sees it."""
 
     @classmethod
     def of(cls, workdir: Path | str, session_id: str) -> "SessionPaths":
@@ -85,7 +92,7 @@ class SessionPaths:
     @property
     def tasks(self) -> Path:
         """The plan."""
-        return self.root / "tasks.md"
+        return self.own_tasks or self.root / "tasks.md"
 
     @property
     def log(self) -> Path:

@@ -65,6 +65,11 @@ class ProtectedFiles:
         self._seen: dict[str, Stamp] = {}
         self._lock = threading.Lock()
 
+    def elsewhere(self, root: Path) -> "ProtectedFiles":
+        """The same files in another checkout of the project."""
+        baseline = self.baseline.model_copy(update={"root": str(root)})
+        return ProtectedFiles(baseline, self.copies, self.aside)
+
     def enforce(self) -> list[Violation]:
         """Put back what was changed, and return it. Blocks.
 

@@ -7,6 +7,7 @@ from prefect.runtime import flow_run as runtime
 from wildloop.flows.loop.branch import keep_on_branch
 from wildloop.flows.loop.direct_runs import watched
 from wildloop.flows.loop.work import Work
+from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.prompt.kind import Kind
 from wildloop.flows.turn.turn import Turn, take_turn
 
@@ -26,7 +27,8 @@ async def agent_turn(
     Raises:
         StopRequested: the session is to end or to pause.
     """
-    async with watched(work.position.paths) as seen:
+    label = IterationRecord(index=index, turn=turn, kind=kind, started_at=0).label
+    async with watched(work.position.paths, label) as seen:
         sources = work.prompt_sources()
         call = await take_turn(work.caller(), sources, kind, index, turn, faults, sections)
     call.processes = seen

@@ -55,7 +55,7 @@ async def confirm(
     every = await runs.all(chat_session_id=work.position.id)
     own = await own_runs(runs, work.position.id, contract)
     made = await evaluate(runs, work.position.id, contract, [*every, *own])
-    made += [run.id for run in own if not run.status.is_terminal]
+    made += [run.id for run in own if not run.status.is_terminal and _is_meant(work, run, every)]
     # Claimed values choose nobody where the true ones are under way.
     is_evaluating = bool(made) and contract.evaluate is not None
     if contract.may_confirm and not is_evaluating and (among is not None or not work.keeps):
@@ -146,6 +146,17 @@ async def run_further(work: Work, until: float) -> list[str]:
         seeds = await _seeds(work, work.position.record.further_seeds, one.runs)
         made += await run_again(runs, id, contract, one, seeds, 0, OwnRuns.FURTHER)
     return made
+
+
+def _is_meant(work: Work, run: Run, every: Sequence[Run]) -> bool:
+    """Whether one of Wildloop's own runs is waited for: of several researchers each waits for what
+    repeats a run of its own, and for what all are compared with.
+    """
+    if work.position.researcher is None:
+        return True
+    best = work.position.record.keep.best
+    known = {one.id for one in every if work.position.owns(one)}
+    return run.parent_run_id in known | set(best.run_ids if best is not None else ())
 
 
 async def stop_own(work: Work) -> None:

@@ -22,13 +22,17 @@ Words = tuple[str, ...]
 
 
 @asynccontextmanager
-async def watched(paths: SessionPaths) -> AsyncIterator[set[Words]]:
+async def watched(paths: SessionPaths, label: str = "*") -> AsyncIterator[set[Words]]:
     """Note which scripts the agent's own processes carry out meanwhile, whatever its kind.
 
     A process that lives for less than three seconds may be missed.
+
+    Args:
+        paths: of the session.
+        label: of the call, where others may be under way beside it.
     """
     seen: set[Words] = set()
-    looking = asyncio.create_task(_look_on(paths.processes, seen))
+    looking = asyncio.create_task(_look_on(paths.processes, seen, label))
     try:
         yield seen
     finally:
@@ -82,18 +86,18 @@ def _told(command: str) -> str:
     )
 
 
-async def _look_on(folder: Path, seen: set[Words]) -> None:
+async def _look_on(folder: Path, seen: set[Words], label: str) -> None:
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        words = await asyncio.to_thread(_scripts_at_work, folder)
+        words = await asyncio.to_thread(_scripts_at_work, folder, label)
         if len(seen) < MAX_SEEN:
             seen |= words
 
 
-def _scripts_at_work(folder: Path) -> set[Words]:
+def _scripts_at_work(folder: Path, label: str) -> set[Words]:
     """The words of the processes of the calls under way that carry out a script."""
     found: set[Words] = set()
-    for record_folder in _calls_under_way(folder):
+    for record_folder in _calls_under_way(folder, label):
         try:
             record = read_record(record_folder)
         except ValueError:
@@ -114,7 +118,9 @@ def _may_be_experiment(words: list[str]) -> bool:
     return any(word.endswith((".py", ".sh", ".sbatch", ".jl", ".R")) for word in words[:12])
 
 
-def _calls_under_way(folder: Path) -> list[Path]:
-    places = [path.parent for path in (*folder.glob(f"*/{RECORD}"), *folder.glob(f"*/*/{RECORD}"))]
+def _calls_under_way(folder: Path, label: str) -> list[Path]:
+    own = "*" if label == "*" else f"{label}.[0-9]*"
+    found = (*folder.glob(f"{own}/{RECORD}"), *folder.glob(f"{own}/*/{RECORD}"))
+    places = [path.parent for path in found]
     open_ones = [place for place in places if not (place / EXIT_CODE).exists()]
     return sorted(open_ones, key=lambda place: place.stat().st_mtime)[-RECORDS:]

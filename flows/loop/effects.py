@@ -106,12 +106,12 @@ async def create_experiments(position: Position, stores: Stores, turn: Turn) -> 
         WildSweepCreate(
             name=f"{turn.record.label} experiments",
             goal=requests[0].goal,
-            chat_session_id=position.id,
+            chat_session_id=position.called,
         )
     )
     ids = []
     for number, request in enumerate(requests):
-        spec = request.to_run_spec(position.workdir, position.id, sweep.id)
+        spec = request.to_run_spec(position.workdir, position.called, sweep.id)
         if not Path(spec.workdir or position.workdir).is_dir():
             turn.record.faults.append(
                 f"experiment {number + 1}: workdir '{spec.workdir}' does not exist; "
@@ -136,7 +136,7 @@ async def _runs_left(position: Position, store: RunStore, turn: Turn, wanted: in
     if budget == Budget():
         return wanted
     runs = await store.all(chat_session_id=position.id)
-    used = spending(position.record, runs, under_way=turn.record)
+    used = spending(position.whole, runs, under_way=turn.record)
     if (limit := spent_bound(budget, used)) is not None:
         turn.record.faults.append(f"{limit.text}: no experiment was started")
         return 0
@@ -161,7 +161,7 @@ async def close_turn(
         known_runs: ids of those that were there before it.
     """
     position, record = work.position, turn.record
-    note_wish(work.keeps, position.record.keep, record, turn.tags.start_from)
+    note_wish(work, record, turn.tags.start_from)
     await inspect_call(work, turn, [run.command for run in runs])
     # Trials that a sweep has created meanwhile belong to the call that asked for the sweep.
     trials = work.sweeping.sweep_id if work.sweeping else None
@@ -169,9 +169,11 @@ async def close_turn(
         run.id
         for run in runs
         if run.id not in known_runs and (trials is None or run.sweep_id != trials)
+        if position.owns(run)
     ]
-    record.run_errors = _run_errors(position.record, runs)
-    record.active_runs = sum(not run.status.is_terminal for run in runs)
+    mine = [run for run in runs if position.owns(run)]
+    record.run_errors = _run_errors(position.record, mine)
+    record.active_runs = sum(not run.status.is_terminal for run in mine)
     # The log names the tag of the commit that it is part of.
     record.tag = tag_name(position.id, record)
     append_log(position, record)
@@ -179,7 +181,7 @@ async def close_turn(
     await flag_edits(position.workdir, record)
     await _tag(position.workdir, record)
     since = position.record.iterations[-1].started_at if position.record.iterations else 0.0
-    position.record.iterations.append(record)
+    position.add_call(record)
     own = await own_runs(work.stores.runs, position.id, position.record.contract)
     account = account_for(position, work.project, runs, own=own)
     record.signs = _counted_signs(position.record, account)
@@ -265,7 +267,7 @@ async def commit(position: Position, record: IterationRecord, hooks: bool = Fals
         record.files_changed = 1
         return
     record.commit = position.record.tip = result.commit
-    own = str(position.paths.root.relative_to(position.workdir))
+    own = str(position.paths.root.relative_to(position.main))
     record.files_changed = sum(1 for name in result.files if not name.startswith(own))
     tell_left_out(position.record, record, result.skipped)
 

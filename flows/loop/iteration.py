@@ -47,6 +47,8 @@ async def next_iteration(work: Work) -> IterationRecord:
     # Saved with the call, which begins at once.
     position.record.phase = Phase.ITERATION
     index, number = next_call(position.record, position.spec.max_calls_per_iteration)
+    if number == 1:
+        index = position.next_index()
     label = IterationRecord(index=index, turn=number, started_at=0).label
     asked = {"session_id": position.id, "index": index, "turn": number, "label": label}
     last = await work.step(label, work.steps.run(iteration, asked))
@@ -113,6 +115,7 @@ def _settle_promise(
     active = [
         run for run in runs if not run.status.is_terminal and run.status is not RunStatus.READY
     ]
+    mine = [run for run in active if position.owns(run)]
     position.record.awaiting_turn = False
     if call.record.promise == "DONE":
         left = open_tasks(position.plan())
@@ -135,8 +138,9 @@ def _settle_promise(
         position.record.done = is_believed
     elif call.record.promise == "WAITING":
         # Short runs may have ended since the prompt was written: the agent has not seen them.
-        news = untold([*position.record.iterations, call.record], runs)
-        position.record.awaiting_turn = bool(active or sweep or news)
+        ours = [run for run in runs if position.owns(run)]
+        news = untold([*position.record.iterations, call.record], ours)
+        position.record.awaiting_turn = bool(mine or sweep or news)
         if not position.record.awaiting_turn:
             call.record.faults.append(NOTHING_TO_WAIT_FOR)
 

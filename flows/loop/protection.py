@@ -52,7 +52,7 @@ async def inspect_call(work: Work, turn: Turn, commands: Sequence[str]) -> None:
         turn: the call that has ended.
         commands: of the session's runs.
     """
-    paths, tokens = work.position.paths, tokens_of(work.settings, work.position.id)
+    paths, tokens = work.position.paths, tokens_of(work.settings, work.position.called)
     direct = await direct_starts(paths, turn.record.label, turn.processes, commands, work.project)
     breaches = [
         *await _protected(work, turn),
@@ -84,6 +84,10 @@ async def _protected(work: Work, turn: Turn) -> list[str]:
     await asyncio.to_thread(guard.enforce)
     # A run that started meanwhile may have found it first.
     found = guard.since(turn.record.started_at)
+    if work.position.workdir != work.position.main:
+        elsewhere = guard.elsewhere(work.position.workdir)
+        own = await asyncio.to_thread(elsewhere.enforce)
+        found = [bad for bad in own if bad.what != "touched"]
     told = [f"{bad.text}: measure with protected files, never edit them" for bad in found[:MANY]]
     if len(found) > MANY:
         told.append(f"{len(found) - MANY} more protected files were not as they have to be")

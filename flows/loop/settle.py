@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.files.manifest import busy_reason
-from wildloop.flows.git import repository, restore
+from wildloop.flows.git import merging, repository, restore
 from wildloop.flows.git.code import code_digest, counted, files_of_tree
 from wildloop.flows.git.history import tag_commit, tag_name
 from wildloop.flows.keep.aside import set_aside, tries
@@ -93,9 +93,12 @@ async def settle(work: Work) -> None:
     position, record = work.position, work.position.record
     if not is_measured(position.spec):
         return
-    for left in record.keep.verdicts:
-        if not left.applied:
-            await _carry_out(position, left, work.project)
+    if work.desks:
+        for desk in work.desks:
+            desk.position.refresh()
+            await settle(desk)
+        return
+    await carry_out_left(work)
     calls = _undecided(record)
     is_closing = record.closing is not None
     if not calls or (record.awaiting_turn and not is_closing):
@@ -113,11 +116,24 @@ async def settle(work: Work) -> None:
             return
     runs = await work.stores.runs.all(chat_session_id=position.id)
     own = await _confirm(work, calls, runs)
-    verdict = await _decide(work, calls, runs, own)
-    if verdict is not None:
+    async with work.line:
+        work.control.check()
+        position.refresh()
+        verdict = await _decide(work, calls, runs, own)
+        if verdict is None:
+            return
+        if work.merge is not None:
+            await work.merge(verdict)
         record.keep.verdicts.append(verdict)
         await position.save()
         await _carry_out(position, verdict, work.project)
+
+
+async def carry_out_left(work: Work) -> None:
+    """Carry out what was decided before a crash."""
+    for left in work.position.own_verdicts:
+        if not left.applied:
+            await _carry_out(work.position, left, work.project)
 
 
 async def _confirm(work: Work, calls: Sequence[IterationRecord], runs: Sequence[Run]) -> list[Run]:
@@ -310,6 +326,10 @@ async def _carry_out(position: Position, verdict: Verdict, project: ProjectConfi
     try:
         if verdict.tag is not None and verdict.commit is not None:
             await tag_commit(position.workdir, verdict.tag, verdict.commit)
+        if verdict.merged is not None and verdict.onto is not None:
+            position.whole.tip = await merging.put_on_branch(
+                position.main, verdict.onto, verdict.merged, _merged_message(position, verdict)
+            )
         if verdict.status is not KeepStatus.KEEP and verdict.base and verdict.commit:
             verdict.reverted_by = await _take_back(position, verdict, project)
             for call in position.record.iterations:
@@ -326,6 +346,14 @@ async def _carry_out(position: Position, verdict: Verdict, project: ProjectConfi
     await attach_verdict(position, verdict)
     await publish_ledger(position)
     await position.save()
+
+
+def _merged_message(position: Position, verdict: Verdict) -> str:
+    first = verdict.description.split("\n", 1)[0]
+    return (
+        f"wild: {verdict.label}: {first}\n\n{verdict.why}\n\nThe change: {verdict.tag} "
+        f"({verdict.commit}), of researcher {position.researcher}\nSession: {position.id}"
+    )
 
 
 async def _commit_ledger(position: Position, verdict: Verdict) -> None:

@@ -24,17 +24,23 @@ NOT_KEPT_BY_RUNS = (
     "<start_from> is for sessions that keep only what is better (`--keep better`): this one keeps "
     "every change, so nothing is gone back to"
 )
+OF_ONE = (
+    "<start_from> is for sessions of one researcher: here an iteration begins with what was merged "
+    "last"
+)
 BY_AGENT = "the agent has asked for it"
 
 
-def note_wish(keeps: bool, state: KeepState, call: IterationRecord, asked: str | None) -> None:
+def note_wish(work: Work, call: IterationRecord, asked: str | None) -> None:
     """Note where a reply wants the next iteration to begin; the last word counts."""
     if asked is None:
         return
-    if keeps:
-        state.asked = asked
-    else:
+    if not work.keeps:
         call.faults.append(NOT_KEPT_BY_RUNS)
+    elif work.position.researcher is not None:
+        call.faults.append(OF_ONE)
+    else:
+        work.position.record.keep.asked = asked
 
 
 async def begin_iteration(work: Work, index: int, turn: int) -> list[str]:
@@ -50,7 +56,7 @@ async def begin_iteration(work: Work, index: int, turn: int) -> list[str]:
     """
     position, state = work.position, work.position.record.keep
     await begin_change(position, index)
-    if turn > 1 or not is_measured(position.spec):
+    if turn > 1 or not is_measured(position.spec) or position.researcher is not None:
         return []
     is_tree = position.spec.explore == "tree"
     if state.start_index != index and (is_tree or state.asked is not None):

@@ -125,8 +125,9 @@ async def wait_for_runs(work: Work, run_ids: list[str]) -> str:
 
 
 async def _active(work: Work) -> list[Run]:
-    """The runs that wait or run; `ready` ones wait for the agent, not we."""
-    return await work.stores.runs.active(RunFilter(chat_session_id=work.position.id))
+    """The agent's runs that wait or run; `ready` ones wait for the agent, not we."""
+    active = await work.stores.runs.active(RunFilter(chat_session_id=work.position.id))
+    return [run for run in active if work.position.owns(run)]
 
 
 async def _steers_and_active(work: Work) -> tuple[bool, set[str]]:

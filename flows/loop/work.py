@@ -1,6 +1,7 @@
 """A session at work: what its steps, each a flow of its own, find in their context."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from prefect.client.schemas.objects import State
 from wildloop.blocks.agents.base import Agent
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.loop.under_way import Sweeping
+from wildloop.flows.models.keep import Verdict
 from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.prefect_inside.steps import Steps
 from wildloop.flows.project import ProjectConfig
@@ -31,8 +33,13 @@ class StepFailed(WildloopError):
 class Work:
     """What the steps of a session work with; a step hands on only what is used.
 
-    `agent` is there once preflight has started it, `sweeping` while a sweep is under way. `told`:
-    the steps on whose pages stands what came of their runs.
+    `agent` is there once preflight has started it, `sweeping` while a sweep is under way.
+
+    Where several researchers work on a session each has such a work, and the session's holds them
+    as `desks`. They decide one after the other, by the `line` that they share; `merge` brings what
+    one keeps together with what the others have kept meanwhile, or says in the decision why not.
+
+    `told`: the steps on whose pages stands what came of their runs.
     """
 
     client: PrefectClient
@@ -47,6 +54,9 @@ class Work:
     sweeping: Sweeping | None = None
     steps: Steps = field(default_factory=Steps)
     told: set[str] = field(default_factory=set)
+    desks: "list[Work]" = field(default_factory=list)
+    line: asyncio.Lock = field(default_factory=asyncio.Lock)
+    merge: Callable[[Verdict], Awaitable[None]] | None = None
 
     @property
     def keeps(self) -> bool:

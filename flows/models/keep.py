@@ -75,6 +75,12 @@ class Verdict(BaseModel):
         description="Node of the tree whose code it began with; empty: with what lay there.",
     )
     reverted_by: str | None = Field(default=None, description="Commit that took the change back.")
+    onto: str | None = Field(
+        default=None, description="Of several researchers: what the session's branch held."
+    )
+    merged: str | None = Field(
+        default=None, description="The code with the change on `onto`, put on the branch."
+    )
     applied: bool = Field(default=False, description="False: to be carried out yet.")
     decided_at: float = 0.0
 

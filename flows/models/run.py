@@ -64,6 +64,9 @@ class GpuWrapConfig(Body):
     retry_delay_seconds: float | None = Field(default=None, ge=0)
 
 
+MOST_PRIORITY = 1000
+
+
 class Checkout(Body):
     """The exact code of a run: a commit of its repository, and changes on top of it."""
 
@@ -115,7 +118,9 @@ class RunSpec(Body):
         description="The command is ended after running for so long (default: never).",
     )
     seed: int | None = Field(default=None, description="Seed, recorded in the manifest.")
-    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher starts first.")
+    priority: int = Field(
+        default=0, ge=-MOST_PRIORITY, le=MOST_PRIORITY, description="Higher starts first."
+    )
     sweep_id: str | None = Field(default=None, description="Sweep that the run belongs to.")
     chat_session_id: str | None = Field(
         default=None, description="Session that the run belongs to."
@@ -136,6 +141,12 @@ class RunSpec(Body):
     )
     checkout: Checkout | None = Field(
         default=None, description="Run this code in a worktree of its own, not what is there."
+    )
+    researcher: int | None = Field(
+        default=None,
+        ge=1,
+        le=16,
+        description="Whose run it is, where several researchers work on its session.",
     )
 
     @model_validator(mode="after")
@@ -232,6 +243,9 @@ class Run(BaseModel):
     chat_session_id: str | None = Field(default=None, description="Its session's own id.")
     front_end_id: str | None = Field(
         default=None, description="What another front end calls the session."
+    )
+    researcher: int | None = Field(
+        default=None, description="Whose it is, where several work on the session."
     )
     parent_run_id: str | None = None
     origin_alert_id: str | None = None

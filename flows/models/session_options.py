@@ -7,9 +7,9 @@ Each option is declared here and nowhere else. From these models come the body o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from wildloop.flows.models.body import Body
@@ -208,6 +208,34 @@ class SessionStart(Body):
         description="`snapshot`: a run executes the code as it was when the run was created, in a "
         "git worktree; `none`: in the project's folder, as it is when the run starts.",
     )
+    researchers: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        title="Researchers",
+        description="How many agents work at the same time, each on a task of the plan in a git "
+        "worktree of its own; more than one need `keep: better`, by which their changes are "
+        "merged one at a time, and make no evolutionary sweep.",
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.researchers > 1 and self.keep != "better":
+            raise ValueError(
+                f"researchers: {self.researchers} need keep: better (`--keep better`), which "
+                "decides what of their work is merged"
+            )
+        if self.researchers > 1 and self.evo_sweep_enabled:
+            raise ValueError(
+                f"researchers: {self.researchers} make no evolutionary sweep: leave "
+                "evo_sweep_enabled out, or work with one"
+            )
+        if self.researchers > 1 and self.explore == "tree":
+            raise ValueError(
+                f"researchers: {self.researchers} begin from what was merged last: leave "
+                "`explore: tree` out, or work with one"
+            )
+        return self
 
     @field_validator("explore")
     @classmethod

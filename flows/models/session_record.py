@@ -97,6 +97,9 @@ class IterationRecord(BaseModel):
     transcript: str | None = None
     events: str | None = Field(default=None, description="File of the agent's events, JSON Lines.")
     flow_run_id: str | None = None
+    researcher: int | None = Field(
+        default=None, description="Whose call it is, where several work at a time."
+    )
 
     @property
     def label(self) -> str:
@@ -114,6 +117,32 @@ class UserCheckout(BaseModel):
     commit: str
     files: str = Field(description="Commit of the files as they lay there, changes too.")
     index: str = Field(description="Tree of what was staged.")
+
+
+class Desk(BaseModel):
+    """Where one of several researchers of a session stands. Its calls are among the session's."""
+
+    number: int
+    branch: str
+    workdir: str = Field(description="The project in the researcher's worktree.")
+    onto: str = Field(description="Commit of the session's branch that its code begins at.")
+    task: str | None = Field(default=None, description="What it has claimed of the plan.")
+    index: int | None = Field(default=None, description="Number of its iteration.")
+    keep: KeepState = Field(
+        default_factory=KeepState, description="What its change is compared with; no verdicts."
+    )
+    told_steers: list[str] = Field(default_factory=list, description="Keys it has heard of.")
+    tip: str | None = None
+    awaiting_turn: bool = False
+    done: bool = False
+    pending_runs: list[str] = Field(default_factory=list)
+    in_progress: str | None = None
+    attempt: int = 1
+    call: CallSoFar | None = None
+    woken: str = ""
+    hook_said: str = ""
+    long_waits: int = 0
+    phase: Phase = Phase.STARTING
 
 
 class Totals(BaseModel):
@@ -191,6 +220,9 @@ class Standing(BaseModel):
     best_run_id: str | None = None
     shown: Shown | None = Field(default=None, description="By its runs, at the last call's end.")
     report_path: str | None = None
+    desks: list[Desk] = Field(
+        default_factory=list, description="Its researchers, where several work at a time."
+    )
 
     def pause_clock(self, now: float) -> None:
         """Time from now on does not count for the budget of hours."""
@@ -253,6 +285,10 @@ class SessionRecord(Standing):
         """What is written of it at each step; `totals` are the sums over its calls."""
         fields = {name: getattr(self, name) for name in Standing.model_fields}
         fields["keep"] = self.keep.model_copy(update={"verdicts": []})
+        fields["desks"] = [
+            one.model_copy(update={"keep": one.keep.model_copy(update={"verdicts": []})})
+            for one in self.desks
+        ]
         return SessionSummary.model_construct(**fields, totals=totals).model_copy(deep=True)
 
     def entries(self) -> list["LogEntry"]:

@@ -177,6 +177,7 @@ class SweepRecord(BaseModel):
     parameters: dict[str, list[Any]] = Field(default_factory=dict)
     workdir: str | None = None
     chat_session_id: str | None = None
+    researcher: int | None = Field(default=None, description="Of the session, who has made it.")
     created_at: float
     status: SweepStatus = Field(
         default=SweepStatus.PENDING, description="Status while no run has started."

@@ -98,7 +98,7 @@ async def prompt_context(
         ),
     )
     memories = [memory.line for memory in recalled]
-    used = spending(record, runs)
+    used = spending(position.whole, runs)
     texts = await sweep_texts(position.client, runs) if kind == "reflection" else {}
     account = account_for(position, sources.project, runs, texts, own)
     state = PromptState(
@@ -106,7 +106,7 @@ async def prompt_context(
         index=index,
         turn=turn,
         spec=spec,
-        record=record,
+        record=position.told,
         plan=position.plan(),
         account=account,
         fixed=contract_for(position, sources.project),
@@ -117,6 +117,9 @@ async def prompt_context(
         free=max(0, capacity.g - capacity.r - capacity.q),
         memories=memories,
         logs=await asyncio.to_thread(failure_logs, runs),
+        researcher=position.researcher,
+        claimed=position.task,
+        beside=position.beside,
     )
     template = sources.library.get(SKILLS[kind]).template
     bare = PromptContext(evo_sweep_enabled=spec.evo_sweep_enabled, tasks_path=str(paths.tasks))
@@ -135,7 +138,7 @@ async def prompt_context(
         log_path=str(paths.log),
         playbook_path=str(paths.playbook),
         server_url=sources.server_url,
-        session_id=position.id,
+        session_id=position.called,
         steer_section=_steer_text(sources, steers),
         faults_section=faults_section(told),
         struggle_section=struggle_section(
@@ -166,7 +169,8 @@ async def prompt_context(
         ),
         budget_section=budget_text(position, used),
     )
-    return context, [run.id for run in untold(record.iterations, runs)]
+    heard = untold(record.iterations, [run for run in runs if position.owns(run)])
+    return context, [run.id for run in heard]
 
 
 async def _sweep(sources: PromptSources) -> EvoSweepRecord | None:

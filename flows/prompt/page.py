@@ -87,7 +87,8 @@ def _results(state: PromptState, sweep: EvoSweepRecord | None, most_tokens: int)
     """All runs of this iteration, what else has ended since the last call, and the sweep."""
     calls = state.calls if state.kind == "iteration" else []
     mine = {id for call in calls for id in call.run_ids}
-    news = [run for run in untold(state.record.iterations, state.runs) if not told_by(sweep, run)]
+    fresh = untold(state.record.iterations, [run for run in state.runs if state.is_mine(run)])
+    news = [run for run in fresh if not told_by(sweep, run)]
     own = [run for run in state.runs if run.id in mine and not told_by(sweep, run)]
     left = [run for run in news if run.id not in mine]
     is_news = sweep is not None and (sweep.finished_at or 0.0) >= state.told_since

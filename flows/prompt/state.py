@@ -17,7 +17,7 @@ from wildloop.flows.models.spending import Spending
 from wildloop.flows.models.tree import TreeNode
 from wildloop.flows.project import ProjectConfig
 from wildloop.flows.prompt.kind import Kind
-from wildloop.flows.protocol.plan import Plan, Task, next_task
+from wildloop.flows.protocol.plan import Plan, Task, next_task, open_tasks
 from wildloop.flows.tree.nodes import tree_of
 
 TIMED = 30
@@ -46,6 +46,9 @@ class PromptState:
         free: slots that neither run nor queue takes.
         memories: lessons of the project, a line each.
         logs: ends of the logs of failed runs, by id.
+        researcher: whose prompt it is, where several work on the session.
+        claimed: the task of that one.
+        beside: what the others are at.
     """
 
     kind: Kind
@@ -63,6 +66,9 @@ class PromptState:
     free: int = 1
     memories: Sequence[str] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
+    researcher: int | None = None
+    claimed: str | None = None
+    beside: str = ""
 
     @cached_property
     def by_iteration(self) -> dict[int, list[Configuration]]:
@@ -100,13 +106,16 @@ class PromptState:
     @property
     def task(self) -> Task | None:
         """The task of this iteration: the one in progress, else the first open one."""
+        if self.claimed is not None:
+            left = open_tasks(self.plan)
+            return next((task for task in left if self.claimed in (task.id, task.text)), None)
         return next_task(self.plan)
 
     @cached_property
     def tree(self) -> list[TreeNode]:
-        """The changes of a session that keeps only what is better; none of another."""
+        """The changes of a session of one researcher that keeps only what is better; else none."""
         record = self.record
-        if self.spec.keep != "better":
+        if self.spec.keep != "better" or self.researcher is not None:
             return []
         return tree_of(record.iterations, record.keep, self.account, record.base_commit)
 
@@ -114,6 +123,10 @@ class PromptState:
     def start(self) -> Start | None:
         """The node that this iteration has begun with, where that is not what lay there."""
         return self.record.keep.start_of(self.index) if self.kind == "iteration" else None
+
+    def is_mine(self, run: Run) -> bool:
+        """Whether a run is of the researcher that reads this."""
+        return self.researcher is None or run.researcher == self.researcher
 
     @property
     def told_since(self) -> float:

@@ -32,6 +32,8 @@ def task_section(state: PromptState) -> str:
         parts.append("It is the last open task.")
     if state.runs_left == 0:
         parts.append(NO_RUN)
+    if state.beside:
+        parts.append(state.beside)
     return "\n\n".join(parts)
 
 

@@ -40,8 +40,12 @@ class Activity(asyncio.Event):
     def branch(self) -> asyncio.Event:
         """A further event, set whenever this one is, for as long as someone holds it."""
         event = asyncio.Event()
-        self._branches.add(event)
+        self.wakes(event)
         return event
+
+    def wakes(self, event: asyncio.Event) -> None:
+        """Have an event set whenever this one is, for as long as someone holds it."""
+        self._branches.add(event)
 
     def set(self) -> None:
         """Set this event and its branches."""
@@ -140,6 +144,30 @@ class RunControl:
             elif not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+
+
+class ControlBeside(RunControl):
+    """The line of one who works beside others in the same flow run, woken as they are.
+
+    Args:
+        of: the flow run's own.
+    """
+
+    def __init__(self, of: RunControl) -> None:
+        self._of = of
+        super().__init__(of.devices, of.launchers, of.environments, guards=of.guards)
+        self._event, self._abandoned = of._event, of._abandoned
+        of.activity.wakes(self.activity)
+
+    @property
+    def reason(self) -> StopReason | None:
+        """Why the flow run is to end."""
+        return self._of.reason
+
+    @reason.setter
+    def reason(self, reason: StopReason | None) -> None:
+        if reason is not None:
+            self._of.reason = reason
 
 
 _current: ContextVar[RunControl | None] = ContextVar("wildloop-run-control", default=None)

@@ -15,7 +15,7 @@ AUDIENCE = "wildloop-agent"
 
 
 def agent_token(user_token: str, session_id: str) -> str:
-    """The token of the agent of this session."""
+    """The token of the agent of this session, or of one of its researchers by that one's name."""
     claims = {"sub": session_id, "aud": AUDIENCE}
     return jwt.encode(claims, _key(user_token), algorithm=ALGORITHM)
 

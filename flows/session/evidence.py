@@ -40,7 +40,7 @@ def account_for(
     record, spec = position.record, position.spec
     return account_of(
         runs,
-        record.iterations,
+        position.whole.iterations,
         contract_for(position, project),
         own=own,
         alpha=spec.keep_alpha,
@@ -60,7 +60,7 @@ def note_shown(
         runs: all its runs.
         own: runs that Wildloop has made for it.
     """
-    record = position.record
+    record = position.whole
     calls, verdicts = len(record.iterations), len(record.keep.verdicts)
     digest = digest_of([*runs, *own], account.contract, calls, verdicts)
     before, record.shown = record.shown, shown_of(account, digest)

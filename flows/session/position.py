@@ -9,8 +9,11 @@ from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
 
 from wildloop.flows.files.paths import SessionPaths
+from wildloop.flows.models.keep import Verdict
+from wildloop.flows.models.run import Run
 from wildloop.flows.models.session_options import SessionSpec
 from wildloop.flows.models.session_record import (
+    IterationRecord,
     LogEntry,
     Phase,
     SessionRecord,
@@ -70,6 +73,61 @@ class Position:
     def id(self) -> str:
         """The session's id."""
         return self.record.session_id
+
+    @property
+    def whole(self) -> SessionRecord:
+        """The record of all its calls and decisions, whoever's they are."""
+        return self.record
+
+    @property
+    def told(self) -> SessionRecord:
+        """What a prompt is made from: where this agent stands, and the calls of all."""
+        return self.record
+
+    @property
+    def main(self) -> Path:
+        """The project's folder that holds the session's branch; `workdir` is the agent's."""
+        return self.workdir
+
+    @property
+    def called(self) -> str:
+        """By what name its agent makes runs: the session's id, or a researcher's in it."""
+        return self.id
+
+    @property
+    def researcher(self) -> int | None:
+        """The number of the researcher, where several work at a time."""
+        return None
+
+    @property
+    def task(self) -> str | None:
+        """What this researcher has claimed of the plan; None where it is for one alone."""
+        return None
+
+    @property
+    def beside(self) -> str:
+        """What the others are at, for the prompt; empty where there are none."""
+        return ""
+
+    @property
+    def own_verdicts(self) -> list[Verdict]:
+        """The decisions about the changes of this agent."""
+        return self.record.keep.verdicts
+
+    def refresh(self) -> None:
+        """Take from the session what others of its researchers may have changed."""
+
+    def owns(self, run: Run) -> bool:
+        """Whether a run of the session is this agent's."""
+        return True
+
+    def next_index(self) -> int:
+        """Number of the next iteration."""
+        return self.record.last_index + 1
+
+    def add_call(self, call: IterationRecord) -> None:
+        """Note a call that has ended."""
+        self.record.iterations.append(call)
 
     @property
     def flow_run_id(self) -> UUID:

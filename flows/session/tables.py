@@ -29,7 +29,7 @@ async def publish(position: Position, account: Account) -> None:
     try:
         rows = leaderboard(account, changes_of(position.record.iterations))
         title = f"{counted(len(account.configurations), 'configuration')} tried"
-        shown = position.record.shown
+        shown = position.whole.shown
         said = f"{title}: {shown.headline}" if shown is not None else title
         await position.tables.write(position.key(LEADERBOARD), rows, said[:DESCRIBED])
     except Exception:
@@ -39,7 +39,7 @@ async def publish(position: Position, account: Account) -> None:
 
 async def publish_ledger(position: Position) -> None:
     """As `publish`, the ledger alone."""
-    verdicts = position.record.keep.verdicts
+    verdicts = position.whole.keep.verdicts
     try:
         kept = sum(one.status is KeepStatus.KEEP for one in verdicts)
         said = f"{counted(len(verdicts), 'change')} decided upon, {kept} kept: {position.spec.goal}"

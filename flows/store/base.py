@@ -16,6 +16,7 @@ from prefect.states import to_state_create
 from pydantic import BaseModel
 
 from wildloop.flows.errors import NotFound, Unavailable
+from wildloop.flows.models.researcher_name import called, researcher_in, session_in
 from wildloop.flows.settings import Settings
 
 EXPERIMENT = "experiment"
@@ -63,7 +64,11 @@ class Store:
         """A request for a run or sweep, in the session that it is to belong to."""
         if self.session_id is None:
             return body
-        return body.model_copy(update={"chat_session_id": self.session_id})
+        number = researcher_in(self.session_id)
+        if number is None:
+            number = researcher_in(getattr(body, "chat_session_id", None))
+        name = called(session_in(self.session_id), number)
+        return body.model_copy(update={"chat_session_id": name})
 
     async def deployment_id(self, flow_name: str, name: str = DEPLOYMENT) -> UUID:
         """The id of deployment `flow_name/name`.

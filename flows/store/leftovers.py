@@ -57,6 +57,7 @@ async def close_steps(client: PrefectClient, flow_run_id: UUID) -> None:
     parent = FlowRunFilterParentFlowRunId(any_=[flow_run_id])
     children = FlowRunFilter(parent_flow_run_id=parent, state=in_states(OPEN))
     for child in await every_flow_run(client, children):
+        await close_steps(client, child.id)
         await client.set_flow_run_state(child.id, Crashed(message=CLOSED), force=True)
     for task_run in await _task_runs(client, flow_run_id, OPEN):
         await client.set_task_run_state(task_run.id, Crashed(message=CLOSED), force=True)

@@ -22,7 +22,7 @@ from wildloop.flows.models.own_runs import (
     is_made_for,
     own_id,
 )
-from wildloop.flows.models.run import Checkout, Run, RunCreate, RunStatus
+from wildloop.flows.models.run import MOST_PRIORITY, Checkout, Run, RunCreate, RunStatus
 from wildloop.flows.store.base import EXPERIMENT
 from wildloop.flows.store.run_mapping import readable_spec
 from wildloop.flows.store.runs import RunStore
@@ -75,6 +75,7 @@ async def run_again(
     seeds: Sequence[int],
     begun: int | None = None,
     purpose: OwnRuns = OwnRuns.CONFIRM,
+    merged: Checkout | None = None,
 ) -> list[str]:
     """Create Wildloop's own runs of one configuration, each once; their ids.
 
@@ -86,12 +87,13 @@ async def run_again(
         seeds: fresh ones, used in turn.
         begun: how many there are of it already (default: those that were launched).
         purpose: what they are for.
+        merged: the code to run instead of the configuration's own.
     """
     one = wanted.configuration
     before = len(one.own_runs) if begun is None else begun
     first = next((run for run in one.runs if run.status is RunStatus.FINISHED), one.runs[0])
     try:
-        checkout = await _code_of(first)
+        checkout = merged or await _code_of(first)
         flow_run = await store.read_flow_run("run", first.id, EXPERIMENT)
         spec = readable_spec(flow_run)
     except (WildloopError, GitError, OSError, ValidationError) as error:
@@ -114,6 +116,8 @@ async def run_again(
                     "parameters",
                     "seed",
                     "checkout",
+                    "priority",
+                    "researcher",
                     "chat_session_id",
                     "sweep_id",
                     "parent_run_id",
@@ -125,11 +129,14 @@ async def run_again(
             parameters=parameters,
             seed=seed if command else None,
             checkout=checkout,
+            # Others wait for what a merge waits for.
+            priority=min(spec.priority + (merged is not None), MOST_PRIORITY),
             chat_session_id=own_id(session_id, purpose),
             parent_run_id=first.id,
             auto_start=True,
         )
-        key = f"{session_id}:{purpose.value}:{contract.number}:{one.id}:{number}"
+        code = f":{merged.snapshot}" if merged is not None else ""
+        key = f"{session_id}:{purpose.value}:{contract.number}:{one.id}:{number}{code}"
         ids.append((await store.create(body, idempotency_key=key)).id)
     logger.info("%s: %d runs by Wildloop itself", one.name, len(ids))
     return ids

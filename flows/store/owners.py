@@ -13,8 +13,11 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
 from wildloop.flows.errors import Conflict, InvalidRequest
+from wildloop.flows.files.paths import desk_folder
+from wildloop.flows.git.place import top_of
 from wildloop.flows.git.process import GitError
 from wildloop.flows.git.snapshot import take_snapshot
+from wildloop.flows.models.researcher_name import session_in
 from wildloop.flows.models.run import Checkout
 from wildloop.flows.store.base import LOOP_TAG
 from wildloop.flows.store.graph import Anchors
@@ -30,11 +33,13 @@ async def find_session(client: PrefectClient, name: str) -> FlowRun | None:
     Args:
         client: Prefect's.
         name: the session's own id, the id that another front end has given it (of several sessions
-            the latest), or the beginning of its own id, from eight characters on.
+            the latest), or the beginning of its own id, from eight characters on. The name of one
+            of its researchers means the session.
 
     Raises:
         Conflict: several sessions' ids begin so.
     """
+    name = session_in(name)
     with suppress(ValueError, ObjectNotFound):
         flow_run = await client.read_flow_run(UUID(name))
         if LOOP_TAG in flow_run.tags:
@@ -51,6 +56,7 @@ def the_one_meant(
     latest: Callable[[str | None, int], list[FlowRun]],
 ) -> FlowRun | None:
     """As `find_session`, among sessions that are known: by their own ids; the latest with a tag."""
+    name = session_in(name)
     with suppress(ValueError):
         if (found := by_id(str(UUID(name)))) is not None:
             return found
@@ -84,6 +90,7 @@ class KnownSessions:
 
     async def find(self, client: PrefectClient, name: str) -> FlowRun | None:
         """As `find_session`; the state of what is known is as it was when it was read."""
+        name = session_in(name)
         if name not in self._known:
             found = await self._find(client, name)
             if found is None or str(found.id) != name:
@@ -121,13 +128,52 @@ def folder_of(session: FlowRun | None, default: Path) -> str:
     return str((session.parameters.get("workdir") if session else None) or default)
 
 
-async def snapshot_for(session: FlowRun | None, workdir: str) -> Checkout | None:
+async def place_of(
+    session: FlowRun | None, number: int | None, workdir: str | None, default: Path
+) -> tuple[str, str]:
+    """Where a run is executed, and where its code is taken from.
+
+    They differ for the runs of one of several researchers: these are the project's, with the code
+    of the researcher's worktree.
+
+    Args:
+        session: that it belongs to.
+        number: of its researcher; None where the session has only one.
+        workdir: the folder that it names, if it names one.
+        default: the folder of a run without session.
+    """
+    project = folder_of(session, default)
+    if session is None or number is None:
+        return workdir or project, workdir or project
+    desk = desk_folder(Path(project), str(session.id), number)
+    try:
+        root = (await top_of(Path(project))).resolve()
+    except GitError:
+        return workdir or project, workdir or project
+    for top in (desk.resolve(), root):
+        inner = Path(workdir or project).resolve()
+        if inner.is_relative_to(top):
+            inside = inner.relative_to(top)
+            return str(root / inside), str(desk / inside)
+    return workdir or project, workdir or project
+
+
+async def snapshot_for(
+    session: FlowRun | None, workdir: str, number: int | None = None
+) -> Checkout | None:
     """A snapshot of the code in `workdir` as it is now, if the session wants one; else None.
+
+    Args:
+        session: that it is for.
+        workdir: where the code lies.
+        number: of the researcher whose it is, where there are several: their runs have one always.
 
     Raises:
         InvalidRequest: the code cannot be put into a snapshot.
     """
-    if session is None or session.parameters.get("isolation") != "snapshot":
+    if session is None:
+        return None
+    if number is None and session.parameters.get("isolation") != "snapshot":
         return None
     try:
         return await take_snapshot(Path(workdir))

@@ -119,6 +119,7 @@ def to_run(flow_run: FlowRun) -> Run:
         sweep_id=_tagged(flow_run.tags, "sweep:") or spec.sweep_id,
         chat_session_id=spec.chat_session_id,
         front_end_id=_tagged(flow_run.tags, CHAT_TAG),
+        researcher=spec.researcher,
         parent_run_id=spec.parent_run_id,
         origin_alert_id=spec.origin_alert_id,
         parameters=spec.parameters,

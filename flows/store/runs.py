@@ -13,6 +13,7 @@ from prefect.states import Scheduled
 
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition
 from wildloop.flows.models.own_runs import is_own
+from wildloop.flows.models.researcher_name import researcher_in
 from wildloop.flows.models.run import (
     Checkout,
     Run,
@@ -28,7 +29,7 @@ from wildloop.flows.store.base import EXPERIMENT, every_flow_run
 from wildloop.flows.store.budget import BudgetGate
 from wildloop.flows.store.burst import Burst
 from wildloop.flows.store.hosts import live_hosts
-from wildloop.flows.store.owners import KnownSessions, folder_of, front_end_id, snapshot_for
+from wildloop.flows.store.owners import KnownSessions, front_end_id, place_of, snapshot_for
 from wildloop.flows.store.run_filter import ARCHIVED_TAG, RunFilter
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.run_mapping import (
@@ -157,12 +158,14 @@ class RunStore(RunReader):
             if id is not None and id not in sessions:
                 sessions[id] = await self.known.find(self.client, id)
             session = sessions.get(id) if id is not None else None
-            workdir = body.workdir or folder_of(session, self.settings.workdir)
-            if body.checkout is None and (id, workdir) not in taken:
-                taken[id, workdir] = await snapshot_for(session, workdir)
+            number = researcher_in(id) or body.researcher
+            workdir, code = await place_of(session, number, body.workdir, self.settings.workdir)
+            if body.checkout is None and (id, code) not in taken:
+                taken[id, code] = await snapshot_for(session, code, number)
             changed = {
                 "workdir": workdir,
-                "checkout": body.checkout or taken[id, workdir],
+                "researcher": number if session is not None else None,
+                "checkout": body.checkout or taken[id, code],
                 "chat_session_id": str(session.id) if session is not None else id,
             }
             run = body.model_copy(update=changed)

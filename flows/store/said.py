@@ -28,7 +28,7 @@ class Said:
     """
 
     def __init__(self, client: PrefectClient) -> None:
-        self._client = client
+        self.client = client
         self._read: tuple[str, float, Sequence[FlowRunInput]] | None = None
 
     async def steers(self, session_id: str, max_age_s: float = 0.0) -> list[Told]:
@@ -55,7 +55,7 @@ class Said:
         """Take away what was taken up."""
         self._read = None
         for key in keys:
-            await self._client.delete_flow_run_input(UUID(session_id), key)
+            await self.client.delete_flow_run_input(UUID(session_id), key)
 
     async def _inputs(self, session_id: str, max_age_s: float) -> Sequence[FlowRunInput]:
         now = time.monotonic()
@@ -63,7 +63,7 @@ class Said:
             of, at, found = self._read
             if of == session_id and now - at < max_age_s:
                 return found
-        found = await self._client.filter_flow_run_input(
+        found = await self.client.filter_flow_run_input(
             UUID(session_id), key_prefix="", limit=MOST, exclude_keys=set()
         )
         self._read = (session_id, now, found)

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import ArtifactCollection
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
 from wildloop.flows.evidence.table import run_table
 from wildloop.flows.evidence.values import best_of
+from wildloop.flows.models.researcher_name import researcher_in
 from wildloop.flows.models.run import Run, RunCounts, RunCreate, RunStatus
 from wildloop.flows.models.sweep import (
     BEGINNINGS,
@@ -80,6 +81,7 @@ class SweepStore(Store):
             InvalidRequest: a parameter or the command cannot be used.
             BudgetSpent: its session may not create so many runs; nothing is written then.
         """
+        researcher = researcher_in(self.in_session(body).chat_session_id)
         body = await self._in_its_session(body)
         sweep_id = _new_id("grid", idempotency_key)
         is_new = idempotency_key is None or not await self.exists(sweep_id)
@@ -94,6 +96,7 @@ class SweepStore(Store):
                     id=sweep_id,
                     is_wild=False,
                     workdir=workdir,
+                    researcher=researcher,
                     created_at=datetime.now(UTC).timestamp(),
                     status=body.beginning,
                     metric=metric,
@@ -209,7 +212,9 @@ class SweepStore(Store):
         """Create the runs of the grid; those that are there already are not made twice."""
         auto_start = record.status is SweepStatus.RUNNING
         bodies = {
-            f"sweep:{record.id}:{number}": RunCreate(**spec.model_dump(), auto_start=auto_start)
+            f"sweep:{record.id}:{number}": RunCreate(
+                **spec.model_dump() | {"researcher": record.researcher}, auto_start=auto_start
+            )
             for number, spec in enumerate(grid_specs(record))
         }
         # After a session's end the user may do with its sweeps what he likes.
@@ -247,6 +252,7 @@ class SweepStore(Store):
 
         With an `idempotency_key` that was used before, the sweep created then is returned.
         """
+        researcher = researcher_in(self.in_session(body).chat_session_id)
         body = await self._in_its_session(body)
         sweep_id = _new_id("wild", idempotency_key)
         if idempotency_key is not None and await self.exists(sweep_id):
@@ -258,6 +264,7 @@ class SweepStore(Store):
             name=body.name,
             goal=body.goal,
             chat_session_id=body.chat_session_id,
+            researcher=researcher,
             workdir=workdir,
             created_at=datetime.now(UTC).timestamp(),
             metric=metric,
@@ -433,6 +440,7 @@ def _run_of(record: SweepRecord, body: SweepRunCreate) -> RunCreate:
     inherited = {
         "workdir": record.workdir,
         "chat_session_id": record.chat_session_id,
+        "researcher": record.researcher,
         "gpus": record.gpus,
         "timeout_seconds": record.timeout_seconds,
     }

@@ -100,8 +100,9 @@ def _of_verdict(verdict: Verdict, calls: Sequence[IterationRecord], account: Acc
         configuration=redact(seen.configuration) if seen is not None else "",
         run_ids=seen.run_ids if seen is not None else [],
         warnings=[redact(one) for one in verdict.warnings],
-        base=verdict.base,
-        commit=verdict.commit,
+        # Of several researchers each has begun elsewhere: what came onto the branch is taken.
+        base=verdict.onto or verdict.base,
+        commit=verdict.merged or verdict.commit,
         tag=verdict.tag,
         at=verdict.decided_at or None,
     )

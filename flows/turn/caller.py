@@ -26,14 +26,14 @@ class Caller:
 
         Empty where the server asks for none.
         """
-        return tokens_of(self.settings, self.position.id)
+        return tokens_of(self.settings, self.position.called)
 
     def environment(self, kind: str, index: int) -> dict[str, str]:
         """The variables that an agent's process gets on top of its scrubbed environment."""
         paths = self.position.paths
         env = {
             SERVER_URL_VARIABLE: self.settings.server_url,
-            "WILDLOOP_SESSION_ID": self.position.id,
+            "WILDLOOP_SESSION_ID": self.position.called,
             "WILDLOOP_PHASE": kind,
             "WILDLOOP_ITERATION": str(index),
             "WILDLOOP_TASKS_PATH": str(paths.tasks),

@@ -27,6 +27,7 @@ LONGEST = (
     "e2e/test_demo.py",
     "e2e/test_slurm_runs.py",
     "e2e/test_slurm_cluster.py",
+    "e2e/test_researchers.py",
     "e2e/test_evo_sweep.py",
     "e2e/test_budgets.py",
     "e2e/test_chaos.py",

@@ -1,5 +1,6 @@
 """Keep or discard in a real repository, on a session that may die at any save."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session_options import SessionSpec
 from wildloop.flows.models.session_record import IterationRecord, SessionRecord
 from wildloop.flows.project import ChecksConfig, KeepConfig, MetricConfig, ProjectConfig
+from wildloop.flows.run.control import RunControl
 from wildloop.flows.session.position import Position
 from wildloop.flows.store.run_filter import RunFilter
 
@@ -77,7 +79,13 @@ class Bench:
         self.saves_left = -1
         self.position = Saved(self)
         self.work: Any = SimpleNamespace(
-            position=self.position, project=self.project, stores=SimpleNamespace(runs=self)
+            position=self.position,
+            project=self.project,
+            stores=SimpleNamespace(runs=self),
+            control=RunControl(),
+            line=asyncio.Lock(),
+            merge=None,
+            desks=[],
         )
 
     async def all(self, chat_session_id: str) -> list[Run]:

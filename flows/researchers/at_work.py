@@ -1,0 +1,174 @@
+"""One researcher: it claims a task, carries it out as any session does, and claims the next."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run as runtime
+from prefect.states import Cancelled, Completed
+
+from wildloop.flows.git import merging
+from wildloop.flows.loop.ends import SessionFailed, check_failures, limit_reached
+from wildloop.flows.loop.gates import due_gates
+from wildloop.flows.loop.iteration import next_iteration, rest
+from wildloop.flows.loop.settle import settle
+from wildloop.flows.loop.work import enter_work
+from wildloop.flows.metrics.blind import searches_blindly
+from wildloop.flows.models.session_record import Phase
+from wildloop.flows.researchers.claims import next_claim
+from wildloop.flows.researchers.room import Room, others_claims
+from wildloop.flows.run.control import StopRequested
+from wildloop.flows.session.desk import DeskPosition
+from wildloop.flows.session.position import Position
+from wildloop.flows.store.leftovers import continue_numbering
+
+LOOK_SECONDS = 15.0
+# The runs as the call that has just ended has read them.
+SEEN_SECONDS = 10.0
+
+
+def researcher(room: Room, number: int) -> Callable[[str, int], Awaitable[State[Any]]]:
+    """The flow of one researcher: in Prefect a subflow of the session, with its iterations below.
+
+    Each has a name of its own for Prefect, which tells the steps of a flow run by it: after a crash
+    none goes on in the record of another.
+    """
+
+    async def work_on(session_id: str, number: int) -> State[Any]:
+        is_whole = False
+        try:
+            said = await research(room, number)
+            is_whole = True
+            return Completed(message=said)
+        except StopRequested as stop:
+            return Cancelled(message=str(stop))
+        finally:
+            # The session ends by a fault of one, once the others have paused.
+            room.has_failed |= not is_whole
+            room.at_work.discard(number)
+            room.news.set()
+
+    work_on.__qualname__ = f"researcher_{number}"
+    return flow(name="researcher", flow_run_name=f"researcher-{number}", persist_result=False)(
+        work_on
+    )
+
+
+async def research(room: Room, number: int) -> str:
+    """Work until all are to pause, or nothing is left to claim; say which."""
+    work = room.desks[number - 1]
+    position = work.position
+    assert isinstance(position, DeskPosition)
+    enter_work(work)
+    await continue_numbering(work.client, runtime.id)
+    while True:
+        position.refresh()
+        calls = position.record.iterations
+        if calls and (woken := await rest(work, calls[-1])) is not None:
+            get_run_logger().info("woken: %s", woken)
+        await settle(work)
+        room.news.set()
+        check_failures(position.record)
+        if position.record.done:
+            room.lead.position.record.done, position.record.done = True, False
+            await position.save()
+        why = await why_pause(room)
+        if not goes_on(position):
+            if why is not None:
+                return await _pause(room, position, why)
+            if not await claim(room, position):
+                if await _nobody_else(room, number):
+                    return await _pause(room, position, "no task is left before the next gate")
+                continue
+        elif why in ENDS_CALLS:
+            return await _pause(room, position, why)
+        room.at_work.add(number)
+        await next_iteration(work)
+        room.news.set()
+        runs = await work.stores.runs.all(chat_session_id=position.id, max_age_s=SEEN_SECONDS)
+        if blind := searches_blindly(runs, position.whole.iterations):
+            raise SessionFailed(f"the search is blind: {blind}")
+
+
+def goes_on(position: DeskPosition) -> bool:
+    """Whether the next call belongs to an iteration that has begun."""
+    record = position.record
+    most = position.spec.max_calls_per_iteration
+    return record.in_progress is not None or record.goes_on(most)
+
+
+ENDS_CALLS = ("hours", "cost_usd", "gpu_hours", "done", "a researcher has failed")
+"""Why even an iteration that has begun makes no further call."""
+
+
+async def why_pause(room: Room) -> str | None:
+    """Why no further iteration may begin until the session's own agent has been called."""
+    lead = room.lead.position
+    if room.has_failed:
+        return "a researcher has failed"
+    if lead.record.done:
+        return "done"
+    limit = await limit_reached(lead, room.lead.stores.runs)
+    if limit is not None:
+        return limit.name
+    if room.is_to_reflect():
+        return "a reflection is called for"
+    return "a reflection gate" if due_gates(lead) else None
+
+
+async def claim(room: Room, position: DeskPosition) -> bool:
+    """Take a task and an iteration, durably, on the session's code as it is now; whether there is
+    one to take.
+    """
+    lead, desk = room.lead.position, position.desk
+    if is_unmeasured(lead) and room.at_work - {desk.number}:
+        return False
+    async with room.lead.line:
+        room.lead.control.check()
+        wanted = next_claim(lead.plan(), desk.task, others_claims(lead.record.desks, desk.number))
+        begun = [one.index or 0 for one in lead.record.desks]
+        index = 1 + max(lead.record.last_index, *begun)
+        is_begun = desk.index is not None and desk.index > position.record.last_index
+        if wanted is None or (not is_begun and index > lead.spec.max_iterations):
+            if desk.task is not None:
+                desk.task = None
+                await position.save()
+            return False
+        desk.task, desk.index = wanted, desk.index if is_begun else index
+        await position.save()
+        head = await room.committed()
+        message = f"wild: researcher {desk.number}: what the session has kept"
+        desk.tip = position.record.tip = await merging.take_over(position.workdir, head, message)
+        position.begin_at(head)
+        position.take_plan()
+        await position.save()
+    return True
+
+
+def is_unmeasured(lead: Position) -> bool:
+    """Whether nothing is there yet that a change could be compared with: until then one works."""
+    contract = lead.record.contract
+    return contract is not None and contract.metric is not None and lead.record.keep.best is None
+
+
+async def _pause(room: Room, position: DeskPosition, why: str) -> str:
+    room.at_work.discard(position.desk.number)
+    room.news.set()
+    await position.enter(Phase.WAITING)
+    return f"paused: {why}"
+
+
+async def _nobody_else(room: Room, number: int) -> bool:
+    """Wait for what the others do, if any is at work; whether none is."""
+    room.at_work.discard(number)
+    room.news.set()
+    if not room.at_work:
+        return True
+    control = room.desks[number - 1].control
+    room.news.clear()
+    with suppress(TimeoutError):
+        await control.guard(control.something_happens(LOOK_SECONDS, room.news))
+    return False

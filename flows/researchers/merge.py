@@ -1,0 +1,234 @@
+"""What a researcher keeps, brought together with what the others have kept meanwhile.
+
+Its own runs have shown the change on the code that it began with. Where the session's branch is
+still there, the change goes onto it as it is. Where it has moved, Wildloop runs the merged code
+itself, and the gain has to hold against what the branch holds now.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prefect.logging import get_run_logger
+
+from wildloop.flows.errors import BudgetSpent, InvalidRequest
+from wildloop.flows.evidence.account import Account
+from wildloop.flows.evidence.configuration import Configuration
+from wildloop.flows.evidence.confirm import Wanted
+from wildloop.flows.git import merging, repository
+from wildloop.flows.git.restore import project_changes
+from wildloop.flows.keep.decide import limit_of
+from wildloop.flows.keep.measured import evidence_of
+from wildloop.flows.loop.work import Work
+from wildloop.flows.models.contract import SessionContract
+from wildloop.flows.models.keep import Evidence, KeepStatus, Verdict
+from wildloop.flows.models.run import MOST_PRIORITY, Checkout, Run, RunCreate, RunStatus
+from wildloop.flows.models.session_record import Phase
+from wildloop.flows.researchers.claims import with_task
+from wildloop.flows.session.desk import DeskPosition, keep_of
+from wildloop.flows.session.evidence import account_for
+from wildloop.flows.spending import hours_end_at
+from wildloop.flows.store.base import EXPERIMENT
+from wildloop.flows.store.own_runs import evaluate, own_runs, run_again
+from wildloop.flows.store.run_mapping import readable_spec
+
+CHECK_SECONDS = 5.0
+SHOWN = 5
+ALREADY = "the session's branch holds the same code already"
+GONE = "its runs cannot be made again on the merged code"
+
+
+class Merging:
+    """Called with each decision about a change of one researcher, while no other is decided.
+
+    Args:
+        lead: the session's own work.
+        desk: the researcher's.
+        position: of the researcher.
+    """
+
+    def __init__(self, lead: Work, desk: Work, position: DeskPosition) -> None:
+        self._lead, self._desk, self._position = lead, desk, position
+
+    async def __call__(self, verdict: Verdict) -> None:
+        """Note in a decision to keep what is merged, or make it one to discard, with the reason."""
+        position, session = self._position, self._lead.position
+        if verdict.status is not KeepStatus.KEEP or verdict.commit is None:
+            return
+        base = verdict.base or position.desk.onto
+        message = f"wild: the session's records\n\nSession: {position.id}"
+        onto = (await repository.commit_all(session.workdir, message, allow_empty=False)).commit
+        found = await merging.merge_onto(session.workdir, onto, base, verdict.commit)
+        if found.commit is None:
+            await self._conflict(verdict, found.conflicts)
+            return
+        if _is_shown(verdict) and await self._has_moved(verdict, onto):
+            why = await self._why_not(verdict, onto, found.commit)
+            if why is not None:
+                self._refuse(verdict, why)
+                return
+        if found.commit != onto:
+            verdict.onto, verdict.merged = onto, found.commit
+        self._note_best(verdict)
+
+    async def _has_moved(self, verdict: Verdict, onto: str) -> bool:
+        """Whether the session holds other code, or another best, than the change was shown on."""
+        session, against = self._lead.position, verdict.against
+        best = session.record.keep.best
+        if best is not None and against is not None and best.id != against.id:
+            return True
+        return bool(await project_changes(session.workdir, self._position.desk.onto, onto))
+
+    def _note_best(self, verdict: Verdict) -> None:
+        """What is the best from now on, for all."""
+        own, session = self._position.record.keep, self._lead.position.record.keep
+        before = session.best
+        is_same = before is not None and own.best is not None and before.id == own.best.id
+        if not (_is_shown(verdict) or before is None or is_same):
+            return
+        if _is_shown(verdict) and verdict.candidate is not None:
+            own.best = verdict.candidate
+        if own.best is not None and verdict.merged is not None:
+            own.best = own.best.model_copy(update={"commit": verdict.merged})
+        keep_of(session, own)
+
+    async def _conflict(self, verdict: Verdict, names: Sequence[str]) -> None:
+        shown = ", ".join(names[:SHOWN])
+        number = self._position.desk.number
+        self._refuse(
+            verdict, f"it conflicts with what was kept meanwhile ({shown}): a task is left"
+        )
+        said = (
+            f"Merge by hand what {verdict.label} of researcher {number} has shown: it conflicts "
+            f"with what was kept meanwhile in {shown}; see `git show {verdict.tag}`, begun at "
+            f"{(verdict.base or '')[:12]} | deliverable: {names[0]} | done-when: the merged code "
+            "was run on the seeds of both"
+        )
+        lead = self._lead.position
+        text = with_task(lead.plan_text(), self._position.task, said, f"`git show {verdict.tag}`")
+        if text != lead.plan_text():
+            lead.paths.tasks.write_text(text, encoding="utf-8")
+            await lead.save_plan()
+
+    def _refuse(self, verdict: Verdict, why: str) -> None:
+        """A change that its researcher's runs have shown, and that does not stay all the same."""
+        get_run_logger().warning("%s: not merged: %s", verdict.label, why)
+        verdict.status, verdict.refused = KeepStatus.DISCARD, why
+        verdict.why = f"{why}; else it were kept: {verdict.why}"
+        if verdict.comparison is not None:
+            verdict.comparison = verdict.comparison.model_copy(update={"established": False})
+        self._position.record.keep.best = verdict.against
+
+    async def _why_not(self, verdict: Verdict, onto: str, commit: str) -> str | None:
+        """Run the merged code and compare it with the session's best; None where it is better."""
+        assert verdict.candidate is not None
+        account = await self._account()
+        one = account.by_id.get(verdict.candidate.id)
+        best = self._best(account)
+        if one is None or best is None:
+            return GONE
+        ids = await self._run(account, one, best, Checkout(git_commit=onto, snapshot=commit))
+        if not ids or not await self._ended(ids):
+            return GONE
+        account = await self._account()
+        merged, best = account.by_run.get(ids[0]), self._best(account)
+        if merged is None or best is None or not merged.n:
+            return "the merged code gave no value"
+        if merged.id == best.id:
+            return ALREADY
+        keep = self._lead.position.record.keep
+        limit = limit_of(keep.tests, account.contract.alpha)
+        found = account.compare(merged, best, limit, keep.tests + 1)
+        verdict.candidate = self._seen(merged, verdict, commit)
+        verdict.against, verdict.comparison = keep.best, found
+        if not found.established:
+            return f"its gain does not hold on the merged code: {found.why}"
+        if broken := account.breaches(merged):
+            return f"the merged code breaks a guard ({'; '.join(broken)})"
+        verdict.why = f"on the code merged with what was kept meanwhile: {found.why}"
+        return None
+
+    def _seen(self, merged: Configuration, verdict: Verdict, commit: str) -> Evidence:
+        return evidence_of(merged, verdict.iteration, commit, {})
+
+    def _best(self, account: Account) -> Configuration | None:
+        best = self._lead.position.record.keep.best
+        return account.by_id.get(best.id) if best is not None else None
+
+    async def _account(self) -> Account:
+        lead, runs = self._lead.position, self._lead.stores.runs
+        every = await runs.all(chat_session_id=lead.id)
+        own = await own_runs(runs, lead.id, lead.record.contract)
+        return account_for(lead, self._lead.project, every, own=own)
+
+    async def _run(
+        self, account: Account, one: Configuration, best: Configuration, code: Checkout
+    ) -> list[str]:
+        """The runs of the merged code, each made once: ids; those of the best it lacks as well."""
+        lead, store = self._lead.position, self._lead.stores.runs
+        contract = lead.record.contract
+        if contract is None or not contract.may_confirm or not lead.record.confirm_seeds:
+            return await self._like_the_agents(one, code)
+        each = 1 if account.is_exact else contract.confirm_seeds
+        seeds = lead.record.confirm_seeds
+        made = await run_again(
+            store, lead.id, contract, Wanted(one, each), seeds, begun=0, merged=code
+        )
+        lacking = each - len(best.own_runs)
+        if made and lacking > 0 and account.is_confirmable(best):
+            made += await run_again(store, lead.id, contract, Wanted(best, lacking), seeds)
+        return made
+
+    async def _like_the_agents(self, one: Configuration, code: Checkout) -> list[str]:
+        """Where Wildloop makes no runs of its own: the researcher's runs, on the merged code."""
+        store, lead, ids = self._lead.stores.runs, self._lead.position, []
+        finished = [run for run in one.runs if run.status is RunStatus.FINISHED]
+        for run in {str(run.seed or run.parameters.get("seed")): run for run in finished}.values():
+            spec = readable_spec(await store.read_flow_run("run", run.id, EXPERIMENT))
+            body = RunCreate(
+                **spec.model_dump(
+                    exclude={"name", "checkout", "priority", "researcher", "sweep_id"}
+                ),
+                auto_start=True,
+                # The other researchers wait for it.
+                priority=min(spec.priority + 1, MOST_PRIORITY),
+                name=f"merged {run.name}"[:200],
+                checkout=code,
+            )
+            body = body.model_copy(update={"parent_run_id": run.id})
+            try:
+                made = await store.create(body, f"{lead.id}:merged:{code.snapshot}:{run.id}")
+            except (BudgetSpent, InvalidRequest) as error:
+                get_run_logger().warning("the merged code is not run: %s", error)
+                return []
+            ids.append(made.id)
+        return ids
+
+    async def _ended(self, ids: Sequence[str]) -> bool:
+        """Wait until these runs, and their evaluations, have ended; False: the time is over."""
+        control, lead = self._desk.control, self._lead.position
+        until = hours_end_at(lead.spec.budget, lead.record)
+        await self._position.enter(Phase.WAITING)
+        while True:
+            control.activity.clear()
+            runs = await self._all_runs(lead.record.contract)
+            if all(run.status.is_terminal for run in runs if run.id in ids or _serves(run, ids)):
+                return True
+            if until is not None and datetime.now(UTC).timestamp() > until:
+                return False
+            await control.guard(control.something_happens(CHECK_SECONDS))
+
+    async def _all_runs(self, contract: SessionContract | None) -> list[Run]:
+        lead, store = self._lead.position, self._lead.stores.runs
+        every = await store.all(chat_session_id=lead.id)
+        own = await own_runs(store, lead.id, contract)
+        if contract is not None and await evaluate(store, lead.id, contract, [*every, *own]):
+            own = await own_runs(store, lead.id, contract)
+        return [*every, *own]
+
+
+def _serves(run: Run, ids: Sequence[str]) -> bool:
+    return run.parent_run_id in ids
+
+
+def _is_shown(verdict: Verdict) -> bool:
+    return verdict.comparison is not None and verdict.comparison.established

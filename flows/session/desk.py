@@ -1,0 +1,244 @@
+"""Where one of several researchers of a session stands: a place of its own in the one record.
+
+Its calls and decisions are the session's, and are saved with it. What is its own is a `Desk` of
+that record: branch and worktree, the claimed task, the call under way, what it is compared with.
+"""
+
+from pathlib import Path
+from uuid import UUID
+
+from wildloop.flows.files.paths import SessionPaths
+from wildloop.flows.models.keep import KeepState, Verdict
+from wildloop.flows.models.researcher_name import called
+from wildloop.flows.models.run import Run
+from wildloop.flows.models.session_record import (
+    Desk,
+    IterationRecord,
+    Phase,
+    SessionRecord,
+)
+from wildloop.flows.protocol.plan_merge import merged_plan
+from wildloop.flows.session.position import Position
+from wildloop.flows.store import artifacts
+
+STANDING = (
+    "branch",
+    "tip",
+    "awaiting_turn",
+    "done",
+    "pending_runs",
+    "in_progress",
+    "attempt",
+    "call",
+    "woken",
+    "hook_said",
+    "long_waits",
+    "phase",
+)
+"""What a record and a desk both have."""
+SHARED = (
+    "base_commit",
+    "started_at",
+    "paused_at",
+    "paused_seconds",
+    "closing",
+    "contract",
+    "confirm_seeds",
+    "further_seeds",
+    "reflected_gates",
+    "shown",
+)
+"""What is the session's: read before each step, and changed by the lead alone."""
+SHOWN = 120
+
+
+class DeskPosition(Position):
+    """The position of one researcher.
+
+    Args:
+        lead: the session's.
+        desk: what it has of this researcher.
+    """
+
+    def __init__(self, lead: Position, desk: Desk) -> None:
+        record = SessionRecord(session_id=lead.id)
+        for name in STANDING:
+            setattr(record, name, getattr(desk, name))
+        record.iterations = [it for it in lead.record.iterations if it.researcher == desk.number]
+        spec = lead.spec.model_copy(update={"workdir": desk.workdir, "isolation": "snapshot"})
+        super().__init__(client=lead.client, spec=spec, record=record)
+        self.lead, self.desk = lead, desk
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take from the session what is for all."""
+        lead = self.lead.record
+        for name in SHARED:
+            setattr(self.record, name, getattr(lead, name))
+        keep = self.desk.keep
+        if lead.keep.begun != keep.begun or lead.keep.best is None:
+            # The user has begun a new comparison, or there is none yet.
+            keep.best = keep.baseline = None
+        keep.begun, keep.verdicts = lead.keep.begun, lead.keep.verdicts
+        if keep.best is None:
+            # Somebody else has made the first measurement.
+            keep.best, keep.baseline = lead.keep.best, lead.keep.baseline
+        self.record.keep = keep
+
+    def begin_at(self, commit: str) -> None:
+        """Its code is the session's of this commit from now on, and what it is compared with."""
+        self.desk.onto = commit
+        unknown = {"base": None, "base_iteration": None}
+        self.desk.keep = self.lead.record.keep.model_copy(update=unknown)
+        self.refresh()
+
+    @property
+    def whole(self) -> SessionRecord:
+        """The session's record."""
+        return self.lead.record
+
+    @property
+    def told(self) -> SessionRecord:
+        """Its own standing with the calls of all."""
+        return self.record.model_copy(update={"iterations": self.lead.record.iterations})
+
+    @property
+    def main(self) -> Path:
+        """The folder that holds the session's branch."""
+        return self.lead.workdir
+
+    @property
+    def called(self) -> str:
+        """By what name its runs are made."""
+        return called(self.id, self.desk.number)
+
+    @property
+    def researcher(self) -> int | None:
+        """Its number."""
+        return self.desk.number
+
+    @property
+    def task(self) -> str | None:
+        """What it has claimed."""
+        return self.desk.task
+
+    @property
+    def beside(self) -> str:
+        """What the others are at."""
+        others = [one for one in self.lead.record.desks if one.number != self.desk.number]
+        return told_of(self.desk.number, others, self.lead.record.iterations)
+
+    @property
+    def own_verdicts(self) -> list[Verdict]:
+        """The decisions about its changes."""
+        own = {call.index for call in self.record.iterations}
+        return [one for one in self.lead.record.keep.verdicts if one.iteration in own]
+
+    def owns(self, run: Run) -> bool:
+        """Whether it has made a run."""
+        return run.researcher == self.desk.number
+
+    def next_index(self) -> int:
+        """Number of the iteration that it has begun, which nobody else has."""
+        assert self.desk.index is not None, "an iteration begins with a claim"
+        return self.desk.index
+
+    def add_call(self, call: IterationRecord) -> None:
+        """Note a call, here and in the session."""
+        call.researcher = self.desk.number
+        self.record.iterations.append(call)
+        self.lead.record.iterations.append(call)
+
+    @property
+    def paths(self) -> SessionPaths:
+        """The session's files, but a plan of its own."""
+        own = SessionPaths.of(self.spec.workdir, self.id)
+        lead = self.lead.paths
+        return SessionPaths(lead.root, lead.workdir, own.root / "tasks.md")
+
+    @property
+    def flow_run_id(self) -> UUID:
+        """The session's flow run."""
+        return self.lead.flow_run_id
+
+    @property
+    def tables(self) -> artifacts.Tables:
+        """The tables on the session's page."""
+        return self.lead.tables
+
+    async def enter(self, phase: Phase) -> None:
+        """Note what it is doing now."""
+        if self.record.phase is not phase:
+            self.record.phase = phase
+            await self.save()
+
+    async def save(self) -> None:
+        """Write the session's record with what has become of this desk."""
+        for name in STANDING:
+            setattr(self.desk, name, getattr(self.record, name))
+        desks = self.lead.record.desks
+        self.lead.record.note = "; ".join(doing_of(one) for one in desks)
+        at_work = any(one.phase is Phase.ITERATION for one in desks)
+        self.lead.record.phase = Phase.ITERATION if at_work else Phase.WAITING
+        await self.lead.save()
+
+    async def save_plan(self, flow_run_id: UUID | None = None) -> None:
+        """Take over into the session's plan what this researcher has changed of its own."""
+        mine, theirs = self.plan_text(), self.lead.plan_text()
+        text = merged_plan(self._plan_before(), mine, theirs)
+        if text != theirs:
+            self.lead.paths.tasks.write_text(text, encoding="utf-8")
+        self.take_plan()
+        await self.lead.save_plan(flow_run_id)
+
+    def take_plan(self) -> None:
+        """Have the session's plan as it is now."""
+        text, tasks = self.lead.plan_text(), self.paths.tasks
+        tasks.parent.mkdir(parents=True, exist_ok=True)
+        tasks.write_text(text, encoding="utf-8")
+        self._before.write_text(text, encoding="utf-8")
+
+    @property
+    def _before(self) -> Path:
+        """Where its plan lies as it was taken over, beside the worktree."""
+        return self.lead.workdir / ".wild" / "researchers" / f"{self.id[:8]}-r{self.desk.number}.md"
+
+    def _plan_before(self) -> str:
+        try:
+            return self._before.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return self.lead.plan_text()
+
+
+def doing_of(desk: Desk) -> str:
+    """What a researcher does, for people: `researcher 2: iteration-04, P1-T3`."""
+    if desk.in_progress is not None:
+        what = ", ".join(filter(None, [desk.in_progress, desk.task]))
+    elif desk.awaiting_turn or desk.pending_runs or desk.task is not None:
+        what = f"waits for its runs ({desk.task})" if desk.task else "waits"
+    else:
+        what = "is free"
+    return f"researcher {desk.number}: {what}"
+
+
+def told_of(number: int, others: list[Desk], calls: list[IterationRecord]) -> str:
+    """Who else works on the session, for the prompt of one researcher."""
+    if not others:
+        return ""
+    lines = [
+        f"You are researcher {number} of {len(others) + 1}, each in a worktree and on a branch of "
+        "its own; what is kept is merged onto the session's branch by Wildloop, one change at a "
+        "time. Do this task and no other; the table of what was tried holds the runs of all. "
+        "At the moment:"
+    ]
+    for one in others:
+        last = next((it for it in reversed(calls) if it.researcher == one.number), None)
+        said = f"; its last call: {last.summary[:SHOWN]}" if last and last.summary else ""
+        lines.append(f"- {doing_of(one)}{said}")
+    return "\n".join(lines)
+
+
+def keep_of(state: KeepState, desk: KeepState) -> None:
+    """Take into the session's state what a decision at a desk has made of it."""
+    state.best, state.baseline = desk.best, desk.baseline or state.baseline
+    state.metric, state.direction = desk.metric, desk.direction
