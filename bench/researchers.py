@@ -48,7 +48,10 @@ time.sleep(THINK)
 if kind == "planning":
     print("<summary>planned</summary>\\n<plan>\\n" + pathlib.Path(PLAN).read_text() + "</plan>")
 elif kind == "reflection":
-    print("<summary>on</summary><reflection>on</reflection><continue>yes</continue>")
+    tasks = pathlib.Path(os.environ["WILDLOOP_TASKS_PATH"]).read_text()
+    left = re.search(r"\\[[ /]\\] \\[P", tasks)
+    word = "yes" if left else "no"
+    print(f"<summary>on</summary><reflection>on</reflection><continue>{word}</continue>")
 else:
     task = r"^`- \\[.\\] \\[(P\\d+-T\\d+)\\] (?:turn knob (\\d+))?"
     found = re.search(task, prompt, re.MULTILINE)
