@@ -35,6 +35,7 @@ TRACEBACK = "Traceback (most recent call last)"
 ERROR_LINE_CHARACTERS = 300
 GRACE_SECONDS = 5.0
 WATCH_SECONDS = 5.0
+FIRST_FOLLOW_SECONDS = 0.01
 FOLLOW_SECONDS = 0.25
 
 # `silent` and `runaway`: ended by a watchdog.
@@ -93,6 +94,8 @@ class ProcessAgent(Agent):
     async def follow(self, record: Path) -> AsyncIterator[str]:
         """Short lines of a call; see `Agent.follow`."""
         launcher, shortener, at = LocalLauncher(), self.shortener(), 0
+        # Of a short call nobody is to wait for the end of its telling.
+        pause = FIRST_FOLLOW_SECONDS
         while True:
             state = (await launcher.status(record)).state
             # Read after the look at the process: what came before its end is not missed.
@@ -102,7 +105,8 @@ class ProcessAgent(Agent):
                     yield line
             if state not in (ProcessState.RUNNING, ProcessState.ABSENT):
                 break
-            await asyncio.sleep(FOLLOW_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, FOLLOW_SECONDS)
         for line in shortener.finish():
             yield line
 
