@@ -1,11 +1,12 @@
 """What others ask of a flow run that this worker drives, read from the server and settled there."""
 
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled, Running
+from prefect.states import Cancelled, Running, Scheduled
 
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
 from wildloop.flows.store.states import suspended_state
@@ -44,21 +45,37 @@ async def close_cancelled(client: PrefectClient, flow_run_id: UUID) -> None:
 
 
 async def suspend(client: PrefectClient, flow_run_id: UUID) -> bool:
-    """Make a pause last until it is resumed; False if the flow run is not to pause."""
+    """Make a pause last until it is resumed; False if the flow run is not to pause.
+
+    One that was resumed before its pause was heard of is Scheduled: it is left as a paused one is,
+    and taken up again at once.
+    """
     try:
         flow_run = await client.read_flow_run(flow_run_id)
     except ObjectNotFound:
         return False
     state = flow_run.state
-    if state is None or not state.is_paused():
+    if state is None or not (state.is_paused() or state.is_scheduled()):
         return False
     if EXPERIMENT_TAG in flow_run.tags:
         message = "An experiment's command cannot be paused: it goes on. Stop it instead."
         await client.set_flow_run_state(flow_run_id, Running(message=message), force=True)
         return False
+    if state.is_scheduled():
+        return True
     if not state.state_details.pause_reschedule or state.state_details.pause_timeout:
         # A pause with an expiry would fail the session if it is resumed later than that.
         await client.set_flow_run_state(
             flow_run_id, suspended_state("Paused until resumed."), force=True
         )
     return True
+
+
+async def put_back(client: PrefectClient, flow_run_id: UUID) -> None:
+    """Have a flow run that was left for a pause taken up again where it was resumed meanwhile.
+
+    A pause may be heard of when the flow run was resumed and claimed anew: nobody drives it then.
+    """
+    if await is_active(client, flow_run_id):
+        resumed: State[Any] = Scheduled(message="Resumed before its pause was heard of.")
+        await client.set_flow_run_state(flow_run_id, resumed, force=True)

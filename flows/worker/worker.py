@@ -322,6 +322,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 control.request(StopReason.CANCEL)
         except (Abort, Pause) as left:
             logger.info("left as it is: %s", left)
+            if isinstance(left, Pause):
+                await requests.put_back(self.client, flow_run.id)
         except ObjectNotFound:
             # By now its command or agent has been ended.
             self._logger.warning("flow run %s was deleted while it ran", flow_run.id)
