@@ -15,6 +15,7 @@ from wildloop.flows.store.cluster import ClusterStore, ClusterView
 from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import SessionStore
+from wildloop.flows.store.waits import Waits
 from wildloop.shim.disk import DiskNotes
 from wildloop.shim.page.waits import in_turn, waits
 from wildloop.shim.routers.activity import read_lines
@@ -79,9 +80,10 @@ class Looker:
         alerts: AlertStore,
         cluster: ClusterStore,
         disks: DiskNotes,
+        limits: Waits,
     ) -> None:
         self._sessions, self._runs, self._alerts = sessions, runs, alerts
-        self._cluster, self._disks = cluster, disks
+        self._cluster, self._disks, self._limits = cluster, disks, limits
         self._values: dict[str, tuple[object, list[float]]] = {}
 
     async def look(self) -> Look:
@@ -99,7 +101,7 @@ class Looker:
         values = {one.session_id: await self._values_of(one) for one in shown}
         return Look(
             sessions=sessions,
-            active=self._disks.explained(active),
+            active=await self._limits.explained(self._disks.explained(active)),
             hosts=hosts,
             cluster=cluster,
             alerts=alerts,

@@ -11,7 +11,15 @@ from wildloop.flows.models.alert import AlertReply
 from wildloop.flows.models.session import SteerCommand
 from wildloop.flows.models.session_options import Budget, SessionStart
 from wildloop.flows.store.use import read_uses
-from wildloop.shim.deps import Alerts, ClusterAccess, Runs, Sessions, WithDisks, WithSettings
+from wildloop.shim.deps import (
+    Alerts,
+    ClusterAccess,
+    Runs,
+    Sessions,
+    WithDisks,
+    WithSettings,
+    WithWaits,
+)
 from wildloop.shim.page.courses import courses_of
 from wildloop.shim.page.feed import Feed
 from wildloop.shim.page.forms import read_form
@@ -39,11 +47,12 @@ def get_feed(
     alerts: Alerts,
     cluster: ClusterAccess,
     disks: WithDisks,
+    limits: WithWaits,
 ) -> Feed:
     """The app's one feed, made by whoever comes first."""
     state = request.app.state
     if state.page_feed is None:
-        looker = Looker(sessions, runs, alerts, cluster, disks)
+        looker = Looker(sessions, runs, alerts, cluster, disks, limits)
         state.page_feed = Feed(looker.look, regions)
     feed: Feed = state.page_feed
     return feed

@@ -12,7 +12,7 @@ from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.store.account import read_evidence
 from wildloop.flows.store.run_filter import RunFilter
 from wildloop.flows.store.runs import RunStore
-from wildloop.shim.deps import Runs, Sessions, WithDisks
+from wildloop.shim.deps import Runs, Sessions, WithDisks, WithWaits
 from wildloop.shim.page.live import runs_mark
 from wildloop.shim.page.now import WithFeed, said_so
 from wildloop.shim.page.render import page, render
@@ -76,6 +76,7 @@ async def table(
     runs: Runs,
     sessions: Sessions,
     disks: WithDisks,
+    waits: WithWaits,
     feed: WithFeed,
 ) -> Response:
     """Runs by page, in any order; or a session's configurations with their seeds."""
@@ -101,7 +102,7 @@ async def table(
         given["account"] = await read_evidence(sessions, runs, session)
     else:
         given |= await _rows(request, wanted, runs)
-        given["rows"] = disks.explained(given["rows"])
+        given["rows"] = await waits.explained(disks.explained(given["rows"]))
         given["parameters"], given["metrics"] = columns(given["rows"])
     if "hx-request" in request.headers:
         return HTMLResponse(render("part/runs.html.j2", given))
@@ -150,9 +151,11 @@ def _plots_link(wanted: Wanted) -> str:
 
 
 @router.get("/{run_id}")
-async def run_page(request: Request, run_id: str, runs: Runs, disks: WithDisks) -> Response:
+async def run_page(
+    request: Request, run_id: str, runs: Runs, disks: WithDisks, waits: WithWaits
+) -> Response:
     """One run: what it was asked to do, what came of it, its curves and its log."""
-    run = disks.explained([await runs.get(run_id)])[0]
+    (run,) = await waits.explained(disks.explained([await runs.get(run_id)]))
     return page(request, "run.html.j2", {"run": run})
 
 

@@ -60,6 +60,7 @@ def test_a_runs_texts_are_text() -> None:
         "rows": [evil],
         "wanted": Wanted(q=EVIL[:200]),
         "link": lambda **_: "/page/runs",
+        "plots": "/page/runs/plots",
         "account": None,
         "parameters": [EVIL],
         "metrics": [EVIL],
