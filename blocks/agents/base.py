@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from prefect.blocks.core import Block
 from pydantic import BaseModel, Field
@@ -111,6 +111,9 @@ class Agent(Block, ABC):
     `exit_reason` (`interrupted`: the agent was ended from outside, or its process is gone).
     Cancelling `run` ends the agent's whole process tree before the cancellation goes on.
     """
+
+    works_alone: ClassVar[bool] = False
+    """Whether it takes the tasks of its own plan in their order, so that no other can beside it."""
 
     @classmethod
     def get_code_example(cls) -> str:

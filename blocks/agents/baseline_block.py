@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import HttpUrl
 
@@ -14,6 +15,8 @@ PROJECT_FILE = "wildloop.toml"
 
 class BaselineAgent(ProcessAgent):
     """No LLM: it plans, searches the space of wildloop.toml through the HTTP API, and reflects."""
+
+    works_alone: ClassVar[bool] = True
 
     _block_type_name = "Wildloop Baseline Agent"
     _block_type_slug = "wildloop-baseline-agent"
