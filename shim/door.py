@@ -43,7 +43,7 @@ async def check_at_the_door(body: SessionStart, sessions: SessionStore, is_one_h
         else:
             faults += await asyncio.to_thread(_baseline, body, folder)
         if is_one_host:
-            faults += await _agent(body.agent, folder, project)
+            faults += await _agent(body, folder, project)
     taken = await sessions.active_in(folder)
     conflict = (
         f"session '{taken}' is active in workdir '{folder}': stop it first, or use another clone"
@@ -81,9 +81,11 @@ def _baseline(body: SessionStart, folder: Path) -> list[str]:
     return []
 
 
-async def _agent(name: str, folder: Path, project: ProjectConfig | None) -> list[str]:
+async def _agent(body: SessionStart, folder: Path, project: ProjectConfig | None) -> list[str]:
+    name = body.agent
     try:
         agent = await session_agent(name, folder, project)
+        agent.check_number(body.researchers)
         await agent.check(folder)
         if isinstance(agent, ProcessAgent):
             await agent.check_isolation(folder)

@@ -115,6 +115,18 @@ class Agent(Block, ABC):
     works_alone: ClassVar[bool] = False
     """Whether it takes the tasks of its own plan in their order, so that no other can beside it."""
 
+    def check_number(self, researchers: int) -> None:
+        """See that so many can work on one plan.
+
+        Raises:
+            AgentUnavailable: this one works alone.
+        """
+        if researchers > 1 and self.works_alone:
+            raise AgentUnavailable(
+                f"researchers: {researchers} need an agent that does the task it is given; this "
+                "one follows a plan of its own: leave `researchers` out, or name another agent"
+            )
+
     @classmethod
     def get_code_example(cls) -> str:
         """What the Prefect UI shows beside the form."""

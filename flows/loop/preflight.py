@@ -118,11 +118,7 @@ async def _agent(work: Work) -> str:
     try:
         agent = await session_agent(work.position.spec.agent, workdir, work.project)
         work.agent = agent
-        if (count := work.position.spec.researchers) > 1 and agent.works_alone:
-            raise CheckFailed(
-                f"researchers: {count} need an agent that does the task it is given; the built-in "
-                "one works through its own plan: leave `--researchers` out, or name another agent"
-            )
+        agent.check_number(work.position.spec.researchers)
         said = await agent.check(workdir)
         if isinstance(agent, ProcessAgent):
             said += f"; {await agent.check_isolation(workdir)}"

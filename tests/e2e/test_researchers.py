@@ -225,10 +225,3 @@ def agents(play: Play) -> list[int]:
         if str(play.folder) in " ".join(process.info["cmdline"] or []):
             found.append(process.pid)
     return found
-
-
-def test_the_built_in_agent_works_alone(server: Server, project: Path) -> None:
-    session_id = server.start(project, "baseline", keep="better", researchers=2)
-    session = server.session_ended(session_id)
-    assert session["status"] == "failed"
-    assert "researchers: 2 need an agent that does the task it is given" in session["error"]

@@ -66,6 +66,7 @@ def test_all_faults_are_told_at_once_with_their_mends(repository: Path) -> None:
         ("[train]\ncommand = 'x'\n", {}, "metric"),
         (GOOD, {"budget": Budget(runs=2).model_dump()}, "budget of 2 runs is too small"),
         (GOOD, {"agent": "unknown"}, "unknown agent 'unknown'"),
+        (GOOD, {"keep": "better", "researchers": 2}, "researchers: 2 need an agent that does"),
     ],
 )
 def test_each_fault_is_refused(
