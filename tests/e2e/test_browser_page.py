@@ -203,7 +203,8 @@ def test_a_plan_is_rejected_and_approved_on_the_page(
         script.reply(number, planned().replace("planned", f"plan {number} {EVIL}"))
     with chromium(server, width, by_keyboard=by_keyboard) as seen:
         session_id = started(seen, project, script, is_cautious=True)
-        asked = seen.page.locator("article.alert")
+        # Sessions and runs of other tests may have alerts of their own.
+        asked = seen.page.locator("article.alert", has_text="Is this plan right?")
         sees(asked, "Is this plan right? plan 1 <img src=x")
         seen.check()
         seen.write(asked.get_by_label("What you have to say"), f"Seeds first {EVIL}")
