@@ -138,8 +138,9 @@ class Story:
         git(self.project, "add", "-A")
         git(self.project, "commit", "-q", "-m", "code")
         self.script = Script(tmp_path / "script").reply(1, planned())
-        for call in range(2, 9):
-            self.script.shell(call, WAITING.format(tmp_path / "go on"))
+        self.script.reply(2, "<summary>looked</summary>")
+        for call in range(3, 12):
+            self.script.shell(call, WAITING.format(shlex.quote(str(tmp_path / "go on"))))
         later = datetime.now() + timedelta(hours=12)
         self.words = {
             "~/my-project": str(self.project),
@@ -188,7 +189,7 @@ class Story:
             fields = {"workdir": str(self.project), "chat_session_id": session["session_id"]}
             run = self.server.run("python train.py", gpus=0, **fields)
             self.words["run"] = self.server.ended(run["id"])["id"]
-            self.server.wait_for(lambda: self.script.calls() >= 2 or None, "the agent works")
+            self.server.wait_for(lambda: self.script.calls() >= 3 or None, "the agent works")
 
 
 @pytest.fixture
