@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from wildloop.flows.evidence.compare import compare, is_exact_metric, seeds_to_decide, why
@@ -206,15 +206,16 @@ class Account:
         Those of the same code come first, then the latest; the baseline counts where there is
         no other.
         """
-        others = [
-            one
-            for one in self.configurations
-            if one.id not in pair and one.n > 1 and one.program == of.program
-        ]
+        others = [one for one in self._repeated if one.id not in pair and one.program == of.program]
         line = [one for one in others if one is not self.baseline]
         line.sort(key=lambda one: (one.code != of.code, -one.runs[0].created_at))
         # Seeds that an agent has chosen do not belong to one spread with Wildloop's own.
         return [one.counted for one in (line or others)[:NEIGHBOURS]]
+
+    @cached_property
+    def _repeated(self) -> list[Configuration]:
+        """Those with a spread; asked for once for each comparison."""
+        return [one for one in self.configurations if one.n > 1]
 
     @property
     def gain(self) -> Comparison | None:

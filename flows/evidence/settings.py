@@ -177,7 +177,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, t
 # A command is asked for its program, its settings and its seed, with every prompt anew.
 @lru_cache(maxsize=10_000)
 def _parsed(command: str) -> _Command:
-    words = _words(command)
+    words = list(_words(command))
     program, settings = list[str](), dict[str, str]()
     for index, word in enumerate(words):
         following = words[index + 1] if index + 1 < len(words) else None
@@ -210,14 +210,15 @@ def _setting(word: str, following: str | None) -> tuple[str, str, bool] | None:
     return (flag["name"], following, True) if following and _is_number(following) else None
 
 
-def _words(command: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _words(command: str) -> tuple[str, ...]:
     """The command's words, shell operators apart; one with a loose quote is split at blanks."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, ""
     try:
-        return list(lexer)
+        return tuple(lexer)
     except ValueError:
-        return command.split()
+        return tuple(command.split())
 
 
 def _is_number(text: str) -> bool:
