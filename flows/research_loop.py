@@ -29,8 +29,10 @@ from wildloop.flows.loop.confirming import confirm, confirm_last, stop_own
 from wildloop.flows.loop.contract import settle_contract
 from wildloop.flows.loop.effects import refresh_sweeps
 from wildloop.flows.loop.ends import (
+    SEEN_SECONDS,
     SessionFailed,
     check_failures,
+    check_sight,
     limit_reached,
     struggle_reason,
     tell_stuck,
@@ -46,7 +48,7 @@ from wildloop.flows.loop.sealing import seal
 from wildloop.flows.loop.settle import settle
 from wildloop.flows.loop.sweeping import end_sweep, leave_sweep
 from wildloop.flows.loop.work import Work, enter_work
-from wildloop.flows.metrics.blind import nothing_measured, searches_blindly
+from wildloop.flows.metrics.blind import nothing_measured
 from wildloop.flows.models.parameters import takes
 from wildloop.flows.models.run import Run
 from wildloop.flows.models.session_options import SessionSpec
@@ -66,9 +68,6 @@ from wildloop.flows.store.naming import own_name
 from wildloop.flows.store.sessions import stop_runs
 from wildloop.flows.store.stores import Stores
 from wildloop.flows.turn.calls import end_call_left
-
-# The runs as the call that has just ended has read them.
-SEEN_SECONDS = 10.0
 
 
 @flow(name="research-loop", flow_run_name=own_name, persist_result=False)
@@ -161,8 +160,7 @@ async def iterate(work: Work) -> str:
             check_failures(record)
             runs = await work.stores.runs.all(chat_session_id=position.id, max_age_s=SEEN_SECONDS)
             await attach_outcomes(work, runs)
-            if blind := searches_blindly(runs, record.iterations):
-                raise SessionFailed(f"the search is blind: {blind}")
+            check_sight(runs, record.iterations)
             if record.done or due_gates(position):
                 await settle(work)
         if record.done:

@@ -165,13 +165,12 @@ async def close_turn(
     await inspect_call(work, turn, [run.command for run in runs])
     # Trials that a sweep has created meanwhile belong to the call that asked for the sweep.
     trials = work.sweeping.sweep_id if work.sweeping else None
+    mine = [run for run in runs if position.owns(run)]
     record.run_ids = [
         run.id
-        for run in runs
+        for run in mine
         if run.id not in known_runs and (trials is None or run.sweep_id != trials)
-        if position.owns(run)
     ]
-    mine = [run for run in runs if position.owns(run)]
     record.run_errors = _run_errors(position.record, mine)
     record.active_runs = sum(not run.status.is_terminal for run in mine)
     # The log names the tag of the commit that it is part of.

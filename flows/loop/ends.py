@@ -1,9 +1,13 @@
 """What ends a session, or calls for a reflection, apart from its plan."""
 
+from collections.abc import Sequence
+
 from wildloop.flows import events
 from wildloop.flows.loop.gates import due_gates
+from wildloop.flows.metrics.blind import searches_blindly
+from wildloop.flows.models.run import Run
 from wildloop.flows.models.session_options import Budget
-from wildloop.flows.models.session_record import SessionRecord
+from wildloop.flows.models.session_record import IterationRecord, SessionRecord
 from wildloop.flows.session.position import Position
 from wildloop.flows.spending import Limit, reached_limit, spending
 from wildloop.flows.store.answers import read_answers
@@ -11,6 +15,8 @@ from wildloop.flows.store.runs import RunStore
 from wildloop.flows.struggle.escalation import STRUGGLE, Rung, escalation
 
 FAILURES_IN_A_ROW = 3
+SEEN_SECONDS = 10.0
+"""The runs as the call that has just ended has read them are no older."""
 
 
 class SessionFailed(Exception):
@@ -59,6 +65,12 @@ async def limit_reached(position: Position, store: RunStore) -> Limit | None:
         return limit
     # What the last iteration has closed is still reflected upon as it calls for.
     return None if record.done or due_gates(position) else limit
+
+
+def check_sight(runs: Sequence[Run], records: Sequence[IterationRecord]) -> None:
+    """Raise SessionFailed where more runs came when it was told that they measure nothing."""
+    if blind := searches_blindly(runs, records):
+        raise SessionFailed(f"the search is blind: {blind}")
 
 
 def check_failures(record: SessionRecord) -> None:

@@ -84,6 +84,11 @@ class Verdict(BaseModel):
     applied: bool = Field(default=False, description="False: to be carried out yet.")
     decided_at: float = 0.0
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether a test has shown the change to be better than what it is compared with."""
+        return self.comparison is not None and self.comparison.established
+
 
 class Start(BaseModel):
     """The code that an iteration begins with, where that is not what lay there."""

@@ -12,12 +12,12 @@ from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.search.figure import (
     BEST,
     DOTS,
-    FAILED,
     FAINT,
     INK,
     Sheet,
     legend_below,
     mark_beyond,
+    mark_lost,
     plain,
     robust_limits,
     save_picture,
@@ -81,16 +81,7 @@ def _dots(sheet: Sheet, axes: Axes, found: Sequence[Configuration], facts: Repor
             axes.plot([], [], "o", color=face, markeredgecolor=DOTS, label=label)
     mark_beyond(axes, [place for place, _ in valued], means)
     lost = [place for place, one in enumerate(found, 1) if one.compared.mean is None]
-    if lost:
-        axes.scatter(
-            lost,
-            [0.03] * len(lost),
-            marker="x",
-            color=FAILED,
-            label="no value (failed)",
-            transform=axes.get_xaxis_transform(),
-            zorder=4,
-        )
+    mark_lost(axes, lost, "no value (failed)")
 
 
 def _is_narrow_band(means: Sequence[float], keep: Sequence[float]) -> bool:

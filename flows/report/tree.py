@@ -11,12 +11,12 @@ from wildloop.flows.report.tree_text import has_tree
 from wildloop.flows.search.figure import (
     BEST,
     DOTS,
-    FAILED,
     FAINT,
     PAPER,
     Sheet,
     legend_below,
     mark_beyond,
+    mark_lost,
     plain,
     robust_limits,
     save_picture,
@@ -110,14 +110,4 @@ def _changes(sheet: Sheet, axes: Axes, nodes: Sequence[TreeNode], places: dict[s
     shown = (("best", BEST, BEST), ("kept", DOTS, DOTS), ("not kept", PAPER, DOTS))
     for label, face, edge in shown:
         axes.plot([], [], "o", color=face, markeredgecolor=edge, label=label)
-    lost = [one.iteration for one in nodes if one.id not in places]
-    if lost:
-        axes.scatter(
-            lost,
-            [0.03] * len(lost),
-            marker="x",
-            color=FAILED,
-            label="no value",
-            transform=axes.get_xaxis_transform(),
-            zorder=4,
-        )
+    mark_lost(axes, [one.iteration for one in nodes if one.id not in places], "no value")

@@ -11,12 +11,11 @@ from prefect.runtime import flow_run as runtime
 from prefect.states import Cancelled, Completed
 
 from wildloop.flows.git import merging
-from wildloop.flows.loop.ends import SessionFailed, check_failures, limit_reached
+from wildloop.flows.loop.ends import SEEN_SECONDS, check_failures, check_sight, limit_reached
 from wildloop.flows.loop.gates import due_gates
 from wildloop.flows.loop.iteration import next_iteration, rest
 from wildloop.flows.loop.settle import settle
 from wildloop.flows.loop.work import enter_work
-from wildloop.flows.metrics.blind import searches_blindly
 from wildloop.flows.models.session_record import Phase
 from wildloop.flows.researchers.claims import next_claim
 from wildloop.flows.researchers.room import Room, others_claims
@@ -26,8 +25,6 @@ from wildloop.flows.session.position import Position
 from wildloop.flows.store.leftovers import continue_numbering
 
 LOOK_SECONDS = 15.0
-# The runs as the call that has just ended has read them.
-SEEN_SECONDS = 10.0
 
 
 def researcher(room: Room, number: int) -> Callable[[str, int], Awaitable[State[Any]]]:
@@ -89,8 +86,7 @@ async def research(room: Room, number: int) -> str:
         await next_iteration(work)
         room.news.set()
         runs = await work.stores.runs.all(chat_session_id=position.id, max_age_s=SEEN_SECONDS)
-        if blind := searches_blindly(runs, position.whole.iterations):
-            raise SessionFailed(f"the search is blind: {blind}")
+        check_sight(runs, position.whole.iterations)
 
 
 def goes_on(position: DeskPosition) -> bool:

@@ -20,7 +20,7 @@ from wildloop.flows.keep.decide import limit_of
 from wildloop.flows.keep.measured import evidence_of
 from wildloop.flows.loop.work import Work
 from wildloop.flows.models.contract import SessionContract
-from wildloop.flows.models.keep import Evidence, KeepStatus, Verdict
+from wildloop.flows.models.keep import KeepStatus, Verdict
 from wildloop.flows.models.run import MOST_PRIORITY, Checkout, Run, RunCreate, RunStatus
 from wildloop.flows.models.session_record import Phase
 from wildloop.flows.researchers.claims import with_task
@@ -61,7 +61,7 @@ class Merging:
         if found.commit is None:
             await self._conflict(verdict, found.conflicts)
             return
-        if _is_shown(verdict) and await self._has_moved(verdict, onto):
+        if verdict.is_shown and await self._has_moved(verdict, onto):
             why = await self._why_not(verdict, onto, found.commit)
             if why is not None:
                 self._refuse(verdict, why)
@@ -83,9 +83,9 @@ class Merging:
         own, session = self._position.record.keep, self._lead.position.record.keep
         before = session.best
         is_same = before is not None and own.best is not None and before.id == own.best.id
-        if not (_is_shown(verdict) or before is None or is_same):
+        if not (verdict.is_shown or before is None or is_same):
             return
-        if _is_shown(verdict) and verdict.candidate is not None:
+        if verdict.is_shown and verdict.candidate is not None:
             own.best = verdict.candidate
         if own.best is not None and verdict.merged is not None:
             own.best = own.best.model_copy(update={"commit": verdict.merged})
@@ -138,7 +138,7 @@ class Merging:
         keep = self._lead.position.record.keep
         limit = limit_of(keep.tests, account.contract.alpha)
         found = account.compare(merged, best, limit, keep.tests + 1)
-        verdict.candidate = self._seen(merged, verdict, commit)
+        verdict.candidate = evidence_of(merged, verdict.iteration, commit, {})
         verdict.against, verdict.comparison = keep.best, found
         if not found.established:
             return f"its gain does not hold on the merged code: {found.why}"
@@ -146,9 +146,6 @@ class Merging:
             return f"the merged code breaks a guard ({'; '.join(broken)})"
         verdict.why = f"on the code merged with what was kept meanwhile: {found.why}"
         return None
-
-    def _seen(self, merged: Configuration, verdict: Verdict, commit: str) -> Evidence:
-        return evidence_of(merged, verdict.iteration, commit, {})
 
     def _best(self, account: Account) -> Configuration | None:
         best = self._lead.position.record.keep.best
@@ -228,7 +225,3 @@ class Merging:
 
 def _serves(run: Run, ids: Sequence[str]) -> bool:
     return run.parent_run_id in ids
-
-
-def _is_shown(verdict: Verdict) -> bool:
-    return verdict.comparison is not None and verdict.comparison.established

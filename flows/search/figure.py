@@ -229,6 +229,20 @@ def mark_beyond(axes: Axes, places: Sequence[float], values: Sequence[float]) ->
         axes.scatter([], [], marker="^", s=26, color=FAILED, label=f"{count} beyond the scale")
 
 
+def mark_lost(axes: Axes, places: Sequence[float], label: str, mark: str = "x") -> None:
+    """Mark at the bottom what has no value; nothing where all have one."""
+    if places:
+        axes.scatter(
+            places,
+            [0.03] * len(places),
+            marker=mark,
+            color=FAILED,
+            label=label,
+            transform=axes.get_xaxis_transform(),
+            zorder=4,
+        )
+
+
 def legend_below(sheet: Sheet, axes: Axes, columns: int = 3) -> None:
     """The legend under the axes, where it hides nothing."""
     handles, _ = axes.get_legend_handles_labels()

@@ -16,12 +16,12 @@ from pydantic import JsonValue
 from wildloop.flows.models.evo import Choice, EvoSweepSpec, Range, Trial, TrialStatus, key_of
 from wildloop.flows.search.figure import (
     DOTS,
-    FAILED,
     FAINT,
     Sheet,
     cut,
     draw_course,
     legend_below,
+    mark_lost,
     plain,
     robust_limits,
     save_picture,
@@ -88,15 +88,7 @@ def _history(folder: Path, spec: EvoSweepSpec, trials: Sequence[Trial]) -> Path:
         draw_course(axes, numbers, values, is_max=spec.fitness_direction == "max", label="trial")
         for status, mark in ((TrialStatus.PRUNED, "v"), (TrialStatus.FAILED, "x")):
             there = [one.number for one in trials if one.status is status]
-            if there:
-                axes.scatter(
-                    there,
-                    [0.03] * len(there),
-                    marker=mark,
-                    color=FAILED,
-                    label=status.value,
-                    transform=axes.get_xaxis_transform(),
-                )
+            mark_lost(axes, there, status.value, mark)
         for number in range(spec.population_size, len(trials), spec.population_size):
             axes.axvline(number - 0.5, color=FAINT, linewidth=0.8, linestyle=":")
         axes.set_xlabel("trial (dotted: generations)")

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -33,22 +34,15 @@ class Said:
 
     async def steers(self, session_id: str, max_age_s: float = 0.0) -> list[Told]:
         """What the agent has not been told yet, as it was at most `max_age_s` ago, oldest first."""
-        found = await self._inputs(session_id, max_age_s)
-        told = [(one.key, json.loads(one.value)) for one in found if one.key.startswith(STEER_KEY)]
-        return [
-            (key, str(value["text"]), float(value["time"]))
-            for key, value in sorted(told, key=lambda one: one[0])
-        ]
+        told = await self._told(session_id, STEER_KEY, max_age_s)
+        return [(key, str(value["text"]), float(value["time"])) for key, value in told]
 
     async def contract_changes(self, session_id: str, max_age_s: float = 0.0) -> list[Changed]:
         """As `steers`: what the user has changed and the session has not taken up."""
-        found = await self._inputs(session_id, max_age_s)
-        told = [
-            (one.key, json.loads(one.value)) for one in found if one.key.startswith(CONTRACT_KEY)
-        ]
+        told = await self._told(session_id, CONTRACT_KEY, max_age_s)
         return [
             (key, ContractChange.model_validate(value["change"]), float(value["time"]))
-            for key, value in sorted(told, key=lambda one: one[0])
+            for key, value in told
         ]
 
     async def forget(self, session_id: str, keys: Sequence[str]) -> None:
@@ -56,6 +50,11 @@ class Said:
         self._read = None
         for key in keys:
             await self.client.delete_flow_run_input(UUID(session_id), key)
+
+    async def _told(self, session_id: str, prefix: str, max_age_s: float) -> list[tuple[str, Any]]:
+        found = await self._inputs(session_id, max_age_s)
+        told = {one.key: json.loads(one.value) for one in found if one.key.startswith(prefix)}
+        return sorted(told.items(), key=lambda one: one[0])
 
     async def _inputs(self, session_id: str, max_age_s: float) -> Sequence[FlowRunInput]:
         now = time.monotonic()

@@ -252,8 +252,7 @@ def _judge_by(node: TreeNode, one: Configuration) -> None:
 
 
 def _has_won(verdict: Verdict) -> bool:
-    test = verdict.comparison
-    return verdict.status is KeepStatus.KEEP and test is not None and test.established
+    return verdict.status is KeepStatus.KEEP and verdict.is_shown
 
 
 def _kind(calls: Sequence[IterationRecord], verdict: Verdict | None) -> str:

@@ -11,21 +11,12 @@ import pytest
 from tests.support.project import git
 from tests.support.script import STOP, Script, planned
 from tests.support.server import HANG_SECONDS, Server
+from tests.support.trials import TRAIN, experiments
 from wildloop.flows.session.agent_token import agent_token
 
 pytestmark = pytest.mark.e2e
 WORKER = "wildloop.flows.worker.main"
 CAUTIOUS = {"autonomy_level": "cautious", "max_iterations": 1}
-TRAIN = """\
-for word in "$@"; do case $word in --seed=*) seed=${word#*=};; esac; done
-base=800
-noise=(0 3 -4 5)
-echo "score=0.$((base + noise[seed]))"
-"""
-TRIALS = "".join(
-    f"- goal: seed {seed}\n  command: bash train.sh\n  gpus: 0\n  parameters: {{seed: {seed}}}\n"
-    for seed in (1, 2, 3)
-)
 
 
 @pytest.fixture
@@ -124,7 +115,7 @@ def test_a_rejected_change_is_taken_back(server: Server, project: Path, script: 
     (project / "train.sh").write_text(TRAIN)
     git(project, "add", "-A")
     git(project, "commit", "-q", "-m", "train")
-    block = f"<summary>wide</summary>\n<experiments>\n{TRIALS}</experiments>\n"
+    block = experiments("wide")
     script.shell(2, f"cat <<'END'\n{block}END\n")
     script.shell(3, f"sed -i s/base=800/base=900/ train.sh\ncat <<'END'\n{block}END\n")
     options = CAUTIOUS | {"max_iterations": 2, "keep": "better", "approve": "changes"}

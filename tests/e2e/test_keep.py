@@ -11,20 +11,10 @@ from tests.support.project import git
 from tests.support.script import Script, planned
 from tests.support.server import Server
 from tests.support.told import people_told
+from tests.support.trials import TRAIN, kill_worker_at, measured
 from wildloop.flows.keep.ledger import read_ledger
 
 pytestmark = pytest.mark.e2e
-
-TRAIN = """\
-for word in "$@"; do case $word in --seed=*) seed=${word#*=};; esac; done
-base=800
-noise=(0 3 -4 5)
-echo "score=0.$((base + noise[seed]))"
-"""
-TRIALS = "".join(
-    f"- goal: seed {seed}\n  command: bash train.sh\n  gpus: 0\n  parameters: {{seed: {seed}}}\n"
-    for seed in (1, 2, 3)
-)
 
 
 @pytest.fixture
@@ -40,33 +30,10 @@ def project(project: Path) -> Path:
     return project
 
 
-def measured(edit: str, summary: str) -> str:
-    """A call that edits the code and runs it on three seeds."""
-    block = f"<summary>{summary}</summary>\n<experiments>\n{TRIALS}</experiments>\n"
-    return f"{edit}\ncat <<'END'\n{block}END\n"
-
-
-def kill_worker_at_the_first_discard(server: Server, project: Path) -> Path:
-    """A git filter that ends the worker while a change is taken back, before that is committed."""
-    killed = project.parent / "killed"
-    kill = project.parent / "kill.sh"
-    pid = server.child("wildloop.flows.worker.main").pid
-    kill.write_text(
-        "text=$(cat; echo x)\n"
-        f'if [ ! -e "{killed}" ] && [[ "$text" == *base=900* ]] '
-        "&& git show HEAD:train.sh | grep -q base=500; then\n"
-        f'  touch "{killed}"; kill -9 {pid}; exit 1\nfi\n'
-        'printf %s "${text%x}"\n'
-    )
-    git(project, "config", "filter.kill.smudge", f"bash '{kill}'")
-    (project / ".git/info/attributes").write_text("train.sh filter=kill\n")
-    return killed
-
-
 def test_better_is_kept_and_worse_crashed_and_noise_are_taken_back(
     server: Server, project: Path, script: Script
 ) -> None:
-    killed = kill_worker_at_the_first_discard(server, project)
+    killed = kill_worker_at(server, project, comes="base=900", over="base=500")
     script.reply(1, planned())
     script.shell(2, measured("", "P1-T1: the baseline"))
     script.shell(3, measured("sed -i s/base=800/base=900/ train.sh", "P1-T2: twice\tas wide"))

@@ -13,6 +13,7 @@ from tests.support import desk_agent
 from tests.support.project import git
 from tests.support.script import STOP, planned
 from tests.support.server import Server
+from tests.support.trials import experiments
 
 pytestmark = pytest.mark.e2e
 
@@ -39,10 +40,6 @@ two=0
 noise=(0 3 -4 5)
 echo "score=0.$((base + 50 * one + 60 * two - BOTH * one * two + noise[seed]))"
 """
-TRIALS = "".join(
-    f"- goal: seed {seed}\n  command: bash train.sh\n  gpus: 0\n  parameters: {{seed: {seed}}}\n"
-    for seed in (1, 2, 3)
-)
 CLOSE = 'sed -i "s|\\[.\\] \\[$TASK\\]|[x] [$TASK]|" "$WILDLOOP_TASKS_PATH"'
 
 
@@ -76,8 +73,7 @@ class Play:
 
     def measured(self, task: str, edit: str, before: str = "true") -> None:
         """Have a task edit the code and run it on three seeds; `before` may wait for others."""
-        block = f"<summary>{task}</summary>\n<experiments>\n{TRIALS}</experiments>\n"
-        text = f"{before}\n{edit}\n{CLOSE}\ncat <<'END'\n{block}END\n"
+        text = f"{before}\n{edit}\n{CLOSE}\ncat <<'END'\n{experiments(task)}END\n"
         (self.folder / f"{task}.sh").write_text(text)
 
     def until_begun(self, task: str) -> str:

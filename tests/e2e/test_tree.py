@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_keep import TRAIN, measured
 from tests.support.project import git
 from tests.support.script import Script, planned
 from tests.support.server import Server
+from tests.support.trials import TRAIN, kill_worker_at, measured
 
 pytestmark = pytest.mark.e2e
 
@@ -46,26 +46,10 @@ def asking(edit: str, summary: str, start: str) -> str:
     return measured(edit, summary).removesuffix("END\n") + ends
 
 
-def kill_worker_as_code_is_brought(server: Server, project: Path) -> Path:
-    """A git filter that ends the worker while iteration 2's code is brought back."""
-    killed, kill = project.parent / "killed", project.parent / "kill.sh"
-    pid = server.child("wildloop.flows.worker.main").pid
-    kill.write_text(
-        "text=$(cat; echo x)\n"
-        f'if [ ! -e "{killed}" ] && [[ "$text" == *base=801* ]] '
-        "&& git show HEAD:train.sh | grep -q base=900; then\n"
-        f'  touch "{killed}"; kill -9 {pid}; exit 1\nfi\n'
-        'printf %s "${text%x}"\n'
-    )
-    git(project, "config", "filter.kill.smudge", f"bash '{kill}'")
-    (project / ".git/info/attributes").write_text("train.sh filter=kill\n")
-    return killed
-
-
 def test_a_change_that_was_taken_back_is_gone_on_from_and_kept(
     server: Server, project: Path, script: Script, seen: Path
 ) -> None:
-    killed = kill_worker_as_code_is_brought(server, project)
+    killed = kill_worker_at(server, project, comes="base=801", over="base=900")
 
     def look(number: int) -> str:
         return f"cp train.sh {seen}/{number}; ls lib > {seen}/{number}.lib 2>&1; "

@@ -5,6 +5,7 @@ A server that is away is waited for much longer than one that answers with error
 
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Any, TypeVar
 
 import httpx
@@ -197,29 +198,27 @@ class Api:
 
     def runs(self) -> list[RunView]:
         """Every run of the session, oldest first."""
-        found: dict[str, RunView] = {}
-        offset = 0
-        while True:
-            params = {"chat_session_id": self._session_id, "limit": PAGE, "offset": offset}
-            page = _read(TypeAdapter(list[RunView]), self._call("GET", "/runs", params=params))
-            # A run created between two pages shifts the second: the last of the first comes again.
-            found |= {run.id: run for run in page}
-            offset += len(page)
-            if len(page) < PAGE:
-                return sorted(found.values(), key=lambda run: run.created_at)
+        found = self._select(None, chat_session_id=self._session_id)
+        return sorted(found, key=lambda run: run.created_at)
 
     def earlier_runs(self) -> list[RunView]:
         """The last finished runs of other sessions, newest first."""
+        found = self._select(EARLIER_PAGES, status="finished")
+        return [run for run in found if run.chat_session_id not in (self._session_id, None)]
+
+    def _select(self, most_pages: int | None, **wanted: str) -> list[RunView]:
+        """The runs that match, newest first; of the newest pages where there are more."""
         found: dict[str, RunView] = {}
-        for number in range(EARLIER_PAGES):
-            params = {"status": "finished", "limit": PAGE, "offset": number * PAGE}
+        for number in count():
+            if number == most_pages:
+                break
+            params = {**wanted, "limit": PAGE, "offset": number * PAGE}
             page = _read(TypeAdapter(list[RunView]), self._call("GET", "/runs", params=params))
+            # A run created between two pages shifts the second: the last of the first comes again.
             found |= {run.id: run for run in page}
             if len(page) < PAGE:
                 break
-        return [
-            run for run in found.values() if run.chat_session_id not in (self._session_id, None)
-        ]
+        return list(found.values())
 
     def evidence(self) -> EvidenceView:
         """The account of the session."""
