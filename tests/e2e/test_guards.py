@@ -12,7 +12,7 @@ import pytest
 from tests.support.pace import patient
 from tests.support.project import TOML, git, make_project
 from tests.support.script import STOP, Script, planned
-from tests.support.server import Server, start_server
+from tests.support.server import Server, start_server, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -96,13 +96,17 @@ def test_edited_evaluation_gains_nothing(guarded: Server, tmp_path: Path, script
     log = guarded.get(f"/wild/v2/iteration-log/{session['session_id']}")["log"]
     assert "protected file 'evaluate.py' was" in log
     assert CHEAT not in git(project, "log", "-p", f"main..{session['branch']}", "--", "evaluate.py")
-    events = guarded.prefect.post(
-        "/events/filter",
-        json={"filter": {"event": {"name": ["wildloop.guard.breach"]}}, "limit": 10},
-    ).json()["events"]
-    assert any(
-        event["resource"]["wildloop.session.id"] == session["session_id"] for event in events
-    )
+
+    def told_of() -> bool:
+        events = guarded.prefect.post(
+            "/events/filter",
+            json={"filter": {"event": {"name": ["wildloop.guard.breach"]}}, "limit": 10},
+        ).json()["events"]
+        id = session["session_id"]
+        return any(event["resource"]["wildloop.session.id"] == id for event in events)
+
+    # Prefect writes events down some seconds after they come.
+    wait_for(told_of, "the breach is an event", 30)
 
 
 def test_experiment_started_by_the_agent_itself_is_told(

@@ -11,7 +11,7 @@ from wildloop.blocks.agents.baseline.api import Api, RunView
 from wildloop.blocks.agents.baseline.config import ProjectFile, Surroundings, runnable
 from wildloop.blocks.agents.baseline.ledger import Ledger, Trial, write_ledger
 from wildloop.blocks.agents.baseline.search import Configuration, first_configurations, key_of
-from wildloop.blocks.agents.baseline.shares import Step, Wanted, search_budget, shares
+from wildloop.blocks.agents.baseline.shares import FEWEST_FRESH, Step, Wanted, search_budget, shares
 from wildloop.blocks.agents.baseline.warm import known_good
 
 SMALLEST_BATCH = 2
@@ -108,10 +108,8 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
             complete = not wanted
         case "ablate":
             reference = sights.best
-            undone = _undone(reference or {}, project)
             room = project.budget.runs - len(runs)
-            each = min(project.budget.seeds, max(1, room // max(1, len(undone))))
-            wanted = [(one, seed) for one in undone for seed in range(1, each + 1)][:room]
+            wanted = ablation_runs(reference or {}, project, room)
     made = {_identity(run, project): run.name for run in runs if _worth_reuse(run, project)}
     if stage.kind == "ablate":
         # Its runs are told by their names: one of another stage would not be seen as an ablation.
@@ -136,6 +134,17 @@ def next_batch(task_id: str, ledger: Ledger, sights: Sights) -> Ledger:
 def baseline_seeds(project: ProjectFile) -> range:
     """The seeds that the baseline is measured on first."""
     return range(SEARCH_SEED, SEARCH_SEED + shares(project).baseline)
+
+
+def ablation_runs(best: Configuration, project: ProjectFile, room: int) -> list[Wanted]:
+    """The runs of an ablation of `best`, at most `room`: seeds 1, 2, ... of each change undone.
+
+    One seed shows nothing of a change: where there is little room, fewer changes are undone.
+    """
+    undone = _undone(best, project)
+    least = min(project.budget.seeds, FEWEST_FRESH)
+    each = min(project.budget.seeds, max(least, room // max(1, len(undone))))
+    return [(one, seed) for one in undone[: room // each] for seed in range(1, each + 1)]
 
 
 def _undone(best: Configuration, project: ProjectFile) -> list[Configuration]:

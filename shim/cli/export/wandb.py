@@ -19,6 +19,8 @@ def to_wandb(runs: Sequence[ExportedRun], out: Path, project: str) -> str:
     wandb = library("wandb")
     for one in runs:
         _write(wandb, one, out, project)
+    # A run may end before its file is on the disk; W&B's own process does not.
+    wandb.teardown()
     return f"{out / 'wandb'} ({len(runs)} offline runs: `wandb sync {out / 'wandb'}/offline-run-*`)"
 
 

@@ -15,6 +15,7 @@ from wildloop.blocks.agents.baseline.policy import last_race, next_step, runs_to
 from wildloop.blocks.agents.baseline.proposals import promising_configurations
 from wildloop.blocks.agents.baseline.recommend import recommend
 from wildloop.blocks.agents.baseline.search import first_configurations, key_of
+from wildloop.blocks.agents.baseline.stages import ablation_runs
 
 Score = Callable[[dict[str, Any], int], float]
 NOTHING = EvidenceView()
@@ -212,3 +213,16 @@ def test_proposals_are_new_and_end_with_the_space() -> None:
     runs = [run_of(n, one, 0, noisy(0.0)) for n, one in enumerate(first)]
     found = promising_configurations(Outlook(project, runs), first, 10, 1)
     assert len({key_of(one) for one in [*first, *found]}) == len(first) + len(found) == 6
+
+
+@pytest.mark.parametrize(("room", "seeds", "changes"), [(8, 4, 2), (5, 2, 2), (3, 2, 1), (1, 0, 0)])
+def test_an_ablation_has_two_seeds_of_each_change_or_leaves_it(
+    room: int, seeds: int, changes: int
+) -> None:
+    project = project_of()
+    project.budget.seeds = 5
+    runs = ablation_runs({"x": 0.3, "y": 0.4}, project, room)
+    assert len({key_of(one) for one, _ in runs}) == changes
+    assert sorted({seed for _, seed in runs}) == list(range(1, seeds + 1))
+    project.budget.seeds = 1
+    assert len(ablation_runs({"x": 0.3, "y": 0.4}, project, room)) == min(room, 2)
