@@ -3,9 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import chain, islice
 from typing import Any
 
-from wildloop.flows.evidence.compare import compare, is_exact_metric, seeds_to_decide, why
+from wildloop.flows.evidence.compare import (
+    compare,
+    is_exact_metric,
+    seeds_to_decide,
+    why,
+    with_limit,
+)
 from wildloop.flows.evidence.configuration import (
     Configuration,
     configurations,
@@ -15,6 +22,7 @@ from wildloop.flows.evidence.configuration import (
 from wildloop.flows.evidence.estimate import are_equal
 from wildloop.flows.evidence.further import estimates, told
 from wildloop.flows.evidence.guards import breach
+from wildloop.flows.evidence.known import Known
 from wildloop.flows.evidence.levels import doubts, level_of
 from wildloop.flows.evidence.settings import is_program, normal, settings_in
 from wildloop.flows.evidence.simplest import in_order
@@ -32,6 +40,8 @@ RULE = (
 )
 KEEP_RULE = "The best is what the branch holds: the last change that was shown to be better."
 NEIGHBOURS = 12
+_ByCode = dict[tuple[str, str | None], list[Configuration]]
+_ByProgram = dict[str, list[Configuration]]
 
 
 @dataclass
@@ -92,6 +102,7 @@ class Account:
         labels: the agent's call that each run belongs to, by run id.
         sweep_texts: name and goal of each sweep, by id, which tell ablations.
         further: runs that Wildloop has made once all was decided.
+        known: what the account before has found.
     """
 
     def __init__(
@@ -102,13 +113,14 @@ class Account:
         labels: Mapping[str, str] | None = None,
         sweep_texts: Mapping[str, str] | None = None,
         further: Sequence[Run] = (),
+        known: Known | None = None,
     ) -> None:
-        self.contract, self.branch = contract, branch
+        self.contract, self.branch, self._known = contract, branch, known or Known()
         self.sweep_texts = sweep_texts or {}
         metric = contract.metric
         self.direction: Direction = metric.direction if metric else "max"
         name = metric.name if metric else None
-        self.configurations = configurations(runs, name, labels)
+        self.configurations = configurations(runs, name, labels, self._known)
         name_codes(self.configurations)
         self.unknown = [run for run in runs if is_unknown(run)]
         self.by_id = {one.id: one for one in self.configurations}
@@ -118,7 +130,7 @@ class Account:
         )
         self.baseline = self._baseline()
         if self.baseline is not None:
-            self.baseline.is_reference = True
+            self.baseline.set_reference(True)
         self._set_levels()
         self.comparisons = self._comparisons()
         self.ties: list[Configuration] = []
@@ -148,7 +160,12 @@ class Account:
     def doubts_of(self, run: Run, evaluated: Mapping[str, float] | None = None) -> list[str]:
         """Why its value is no more than claimed, by the contract."""
         fixed = self.contract
-        return doubts(run, fixed.command, fixed.is_guarded, evaluated, fixed.begun)
+        given = None if evaluated is None else run.id in evaluated
+        return self._known.get(
+            ("doubts", run.id, fixed.command, fixed.is_guarded, given, fixed.begun),
+            (run,),
+            lambda: doubts(run, fixed.command, fixed.is_guarded, evaluated, fixed.begun),
+        )
 
     def level_of_run(self, run: Run) -> Level:
         """Of one run."""
@@ -169,18 +186,21 @@ class Account:
         Where those show no spread at all, and nothing else does, that of all seeds of the two is
         the scale: by chance a few seeds of a coarse metric agree.
         """
+        near = self.neighbours({ours.id, theirs.id}, ours)
+        sides = (ours.compared, theirs.compared)
         tell = partial(
-            compare,
-            ours.compared,
-            theirs.compared,
-            self.direction,
-            is_exact=self.is_exact,
-            alpha=self.contract.alpha,
-            limit=limit,
-            tried=tried,
+            compare, *sides, self.direction, is_exact=self.is_exact, alpha=self.contract.alpha
         )
-        found = tell(neighbours=self.neighbours({ours.id, theirs.id}, ours))
-        return found if found.p is not None else tell(neighbours=[ours.estimate, theirs.estimate])
+
+        def make() -> Comparison:
+            found = tell(neighbours=near)
+            if found.p is not None:
+                return found
+            return tell(neighbours=[ours.estimate, theirs.estimate])
+
+        key = ("test", ours.id, theirs.id, self.direction, self.is_exact, self.contract.alpha)
+        found = self._known.get(key, (*sides, ours.estimate, theirs.estimate, *near), make)
+        return with_limit(found, self.contract.alpha if limit is None else limit, tried)
 
     def final(self, one: Configuration) -> Estimate:
         """What is told of the best and the baseline: by the seeds that have decided nothing.
@@ -206,16 +226,27 @@ class Account:
         Those of the same code come first, then the latest; the baseline counts where there is
         no other.
         """
-        others = [one for one in self._repeated if one.id not in pair and one.program == of.program]
-        line = [one for one in others if one is not self.baseline]
-        line.sort(key=lambda one: (one.code != of.code, -one.runs[0].created_at))
+        same, every = self._repeated
+        far = (one for one in every.get(of.program, ()) if one.code != of.code)
+        line = chain(same.get((of.program, of.code), ()), far)
+        rivals = (one for one in line if one.id not in pair and one is not self.baseline)
+        found = list(islice(rivals, NEIGHBOURS))
+        base = self.baseline
+        if not found and base is not None and base.n > 1 and base.program == of.program:
+            found = [] if base.id in pair else [base]
         # Seeds that an agent has chosen do not belong to one spread with Wildloop's own.
-        return [one.counted for one in (line or others)[:NEIGHBOURS]]
+        return [one.counted for one in found]
 
     @cached_property
-    def _repeated(self) -> list[Configuration]:
-        """Those with a spread; asked for once for each comparison."""
-        return [one for one in self.configurations if one.n > 1]
+    def _repeated(self) -> tuple[_ByCode, _ByProgram]:
+        """Those with a spread, the latest first: by program and code, and by program."""
+        same: _ByCode = {}
+        every: _ByProgram = {}
+        for one in sorted(self.configurations, key=lambda one: -one.runs[0].created_at):
+            if one.n > 1:
+                same.setdefault((one.program, one.code), []).append(one)
+                every.setdefault(one.program, []).append(one)
+        return same, every
 
     @property
     def gain(self) -> Comparison | None:
@@ -423,6 +454,8 @@ class Account:
 
 
 def _not_shown(found: Comparison) -> Comparison:
+    if not found.established:
+        return found
     denied = found.model_copy(update={"established": False})
     return denied.model_copy(update={"why": why(denied)})
 

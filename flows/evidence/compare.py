@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from wildloop.flows.evidence.estimate import CONFIDENCE, ROUNDING, are_equal, t_quantile, t_tail
 from wildloop.flows.evidence.pairing import paired_variance
@@ -59,22 +60,53 @@ def compare(
     limit = alpha if limit is None else limit
     if abs(gain) <= ROUNDING * max(abs(ours.mean), abs(theirs.mean)):
         gain = 0.0
+    if is_exact:
+        result = _Result(EXACT, 0.0, None, 0.0 if gain > 0 else 1.0, gain, gain, gain > 0)
+    else:
+        result = _tested(ours, theirs, gain, neighbours, limit)
     found = Comparison(
-        test=NOT_ESTABLISHED,
         gain=gain,
         ours=ours,
         theirs=theirs,
         alpha=alpha,
         tried=tried,
         limit=limit,
+        **result._asdict(),
     )
-    if is_exact:
-        update: dict[str, object] = {"test": EXACT, "error": 0.0, "p": 0.0 if gain > 0 else 1.0}
-        update |= {"low": gain, "high": gain, "established": gain > 0}
-    else:
-        update = _tested(ours, theirs, gain, neighbours, limit)
+    found.why = why(found)
+    return found
+
+
+def with_limit(found: Comparison, limit: float, tried: int) -> Comparison:
+    """A comparison as it is told where so many tests share alpha.
+
+    Args:
+        found: the test, with any limit.
+        limit: what its p has to be below.
+        tried: how many tests share alpha.
+    """
+    if found.limit == limit and found.tried == tried:
+        return found
+    is_shown = found.established
+    if found.p is not None and found.test != EXACT:
+        is_enough = min(found.ours.n, found.theirs.n) >= FEWEST_SEEDS
+        is_shown = found.gain > 0 and found.p < limit and is_enough
+    update = {"limit": limit, "tried": tried, "established": is_shown}
     found = found.model_copy(update=update)
-    return found.model_copy(update={"why": why(found)})
+    found.why = why(found)
+    return found
+
+
+class _Result(NamedTuple):
+    """What a test says."""
+
+    test: str = NOT_ESTABLISHED
+    error: float | None = None
+    df: float | None = None
+    p: float | None = None
+    low: float | None = None
+    high: float | None = None
+    established: bool = False
 
 
 def _tested(
@@ -83,7 +115,7 @@ def _tested(
     gain: float,
     neighbours: Sequence[Estimate],
     limit: float,
-) -> dict[str, object]:
+) -> _Result:
     name, found = WELCH, None
     paired = paired_variance(ours, theirs, neighbours)
     if paired is not None:
@@ -91,20 +123,20 @@ def _tested(
     else:
         found = difference_variance(ours, theirs, neighbours)
     if found is None or found.value <= 0:
-        return {}
+        return _Result()
     error = math.sqrt(found.value)
     p = t_tail(gain / error, found.df)
     half = t_quantile((1 + CONFIDENCE) / 2, found.df) * error
     is_enough = min(ours.n, theirs.n) >= FEWEST_SEEDS
-    return {
-        "test": name,
-        "error": error,
-        "df": found.df,
-        "p": p,
-        "low": gain - half,
-        "high": gain + half,
-        "established": gain > 0 and p < limit and is_enough,
-    }
+    return _Result(
+        test=name,
+        error=error,
+        df=found.df,
+        p=p,
+        low=gain - half,
+        high=gain + half,
+        established=gain > 0 and p < limit and is_enough,
+    )
 
 
 def difference_variance(

@@ -3,11 +3,14 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from operator import attrgetter
 from typing import Any
 
 from wildloop.flows.evidence.estimate import are_equal, estimate_of
+from wildloop.flows.evidence.known import Known
 from wildloop.flows.evidence.settings import (
     differences,
     identity,
@@ -66,7 +69,7 @@ class Configuration:
         """As texts show it."""
         return f"{self.label} ({self.code_name})" if self.code_name else self.label
 
-    @property
+    @cached_property
     def program(self) -> str:
         """The command without its settings."""
         return program_of(self.runs[0])
@@ -199,7 +202,7 @@ class Configuration:
         """Over the seeds of Wildloop's own runs."""
         return _estimate(self.own_by_seed)
 
-    @property
+    @cached_property
     def behind(self) -> list[Run]:
         """The runs behind what it is compared by."""
         if self.own.n > 1:
@@ -256,6 +259,22 @@ class Configuration:
         """Whether all its runs are archived."""
         return all(run.is_archived for run in self.runs)
 
+    def renewed(self, calls: Mapping[str, str]) -> "Configuration":
+        """A copy for another account, which judges it anew; its values stay as they are."""
+        found = copy(self)
+        found.calls, found.code_name = calls, ""
+        found.level, found.doubts = Level.CLAIMED, []
+        found.set_reference(False)
+        return found
+
+    def set_reference(self, is_reference: bool) -> None:
+        """Say whether others are compared with it."""
+        if self.is_reference != is_reference:
+            self.is_reference = is_reference
+            # They are of what it was before.
+            for name in ("choosing", "confirming"):
+                self.__dict__.pop(name, None)
+
     def changes_from(self, other: "Configuration") -> int:
         """How many settings differ; other code or another program counts as one."""
         is_other = self.code != other.code or self.program != other.program
@@ -263,7 +282,10 @@ class Configuration:
 
 
 def configurations(
-    runs: Sequence[Run], metric: str | None, calls: Mapping[str, str] | None = None
+    runs: Sequence[Run],
+    metric: str | None,
+    calls: Mapping[str, str] | None = None,
+    known: Known | None = None,
 ) -> list[Configuration]:
     """The configurations of these runs, in order of their first run.
 
@@ -275,19 +297,32 @@ def configurations(
         runs: any runs.
         metric: name of the primary metric; None leaves the values empty.
         calls: the agent's call that each run belongs to, by run id.
+        known: what was found of these runs before.
     """
-    found: dict[str, Configuration] = {}
-    for run in sorted(runs, key=lambda run: run.created_at):
+    known, calls = known or Known(), calls or {}
+    found: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=attrgetter("created_at")):
         is_waiting = run.started_at is None and not run.status.is_terminal
         if is_unknown(run) or (is_waiting and run.code is None):
             continue
-        key = configuration_id(run)
-        if key not in found:
-            found[key] = Configuration(
-                key, label_of(run), settings_of(run), run.code, metric=metric, calls=calls or {}
-            )
-        found[key].runs.append(run)
-    return list(found.values())
+        key = known.get(("id", run.id), (run,), partial(configuration_id, run))
+        found.setdefault(key, []).append(run)
+    return [_configuration(key, group, metric, calls, known) for key, group in found.items()]
+
+
+def _configuration(
+    id: str, runs: list[Run], metric: str | None, calls: Mapping[str, str], known: Known
+) -> Configuration:
+    def make() -> Configuration:
+        first = runs[0]
+        shown = (label_of(first), settings_of(first), first.code)
+        return Configuration(id, *shown, runs=runs, metric=metric, calls=calls)
+
+    key = ("configuration", id, metric, *(calls.get(run.id) for run in runs))
+    # What it works out when it is asked comes with the copy.
+    found = known.get(key, runs, make).renewed(calls)
+    known.put(key, runs, found)
+    return found
 
 
 def configuration_id(run: Run) -> str:
@@ -304,12 +339,11 @@ def is_unknown(run: Run) -> bool:
 
 def name_codes(found: Sequence[Configuration]) -> None:
     """Name the code of each of a session's configurations where there are several."""
-    codes = list(dict.fromkeys(one.code for one in found))
-    if len(codes) < 2:
+    first = {one.code: one.runs[0] for one in reversed(found)}
+    if len(first) < 2:
         return
     for one in found:
-        first = next(other.runs[0] for other in found if other.code == one.code)
-        since = one.calls.get(first.id)
+        since = one.calls.get(first[one.code].id)
         digest = (one.code or "not recorded")[:CODE_LENGTH]
         one.code_name = f"code {digest}" + (f", since {since}" if since else "")
 

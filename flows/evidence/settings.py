@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -116,7 +116,8 @@ def is_program(run: Run, command: str) -> bool:
     return _without_path(_parsed(run.command).program) == _without_path(_parsed(command).program)
 
 
-def _without_path(program: Sequence[str]) -> list[str]:
+@lru_cache(maxsize=10_000)
+def _without_path(program: tuple[str, ...]) -> list[str]:
     first = PurePosixPath(program[0]).name if program else ""
     python = re.fullmatch(r"python[\d.]*", first)
     return ["python", *program[1:]] if python else list(program)

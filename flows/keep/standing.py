@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from wildloop.flows.evidence.account import Account, Branch
+from wildloop.flows.evidence.known import Known
 from wildloop.flows.evidence.own import with_own
 from wildloop.flows.metrics.contract import contract_of
 from wildloop.flows.models.contract import SessionContract
@@ -20,6 +21,7 @@ def account_of(
     alpha: float = 0.05,
     kept: KeepState | None = None,
     sweep_texts: Mapping[str, str] | None = None,
+    known: Known | None = None,
 ) -> Account:
     """The one account that keep, status, prompts, report and lessons tell.
 
@@ -31,10 +33,14 @@ def account_of(
         alpha: probability that a session where nothing helps claims anything.
         kept: what was kept and discarded, of a session that does.
         sweep_texts: name and goal of each sweep, by id, which tell ablations.
+        known: what an account before has found; default: nothing.
     """
-    every, further, evaluated = with_own(runs, own, fixed.metric)
+    known = known or Known()
+    known.begin()
+    every, further, evaluated = with_own(runs, own, fixed.metric, known)
     contract = contract_of(fixed, alpha, evaluated)
-    return Account(every, contract, branch_of(kept), calls_of(records), sweep_texts, further)
+    branch, calls = branch_of(kept), calls_of(records)
+    return Account(every, contract, branch, calls, sweep_texts, further, known)
 
 
 def calls_of(records: Sequence[IterationRecord]) -> Mapping[str, str]:

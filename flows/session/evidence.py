@@ -46,6 +46,7 @@ def account_for(
         alpha=spec.keep_alpha,
         kept=record.keep if spec.keep == "better" else None,
         sweep_texts=sweep_texts,
+        known=position.known,
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
 
+from wildloop.flows.evidence.known import Known
 from wildloop.flows.files.paths import SessionPaths
 from wildloop.flows.models.keep import Verdict
 from wildloop.flows.models.run import Run
@@ -42,6 +43,7 @@ class Position:
         written: the entries of the log as they are stored already.
         totals: the sums over the calls among them.
         version: id of the artifact that holds the position.
+        known: what the account before has found.
     """
 
     client: PrefectClient
@@ -50,6 +52,7 @@ class Position:
     written: set[str] = field(default_factory=set, repr=False)
     totals: Totals = field(default_factory=Totals)
     version: UUID | None = None
+    known: Known = field(default_factory=Known, repr=False)
     _tables: artifacts.Tables | None = field(default=None, repr=False)
     _plan: str | None = field(default=None, repr=False)
     _line: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
