@@ -260,7 +260,7 @@ class Account:
         """Those shown to be better than the baseline."""
         return [self.by_id[id] for id, one in self.comparisons.items() if one.established]
 
-    @property
+    @cached_property
     def candidates(self) -> list[Configuration]:
         """Those that look better than the best and are not shown to be, the most promising first.
 

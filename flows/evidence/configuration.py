@@ -219,7 +219,7 @@ class Configuration:
         """Whether what it is compared by has not chosen it."""
         return self.own.n > 1 or self.confirming is None or self.confirming.n > 1
 
-    @property
+    @cached_property
     def missing_seeds(self) -> list[str]:
         """Seeds that were tried and have no value."""
         lost = [
@@ -234,7 +234,7 @@ class Configuration:
             if seed not in self.by_seed and not (seed is None and self.by_seed)
         ]
 
-    @property
+    @cached_property
     def repeats(self) -> list[list[float]]:
         """The values of each seed that ran more than once."""
         groups = [[value for _, value in pairs] for pairs in self.by_seed.values()]
@@ -249,7 +249,7 @@ class Configuration:
             if len(pairs) > 1 and not are_equal([value for _, value in pairs])
         ]
 
-    @property
+    @cached_property
     def withdrawn(self) -> str | None:
         """Why it was taken out of the comparison."""
         return next((run.withdrawn for run in self.runs if run.withdrawn), None)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from wildloop.flows.evidence import texts
@@ -70,22 +70,28 @@ def tried_section(state: PromptState, most_tokens: int) -> str:
     notes = _notes(state, rows)
     order = _ranked(state, rows)
     fewest = len({one.id for one in (state.account.baseline, state.account.best) if one})
-    cells = dict[int, str]()
+    cells, used = dict[int, str](), 0
     for place in order[:MOST_ROWS]:
         cells[place] = _cells(state, rows[place])
-        if sum(map(token_count, cells.values())) > most_tokens:
+        used += token_count(cells[place])
+        if used > most_tokens:
             break
     text = ""
     fewer = [note for note in notes if not note.startswith(NEAR)]
     for by_kind, told in ((True, notes), (True, fewer), (False, fewer)):
         for number in range(len(cells), fewest - 1, -1):
             shown = sorted(order[:number])
-            rest = [one for place, one in enumerate(rows) if place not in set(shown)]
+            rest = _others(rows, shown)
             lines = [row(HEAD), "|" + " --- |" * len(HEAD), *(cells[place] for place in shown)]
             text = "\n".join([*lines, *_folded(state, rest, by_kind), "", *told])
             if token_count(text) <= most_tokens:
                 return text
     return text
+
+
+def _others(rows: Sequence[Row], shown: Collection[int]) -> list[Row]:
+    places = set(shown)
+    return [one for place, one in enumerate(rows) if place not in places]
 
 
 def command_of(one: Configuration) -> str:
