@@ -23,7 +23,6 @@ from wildloop.flows.models.session_record import (
 )
 from wildloop.flows.protocol.plan import Plan, parse_plan, progress, progress_table
 from wildloop.flows.protocol.tags import storable
-from wildloop.flows.session.documents import Documents
 from wildloop.flows.session.log import position_markdown, section_of, told_of
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.base import artifact_url
@@ -54,7 +53,6 @@ class Position:
     totals: Totals = field(default_factory=Totals)
     version: UUID | None = None
     known: Known = field(default_factory=Known, repr=False)
-    _documents: Documents = field(default_factory=Documents, repr=False)
     _tables: artifacts.Tables | None = field(default=None, repr=False)
     _plan: str | None = field(default=None, repr=False)
     _line: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -64,16 +62,14 @@ class Position:
         """The position of a session as it is stored."""
         workdir = Path(spec.workdir).expanduser().resolve()
         found = await read_stored(client, session_id)
-        documents = Documents()
-        written = documents.of(found.record) if found.version is not None else {}
+        entries = found.record.entries() if found.version is not None else []
         return cls(
             client=client,
             spec=spec.model_copy(update={"workdir": str(workdir)}),
             record=found.record,
-            written=set(written),
+            written={entry.document for entry in entries},
             totals=found.record.totals,
             version=found.version,
-            _documents=documents,
         )
 
     @property
@@ -195,7 +191,8 @@ class Position:
         """
         # A sweep saves beside the session's own steps: the older state must not come last.
         async with self._line:
-            documents = self._documents.of(self.record)
+            entries = self.record.entries()
+            documents = {entry.document: entry for entry in entries}
             if documents.keys() != self.written:
                 self.totals = self.record.totals
             summary = self.record.summary(self.totals)
