@@ -3,7 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import attrgetter
 
 from wildloop.flows.evidence import texts
 from wildloop.flows.evidence.account import Account
@@ -55,6 +57,17 @@ class Row:
     kind: str
     before: Configuration | None
     is_step: bool
+    state: PromptState = field(repr=False)
+
+    @cached_property
+    def verdict(self) -> str:
+        """What was found of it, in a word or two."""
+        return _verdict(self.state, self)
+
+    @cached_property
+    def merit(self) -> float:
+        """How good it is, the larger the better."""
+        return _merit(self.state.account, self)
 
 
 def tried_section(state: PromptState, most_tokens: int) -> str:
@@ -76,16 +89,27 @@ def tried_section(state: PromptState, most_tokens: int) -> str:
         used += token_count(cells[place])
         if used > most_tokens:
             break
-    text = ""
     fewer = [note for note in notes if not note.startswith(NEAR)]
+
+    def table(number: int, by_kind: bool, told: Sequence[str]) -> str:
+        shown = sorted(order[:number])
+        lines = [row(HEAD), "|" + " --- |" * len(HEAD), *(cells[place] for place in shown)]
+        return "\n".join([*lines, *_folded(state, _others(rows, shown), by_kind), "", *told])
+
     for by_kind, told in ((True, notes), (True, fewer), (False, fewer)):
-        for number in range(len(cells), fewest - 1, -1):
-            shown = sorted(order[:number])
-            rest = _others(rows, shown)
-            lines = [row(HEAD), "|" + " --- |" * len(HEAD), *(cells[place] for place in shown)]
-            text = "\n".join([*lines, *_folded(state, rest, by_kind), "", *told])
-            if token_count(text) <= most_tokens:
-                return text
+        low, high = fewest, len(cells)
+        text = table(low, by_kind, told)
+        if token_count(text) > most_tokens:
+            continue
+        # Each row more makes it longer.
+        while low < high:
+            number = (low + high + 1) // 2
+            longer = table(number, by_kind, told)
+            if token_count(longer) <= most_tokens:
+                low, text = number, longer
+            else:
+                high = number - 1
+        return text
     return text
 
 
@@ -121,7 +145,7 @@ def _rows(state: PromptState) -> Iterator[Row]:
         if best is not None and is_step and mean is not None:
             before = best.mean or 0.0
             is_step = sign * (mean - before) > 0 and not are_equal([mean, before])
-        yield Row(one, index, kinds.get(index or 0, UNSAID), best, is_step)
+        yield Row(one, index, kinds.get(index or 0, UNSAID), best, is_step, state)
         if is_step and _counts(account, one):
             best = one
 
@@ -149,7 +173,7 @@ def _cells(state: PromptState, found: Row) -> str:
 
 def _judged(state: PromptState, found: Row) -> str:
     """The verdict; of a change that its test has shown, why it was not kept all the same."""
-    verdict, decided = _verdict(state, found), state.decided.get(found.one.id)
+    verdict, decided = found.verdict, state.decided.get(found.one.id)
     if decided is None or not decided.refused:
         return verdict
     return f"{verdict}: {shortened(redact(decided.refused), CAUSE_LENGTH)}"
@@ -225,7 +249,7 @@ def _ranked(state: PromptState, rows: Sequence[Row]) -> list[int]:
     near = [place for place in places if rows[place].one.id in candidates]
     top = [place for place in near if rows[place].one is account.candidates[0]]
     latest = list(places)[-LATEST:]
-    others = sorted(places, key=lambda place: -_merit(account, rows[place]))
+    others = sorted(places, key=lambda place: -rows[place].merit)
     return list(dict.fromkeys([*wanted, *top, *latest[::-1], *steps[::-1], *near, *others]))
 
 
@@ -261,9 +285,9 @@ def _folded_row(state: PromptState, kind: str, found: Sequence[Row]) -> str:
         )
         names = "; ".join(shortened(_change(state, one), FOLD_LENGTH) for one in found[-2:])
         return row([span, f"{len(found)} that failed, the last: {names}", "", "", "", said])
-    top = max(found, key=lambda one: _merit(state.account, one))
+    top = max(found, key=attrgetter("merit"))
     shown = FOLD_VERDICTS if state.account.branch is not None else 1
-    counts = Counter(_verdict(state, one) for one in found).most_common(shown)
+    counts = Counter(one.verdict for one in found).most_common(shown)
     said = ", ".join(f"{number} of {len(found)} {word}" for word, number in counts)
     is_told = top.one.mean is not None and not top.one.withdrawn
     best = f"{top.one.mean:.5g}" if is_told else ""
