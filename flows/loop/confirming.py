@@ -78,12 +78,14 @@ def runs_left(
 ) -> int:
     """How many runs of its own Wildloop may still make.
 
-    A share of the agent's budget of runs (without one, of its runs so far) on top of these, and
-    always enough for one candidate and what it is compared with. Before the end, what the last
-    candidate needs is held back: what was confirmed early is not to stay the best for want of runs.
+    A share of the agent's budget of runs on top of these, and always enough for one candidate and
+    what it is compared with. Without a budget it is a share of the agent's runs so far beside that:
+    what is found early is not to be lost for want of runs. Before the end, what the last candidate
+    needs is held back: what was confirmed early is not to stay the best for want of runs.
     """
     seeds = contract.confirm_seeds
-    allowed = max(2 * seeds, int(contract.confirm_share * (bound or agents)))
+    share = int(contract.confirm_share * (agents if bound is None else bound))
+    allowed = 2 * seeds + share if bound is None else max(2 * seeds, share)
     used = sum(map(is_confirmation, own))
     kept_back = 0 if is_last else seeds
     return allowed - used - kept_back

@@ -20,7 +20,8 @@ NOT_JUDGED = "not judged"
 NO_VERDICT = "the session has judged no change (`--keep all`): this one stands as it was made"
 SUMMARY_LENGTH = 2000
 # `P1-T2: `, `[P1-T2] `, `**P1-T2**: `
-_TASK = re.compile(r"^[\s\[(*_]*P\d+-T\d+(?:[\s,]+P\d+-T\d+)*[\s\])*_:.,-]*")
+# `P1-T2: wider`, `[P1-T2] wider`, or the plan's line as it stands: "- [x] [P1-T2] wider".
+_TASK = re.compile(r"^(?:[`\s]*[-*] \[.\] )?[\s\[(*_`]*P\d+-T\d+(?:[\s,]+P\d+-T\d+)*[\s\])*_:.,-]*")
 
 
 async def read_night(sessions: SessionStore, runs: RunStore, session: Session) -> NightView:

@@ -79,8 +79,11 @@ def test_what_does_not_look_better_is_not_run_again_and_takes_nothing_of_alpha()
 def test_wildloops_own_runs_are_a_share_and_always_enough_for_one_candidate() -> None:
     contract = SessionContract(confirm_seeds=6, confirm_share=0.5)
     own = group(0, [0.1] * 12, "c", own=True)
-    assert runs_left(contract, 5, [], None, is_last=True) == 12
-    assert runs_left(contract, 5, [], None, is_last=False) == 6
-    assert runs_left(contract, 5, own, None, is_last=True) == 0
+    assert runs_left(contract, 0, [], None, is_last=True) == 12
+    assert runs_left(contract, 5, [], None, is_last=True) == 14
+    assert runs_left(contract, 5, [], None, is_last=False) == 8
+    assert runs_left(contract, 5, own, None, is_last=True) == 2
+    assert runs_left(contract, 12, own, None, is_last=True) == 6
+    assert runs_left(contract, 5, own, 20, is_last=True) == 0
     assert runs_left(contract, 5, [], 100, is_last=False) == 44
     assert runs_left(contract, 5, own, 100, is_last=False) == 32

@@ -119,6 +119,8 @@ def test_titles_lose_the_number_of_the_task() -> None:
     assert title_of("P1-T2: twice as wide") == "twice as wide"
     assert title_of("[P12-T3, P1-T4] `lr` of 3e-4\nmore") == "`lr` of 3e-4"
     assert title_of("\n  **P1-T1** done ") == "done"
+    assert title_of("- [/] [P1-T2] wider layers") == "wider layers"
+    assert title_of("`- [ ] [P1-T2] turn knob 01") == "turn knob 01"
     assert title_of("P1-T1") == "P1-T1"
     assert title_of("plain-T words: P1") == "plain-T words: P1"
     assert title_of(" ") == "no summary"
