@@ -52,6 +52,7 @@ class RunIndex:
         of_session = [f"session:{session_id}"] if session_id is not None else []
         self._wanted = FlowRunFilterTags(all_=[EXPERIMENT_TAG, *of_session])
         self._runs: dict[str, Run] = {}
+        self._open: set[str] = set()
         self._read_at: datetime | None = None
         self._looked_at = -math.inf
         self._whole_at = 0.0
@@ -98,7 +99,7 @@ class RunIndex:
                 self._whole_at = time.monotonic()
                 self._rereading = asyncio.create_task(self._reread(client))
             runs = await self._moved(client, self._read_at)
-            ended = self._open_ids() - {run.id for run in runs}
+            ended = self._open - {run.id for run in runs}
             found = await asyncio.gather(
                 *(
                     _read(client, FlowRunFilter(id=FlowRunFilterId(any_=ids)))
@@ -106,7 +107,9 @@ class RunIndex:
                 )
             )
             # One that was open and is in no answer has been deleted.
-            self._runs = {id: run for id, run in self._runs.items() if run.status.is_terminal}
+            for id in self._open:
+                self._runs.pop(id, None)
+            self._open = set()
             runs += [run for some in found for run in some]
         self._take(runs)
         self._read_at, self._looked_at = now, looked_at
@@ -120,7 +123,7 @@ class RunIndex:
             logger.warning("runs not read anew (%r): the copy stays as it is", error)
             return
         async with self._lock:
-            self._runs = {}
+            self._runs, self._open = {}, set()
             self._take(runs)
             # Those that ended meanwhile are asked for at the next look.
             self._read_at = began
@@ -140,15 +143,15 @@ class RunIndex:
         found = await asyncio.gather(*(_read(client, look) for look in looks))
         return [run for some in found for run in some]
 
-    def _open_ids(self) -> set[str]:
-        return {id for id, run in self._runs.items() if not run.status.is_terminal}
-
     def _take(self, runs: Iterable[Run]) -> None:
         for run in runs:
-            if run.sweep_id is not None or run.chat_session_id is not None:
-                self._runs[run.id] = run
-            else:
+            self._open.discard(run.id)
+            if run.sweep_id is None and run.chat_session_id is None:
                 self._runs.pop(run.id, None)
+                continue
+            self._runs[run.id] = run
+            if not run.status.is_terminal:
+                self._open.add(run.id)
 
 
 def _parts(ids: Iterable[str]) -> Iterator[list[UUID]]:
