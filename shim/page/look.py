@@ -47,6 +47,11 @@ class Look:
         return active + [one for one in self.sessions if not one.is_active][:ENDED_SHOWN]
 
     @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is under way, so that nothing changes without an event."""
+        return not self.active and not any(one.is_active for one in self.sessions)
+
+    @property
     def queue(self) -> list[Run]:
         """The runs that wait, in the order in which they are taken."""
         return in_turn([run for run in self.active if run.status is RunStatus.QUEUED])
