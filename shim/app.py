@@ -20,7 +20,6 @@ from wildloop.flows.store.picture import Picture
 from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.session_memory import SessionMemory
 from wildloop.flows.store.stream import listen
-from wildloop.flows.store.waits import Lately
 from wildloop.flows.text.redaction import Redactor
 from wildloop.shim import errors, openapi
 from wildloop.shim.age import AS_OF, AgeHeader
@@ -148,7 +147,6 @@ def create_app(
     app.state.metrics_reader = MetricsReader()
     app.state.sessions = SessionMemory()
     app.state.disk_notes = DiskNotes(settings.home)
-    app.state.lately = Lately()
     app.state.request_metrics = RequestMetrics()
     app.state.creations = CreationGate(limits)
     app.state.anchors = Anchors()

@@ -131,11 +131,9 @@ def get_disk_notes(request: Request) -> DiskNotes:
     return notes
 
 
-def get_waits(
-    request: Request, client: WithPrefect, settings: WithSettings, seen: WithSeen
-) -> Waits:
-    """Which limits queued runs wait for."""
-    return Waits(client, settings, seen, request.app.state.lately)
+def get_waits(client: WithPrefect, settings: WithSettings, seen: WithSeen) -> Waits:
+    """Why queued runs wait."""
+    return Waits(client, settings, seen)
 
 
 WithWaits = Annotated[Waits, Depends(get_waits)]

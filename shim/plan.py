@@ -20,6 +20,17 @@ FEWER_QUERIES = {
     # Each look asks once for every flow run that was cancelled within a day; ours end their own
     # tasks and children, so that it finds those of a crash only.
     "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "60",
+    # Each of these looks every 5 s by itself, as long as nothing happens too. Pauses of ours do not
+    # expire, and every `ready` run is a paused one, which the look reads with all it has.
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",
+    # That a flow run is late is shown, no more.
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "30",
+    # Workers take what is due at once; this is of schedules that were changed a moment ago.
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "15",
+    # Flow runs that a worker of the other kind, with a channel, has left to be ended.
+    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "30",
+    # Triggers that wait for events to fail to come; none of those that are shipped does.
+    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT20S",
     # Prefect's statements are more than the 100 that a connection keeps by default.
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE": "500",
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_STATEMENT_CACHE_SIZE": "500",

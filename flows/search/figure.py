@@ -7,7 +7,7 @@ windows and one for phones, whose texts are texts and whose ink is that of the p
 import html
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil, floor
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,6 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+
+from wildloop.flows.search.scale import robust_limits as robust_limits
 
 DOTS = "#3f7fc1"
 BEST = "#d1605e"
@@ -37,7 +38,6 @@ FONT = 9
 NARROW_SUFFIX = ".narrow.svg"
 MOST_TIPS = 300
 FEW_STEPS = 4
-FENCE = 3.0
 # Ink, lines and paper are the page's own: it may be dark.
 _OF_PAGE = {INK: "currentColor", FAINT: "var(--faint, #8a939d)", PAPER: "var(--paper, #fff)"}
 _REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
@@ -184,26 +184,6 @@ def draw_course(
     low, high = robust_limits(values, best[-1:])
     axes.set_ylim(low, high)
     mark_beyond(axes, steps, values)
-
-
-def robust_limits(values: Sequence[float], keep: Iterable[float] = ()) -> tuple[float, float]:
-    """Limits of an axis that a few outliers do not flatten.
-
-    Args:
-        values: what is shown; one far from the middle half of them may lie outside.
-        keep: what lies inside in any case.
-    """
-    kept = [one for one in keep if np.isfinite(one)]
-    every = [*values, *kept]
-    low, high = min(every), max(every)
-    q1, q3 = np.percentile(values, [25, 75])
-    fence = FENCE * (q3 - q1)
-    inner = [one for one in values if q1 - fence <= one <= q3 + fence] + kept
-    # What outliers leave of the axis has to be worth it.
-    if fence > 0 and max(inner) - min(inner) < 0.5 * (high - low):
-        low, high = min(inner), max(inner)
-    pad = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
-    return float(low - pad), float(high + pad)
 
 
 def mark_beyond(axes: Axes, places: Sequence[float], values: Sequence[float]) -> None:

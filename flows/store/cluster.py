@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from prefect.client.orchestration import PrefectClient
 from prefect.events import emit_event
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from wildloop.blocks.cluster.detect import detect_cluster
 from wildloop.blocks.cluster.models import Cluster, ClusterDetails
@@ -17,6 +17,7 @@ from wildloop.flows.models.cluster import HostRecord, ManualCluster, merge
 from wildloop.flows.models.run import RunCounts, RunStatus
 from wildloop.flows.settings import POOL_NAME, RUNS_QUEUE, Settings
 from wildloop.flows.store.base import Store
+from wildloop.flows.store.bounds import FRESH_SECONDS, Bound, Bounds, read_bounds
 from wildloop.flows.store.hosts import live_hosts, publish_host, read_host
 from wildloop.flows.store.recent import Recent
 from wildloop.flows.store.runs import RunStore
@@ -33,6 +34,10 @@ class ClusterView(BaseModel):
     cluster: Cluster
     run_summary: RunCounts
     capacity: Capacity
+    limits: list[Bound] = Field(
+        default=[],
+        description="Prefect's limits that leave less than the hosts have; g is what they leave.",
+    )
 
 
 class ClusterStore(Store):
@@ -62,6 +67,7 @@ class ClusterStore(Store):
             cluster=await self.cluster(),
             run_summary=await runs.counts(),
             capacity=await self.capacity(),
+            limits=(await self.bounds()).lowered,
         )
 
     async def detect(self, preferred_type: str | None = None) -> ClusterView:
@@ -102,23 +108,35 @@ class ClusterStore(Store):
 
     async def cluster(self) -> Cluster:
         """The compute of all hosts; of this one, detected now, if none was ever recorded."""
-
-        def find() -> Awaitable[list[HostRecord]]:
-            return live_hosts(self.client)
-
-        records = await self._lately("hosts", find)
+        records = await self.hosts()
         return merge(records) if records else await detect_cluster(None)
 
+    async def hosts(self) -> list[HostRecord]:
+        """The hosts that are online."""
+        return await self._lately("hosts", lambda: live_hosts(self.client))
+
+    async def bounds(self) -> Bounds:
+        """Prefect's limits that runs count in, 5 s old at most."""
+
+        async def read() -> Bounds:
+            return await read_bounds(self.client, await self.hosts())
+
+        return await self._lately("bounds", read, FRESH_SECONDS)
+
     async def capacity(self) -> Capacity:
-        """g, r, q and max_new_runs now."""
+        """g, r, q and max_new_runs now; g is what lowered limits leave."""
         active = await RunStore(self.client, self.settings, seen=self.seen).active()
         limit = await self._lately("slots", self._limit)
         held = [run.gpus_requested for run in active if run.status.is_active]
         queued = [run.gpus_requested for run in active if run.status is RunStatus.QUEUED]
-        return capacity(limit, held, queued)
+        return capacity((await self.bounds()).usable(limit), held, queued)
 
-    async def _lately(self, key: str, read: Callable[[], Awaitable[T]]) -> T:
+    async def _lately(
+        self, key: str, read: Callable[[], Awaitable[T]], seconds: float | None = None
+    ) -> T:
         if self.seen is not None:
+            if seconds is not None:
+                return await self.seen.lasting(key, read, seconds)
             return await self.seen.recent(key, read)
         if self._recent is not None:
             found, _ = await self._recent.get(key, None, read)
@@ -126,8 +144,8 @@ class ClusterStore(Store):
         return await read()
 
     async def _limit(self) -> int:
-        queue = await self.client.read_work_queue_by_name(RUNS_QUEUE, POOL_NAME)
-        return queue.concurrency_limit or 1
+        limit = (await self.client.read_work_queue_by_name(RUNS_QUEUE, POOL_NAME)).concurrency_limit
+        return 1 if limit is None else limit
 
     async def _set(self, cluster: Cluster) -> None:
         host = socket.gethostname()

@@ -77,6 +77,7 @@ class Picture:
         self.as_of = -math.inf
         self.as_of_wall = 0.0
         self.writes = 0
+        self.news = 0
         self._client, self._clock, self._wall = client, clock, wall
         self._count = 0
         self._owed: dict[str, int] = {}
@@ -99,20 +100,26 @@ class Picture:
         """An event has told of a flow run: it is read anew within a second."""
         _, since = self._told.get(id, (0, self._clock()))
         self._told[id] = (self._next(), since)
+        self.news += 1
 
     def owe(self, id: str) -> None:
         """This process has written a flow run: it is read before the next answer."""
         self._owed[id] = self._next()
-        self.writes += 1
+        self._wrote()
 
     def owe_all(self) -> None:
         """This process has written what it cannot name: all that is open or young is read."""
         self._owes_all = self._next()
-        self.writes += 1
+        self._wrote()
 
     def wrote_beside(self) -> None:
         """This process has written something else, as an artifact."""
-        self.writes += 1
+        self._wrote()
+
+    @property
+    def heard(self) -> int | None:
+        """Another number whenever something was written or told of; None: without a stream."""
+        return self.news if self.is_live else None
 
     def begin(self) -> int:
         """The number of what begins now, for `took`."""
@@ -128,6 +135,7 @@ class Picture:
     def connected(self) -> None:
         """The event stream has begun, or begun again: what it missed is read."""
         self.is_live = self._is_due = True
+        self.news += 1
         self._connected_at = self._clock()
 
     def disconnected(self) -> None:
@@ -191,6 +199,10 @@ class Picture:
         for task in (self._look_task, self._fill_task):
             if task is not None:
                 task.cancel()
+
+    def _wrote(self) -> None:
+        self.writes += 1
+        self.news += 1
 
     def _next(self) -> int:
         self._count += 1

@@ -32,7 +32,11 @@ class Recent:
         self._answers: OrderedDict[str, _Answer] = OrderedDict()
 
     async def get(
-        self, key: str, changes: object, read: Callable[[], Awaitable[T]]
+        self,
+        key: str,
+        changes: object,
+        read: Callable[[], Awaitable[T]],
+        seconds: float | None = None,
     ) -> tuple[T, float]:
         """The answer to question `key`, and from when it is (Unix seconds).
 
@@ -40,9 +44,11 @@ class Recent:
             key: the question.
             changes: differs once something was changed that the answer depends on.
             read: finds the answer.
+            seconds: how old this one may be; None: as all.
         """
+        oldest = self._seconds if seconds is None else seconds
         known, now = self._answers.get(key), self._clock()
-        if known is None or known.changes != changes or now - known.began > self._seconds:
+        if known is None or known.changes != changes or now - known.began > oldest:
             known = _Answer(now, time.time(), changes, asyncio.ensure_future(read()))
             known.future.add_done_callback(lambda done: self._forget_failed(key, done))
             self._answers[key] = known

@@ -57,6 +57,11 @@ class Seen:
         self._note(at)
         return found
 
+    async def lasting(self, key: str, read: Callable[[], Awaitable[T]], seconds: float) -> T:
+        """What `read` finds of what only people change elsewhere, at most so many seconds ago."""
+        found, _ = await self._picture.recent.get(key, None, read, seconds)
+        return found
+
     def changed(self) -> None:
         """This process has changed something beside Prefect that answers tell of."""
         self._picture.wrote_beside()

@@ -14,6 +14,7 @@ from wildloop.flows.evidence.values import value_of
 from wildloop.flows.models.evidence import Direction
 from wildloop.flows.models.run import Run
 from wildloop.flows.models.session import Session
+from wildloop.flows.search.scale import robust_limits
 from wildloop.shim.client.api import ApiClient
 
 EVERY_S = 5.0
@@ -22,6 +23,7 @@ MOST_POINTS = 400
 WIDEST, NARROWEST, HEIGHT = 70, 36, 12
 MARKS = ("braille", "dot", "x")
 Line = Sequence[tuple[float, float]]
+Scale = tuple[float, float]
 
 
 class Curves:
@@ -75,10 +77,11 @@ def drawn_runs(values: Sequence[float], metric: str, direction: Direction, width
     if len(values) < 2:
         return ""
     best = list(accumulate(values, max if direction == "max" else min))
+    scale = robust_limits(values, best[-1:])
     places = list(range(1, len(values) + 1))
-    _sheet(width, f"{metric} by run, line: best single one")
-    plotext.plot(places, best, marker="braille")
-    plotext.scatter(places, list(values), marker="dot")
+    _sheet(width, f"{metric} by run, line: best single one", [values], scale)
+    plotext.plot(places, [_within(one, scale) for one in best], marker="braille")
+    _scatter(places, values, scale)
     return _built()
 
 
@@ -87,18 +90,41 @@ def drawn_series(series: Mapping[str, Line], metric: str, width: int) -> str:
     lines = {name: line for name, line in series.items() if len(line) > 1}
     if not lines:
         return ""
-    _sheet(width, f"{metric} by step: {', '.join(one[:20] for one in lines)}")
+    heights = [[value for _, value in line] for line in lines.values()]
+    scale = robust_limits([one for some in heights for one in some], [one[-1] for one in heights])
+    _sheet(width, f"{metric} by step: {', '.join(one[:20] for one in lines)}", heights, scale)
     for mark, line in zip(MARKS, lines.values(), strict=False):
-        plotext.plot([at for at, _ in line], [value for _, value in line], marker=mark)
+        plotext.plot([at for at, _ in line], [_within(one, scale) for _, one in line], marker=mark)
     return _built()
 
 
-def _sheet(width: int, title: str) -> None:
+def _scatter(places: Sequence[int], values: Sequence[float], scale: Scale) -> None:
+    """A dot for each value; what lies beyond the scale is an arrow at its edge."""
+    low, high = scale
+    for mark, lower, upper in (("dot", low, high), ("^", high, math.inf), ("v", -math.inf, low)):
+        shown = [
+            (at, _within(one, scale))
+            for at, one in zip(places, values, strict=True)
+            if (lower <= one <= upper if mark == "dot" else lower < one < upper)
+        ]
+        if shown:
+            plotext.scatter([at for at, _ in shown], [one for _, one in shown], marker=mark)
+
+
+def _within(value: float, scale: Scale) -> float:
+    return min(max(value, scale[0]), scale[1])
+
+
+def _sheet(width: int, title: str, lines: Sequence[Sequence[float]], scale: Scale) -> None:
     plotext.clear_figure()
     plotext.theme("clear")
     size = max(NARROWEST, min(WIDEST, width))
     plotext.plot_size(size, HEIGHT)
-    plotext.title(title[: size - 10])
+    beyond = sum(_within(one, scale) != one for line in lines for one in line)
+    if beyond:
+        plotext.ylim(*scale)
+    told = f" ({beyond} beyond)" if beyond else ""
+    plotext.title(title[: size - 10 - len(told)] + told)
 
 
 def _built() -> str:

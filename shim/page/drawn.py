@@ -14,8 +14,8 @@ from wildloop.flows.evidence.settings import plain_value, settings_of
 from wildloop.flows.models.evo import Choice, EvoSweepSpec, Range, Trial, TrialStatus
 from wildloop.flows.models.run import Run
 from wildloop.flows.report.plots import varied
-from wildloop.flows.search.figure import robust_limits
 from wildloop.flows.search.plots import colour_limits, importances, ticks, value_text
+from wildloop.flows.search.scale import robust_limits
 from wildloop.flows.search.space import Space
 
 SHADES = 10

@@ -1,6 +1,7 @@
 """The page's events: one look at a time for all who watch, and to each what has changed."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -14,6 +15,8 @@ from wildloop.shim.page.shared_reads import SharedReads
 
 SHORTEST_S = 1.0
 LONGEST_S = 15.0
+# Where nothing is under way and nothing was heard of: what no event tells of can wait.
+REST_S = 10.0
 # A look may take no more than this share of the time: the dearer it is, the rarer.
 SHARE = 0.05
 HEARTBEAT_S = 15.0
@@ -31,12 +34,16 @@ class Feed:
     Args:
         look: reads all that is shown.
         render: the regions of the page by name, as HTML, of a look.
+        heard: another number whenever something has changed; None: that is not known.
     """
 
     def __init__(
-        self, look: Callable[[], Awaitable[Look]], render: Callable[[Look], Regions]
+        self,
+        look: Callable[[], Awaitable[Look]],
+        render: Callable[[Look], Regions],
+        heard: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._look, self._render = look, render
+        self._look, self._render, self._heard = look, render, heard
         self._regions: dict[str, str] = {}
         self._versions: dict[str, int] = {}
         self._version = 0
@@ -90,6 +97,7 @@ class Feed:
     async def _run(self) -> None:
         while self._watchers:
             self._poked.clear()
+            heard = self._heard()
             try:
                 await self._see()
                 await self._tell({TROUBLE: ""})
@@ -98,17 +106,28 @@ class Feed:
                 when = time.strftime("%H:%M:%S", time.localtime())
                 said = f"Prefect does not answer ({when}): what is shown may be old."
                 await self._tell({TROUBLE: said})
+                heard = None
             except Exception as error:
                 # A fault of ours must not leave every open page at what it shows, without a word.
                 logger.error("the page's look failed", exc_info=error)
                 said = f"Internal error ({type(error).__name__}): what is shown may be old."
                 await self._tell({TROUBLE: said})
-            pause = min(LONGEST_S, max(SHORTEST_S, self._took_s / SHARE))
-            try:
-                async with asyncio.timeout(pause):
+                heard = None
+            await self._pause(heard)
+
+    async def _pause(self, heard: int | None) -> None:
+        """Until it is time for the next look; longer where nothing is heard of at rest."""
+        began = time.monotonic()
+        shortest = min(LONGEST_S, max(SHORTEST_S, self._took_s / SHARE))
+        while not self._poked.is_set():
+            over = time.monotonic() - began
+            is_quiet = heard is not None and self._heard() == heard
+            rests = is_quiet and self._latest is not None and self._latest.is_at_rest
+            if over >= (max(shortest, REST_S) if rests else shortest):
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(shortest, SHORTEST_S)):
                     await self._poked.wait()
-            except TimeoutError:
-                continue
 
     async def _see(self) -> Look:
         """Look, together with whoever else asks now."""

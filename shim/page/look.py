@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from wildloop.flows.files.paths import SessionPaths
 from wildloop.flows.models.alert import Alert, AlertKind, AlertStatus
 from wildloop.flows.models.cluster import HostRecord
+from wildloop.flows.models.queue import in_turn
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session import Session
 from wildloop.flows.store.alerts import AlertStore
 from wildloop.flows.store.cluster import ClusterStore, ClusterView
-from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import SessionStore
 from wildloop.flows.store.waits import Waits
 from wildloop.shim.disk import DiskNotes
-from wildloop.shim.page.waits import in_turn, waits
 from wildloop.shim.routers.activity import read_lines
 
 MOST_SESSIONS = 30
@@ -48,14 +47,14 @@ class Look:
         return active + [one for one in self.sessions if not one.is_active][:ENDED_SHOWN]
 
     @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is under way, so that nothing changes without an event."""
+        return not self.active and not any(one.is_active for one in self.sessions)
+
+    @property
     def queue(self) -> list[Run]:
         """The runs that wait, in the order in which they are taken."""
         return in_turn([run for run in self.active if run.status is RunStatus.QUEUED])
-
-    def waits(self) -> dict[str, str]:
-        """Why each of them does, by its id."""
-        held = [run for run in self.active if run.status.is_active]
-        return waits(self.queue, held, self.cluster.capacity, self.hosts)
 
     def asks(self, session_id: str) -> list[Alert]:
         """What a session waits for its user's approval of."""
@@ -92,7 +91,7 @@ class Looker:
             self._sessions.recent(MOST_SESSIONS),
             self._runs.active(),
             self._cluster.view(),
-            live_hosts(self._cluster.client),
+            self._cluster.hosts(),
             self._alerts.select(AlertStatus.OPEN, None, MOST_ALERTS),
         )
         at_work = [one for one in sessions if one.is_active]

@@ -53,7 +53,7 @@ def get_feed(
     state = request.app.state
     if state.page_feed is None:
         looker = Looker(sessions, runs, alerts, cluster, disks, limits)
-        state.page_feed = Feed(looker.look, regions)
+        state.page_feed = Feed(looker.look, regions, lambda: state.picture.heard)
     feed: Feed = state.page_feed
     return feed
 

@@ -1,5 +1,6 @@
 """A team's own flows beside Wildloop's: on one pool, on one host, under the same limits."""
 
+import html
 import json
 import re
 import socket
@@ -180,6 +181,12 @@ def test_flow_with_slots_counts_outlives_the_worker_and_is_cancelled(
     )
 
 
+def on_page(server: Server) -> str:
+    """What the page tells of the compute."""
+    server.http.get(server.post("/wild/v2/page-link")["path"])
+    return html.unescape(server.http.get("/page/compute").raise_for_status().text)
+
+
 def test_limits_lowered_by_people_are_bounds(shared: Server, tmp_path: Path) -> None:
     set_limit(shared, host_limit(), 1)
     command = f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"
@@ -193,8 +200,20 @@ def test_limits_lowered_by_people_are_bounds(shared: Server, tmp_path: Path) -> 
     shared.wait_for(lambda: shared.get(waiting)["reason"] == told or None, "it says why it waits")
     assert shared.get(waiting)["status"] == "queued"
     assert told in [run["reason"] for run in shared.get("/runs", status="queued")]
+    shared.wait_for(lambda: told in on_page(shared) or None, "the page tells the same")
+    cluster = shared.get("/cluster")
+    lowered = {"name": f"'{host_limit()}'", "limit": 1, "taken": 1, "wanted": 2}
+    assert (cluster["limits"], cluster["capacity"]["g"]) == ([lowered], 1)
     set_limit(shared, host_limit(), 2)
     shared.reaches(runs[1]["id"], "running")
+    third = shared.run("true")
+    runs.append(third)
+    names = f"{runs[0]['name']}, {runs[1]['name']}"
+    held = f"all 2 slots are held by {names}"
+    shared.wait_for(
+        lambda: shared.get(f"/runs/{third['id']}")["reason"] == held or None, "it says who holds"
+    )
+    assert shared.get("/cluster")["limits"] == []
     shared.prefect.patch("/work_pools/wildloop/queues/runs", json={"concurrency_limit": 1})
     (tmp_path / "go").touch()
     for run in runs:

@@ -1,7 +1,8 @@
 """One look for all who watch, and to each only what has changed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -42,6 +43,13 @@ async def names(events: AsyncIterator[str], count: int) -> list[str]:
     return found
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for it."""
+    async with asyncio.timeout(20):
+        while not is_so():
+            await asyncio.sleep(0.005)
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "SHORTEST_S", 0.01)
@@ -80,6 +88,31 @@ async def test_a_page_after_a_change_shows_it(world: World) -> None:
     assert cast(int, await feed.latest()) == 1, "a look is good for two seconds"
     feed.poke()
     assert cast(int, await feed.latest()) == 2
+
+
+async def test_at_rest_it_looks_when_something_is_heard_of(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = cast(Look, SimpleNamespace(is_at_rest=True))
+    heard = [1]
+
+    async def look() -> Look:
+        await world.look()
+        return rest
+
+    feed = Feed(look, world.render, lambda: heard[0])
+    events = feed.events(("now-",))
+    await names(events, 3)
+    seen = world.looks
+    await asyncio.sleep(0.1)
+    assert world.looks == seen, "nothing was heard of"
+    heard[0] = 2
+    await until(lambda: world.looks > seen)
+    monkeypatch.setattr(module, "REST_S", 0.02)
+    seen = world.looks
+    await until(lambda: world.looks > seen + 1)
+    await cast(Any, events).aclose()
+    await feed.close()
 
 
 async def test_trouble_is_told_and_its_end(world: World) -> None:

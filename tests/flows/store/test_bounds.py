@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.records import made_run
-from wildloop.flows.store.waits import Bound, Bounds, reason_of
+from wildloop.flows.store.bounds import Bound, Bounds, reason_of
 
 POOL = Bound(name="the work pool 'wildloop'", limit=3, taken=3)
 QUEUE = Bound(name="the queue 'runs'", limit=1, taken=1, wanted=2)
@@ -45,3 +45,4 @@ def test_lowered_limits_say_what_can_be_used() -> None:
     assert Bounds().usable(4) == 4
     assert Bounds(tag=TAG).usable(4) == 2
     assert Bounds(whole=POOL, hosts={"a": LOWERED, "b": FREE}).usable(4) == 3
+    assert Bounds(whole=POOL, hosts={"a": LOWERED, "b": FREE}).lowered == [POOL, LOWERED]

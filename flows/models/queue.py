@@ -1,6 +1,6 @@
 """Why each queued run waits, in words; the rules are those of `flows.models.capacity`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wildloop.flows.models.capacity import Capacity
 from wildloop.flows.models.cluster import HostRecord, total_cpus
@@ -15,8 +15,12 @@ def in_turn(queue: Sequence[Run]) -> list[Run]:
     return sorted(queue, key=lambda run: (-run.priority, run.created_at, run.id))
 
 
-def waits(
-    queue: Sequence[Run], held: Sequence[Run], room: Capacity, hosts: Sequence[HostRecord]
+def reasons(
+    queue: Sequence[Run],
+    held: Sequence[Run],
+    room: Capacity,
+    hosts: Sequence[HostRecord],
+    limited: Callable[[Run], str | None] = lambda run: None,
 ) -> dict[str, str]:
     """The reason of each run in the queue, by its id.
 
@@ -25,6 +29,7 @@ def waits(
         held: the runs that launch or run.
         room: slots, and how many are held.
         hosts: what there is.
+        limited: what a run waits for beside slots and its turn.
     """
     largest = max((host.largest for host in hosts), default=room.g)
     places, without = total_cpus(hosts), sum(run.gpus_requested == 0 for run in held)
@@ -34,11 +39,13 @@ def waits(
         wants = run.gpus_requested
         if run.reason:
             found[run.id] = run.reason
+        elif wants > largest:
+            found[run.id] = f"no host has {wants} slots: the most is {largest}"
+        elif (limit := limited(run)) is not None:
+            found[run.id] = limit
         elif wants == 0:
             taken = f"all {places} places of runs without a GPU are taken"
             found[run.id] = taken if without >= places else "it is about to start"
-        elif wants > largest:
-            found[run.id] = f"no host has {wants} slots: the most is {largest}"
         elif blocked:
             found[run.id] = f"{counted(ahead, 'run')} before it{blocked}"
         elif wants > free:

@@ -3,8 +3,8 @@
 from wildloop.blocks.cluster.models import Cluster, ClusterType
 from wildloop.flows.models.capacity import Capacity
 from wildloop.flows.models.cluster import HostRecord
+from wildloop.flows.models.queue import in_turn, reasons
 from wildloop.flows.models.run import Run, RunStatus
-from wildloop.shim.page.waits import in_turn, waits
 
 
 def run(id: str, gpus: int = 1, priority: int = 0, **fields: object) -> Run:
@@ -33,33 +33,42 @@ def room(g: int, r: int) -> Capacity:
 
 def test_who_holds_the_slots_is_named() -> None:
     held = [run(name) for name in "vwxyz"]
-    found = waits([run("a")], held, room(5, 5), [host(5)])
+    found = reasons([run("a")], held, room(5, 5), [host(5)])
     assert found["a"] == "all 5 slots are held by v, w, x and 2 more"
-    assert waits([run("a")], held[:1], room(1, 1), [host(1)])["a"] == "the one slot is held by v"
+    assert reasons([run("a")], held[:1], room(1, 1), [host(1)])["a"] == "the one slot is held by v"
 
 
 def test_a_large_run_is_not_overtaken_and_those_behind_it_say_so() -> None:
-    found = waits([run("b"), run("a", gpus=3)], [run("v")], room(4, 2), [host(4)])
+    found = reasons([run("b"), run("a", gpus=3)], [run("v")], room(4, 2), [host(4)])
     assert found["a"] == "it wants 3 slots, 2 of 4 are free"
     assert found["b"] == "1 run before it; the first wants 3 slots"
 
 
 def test_what_no_host_has_holds_up_nobody() -> None:
-    found = waits([run("a", gpus=9), run("b")], [], room(4, 0), [host(4)])
+    found = reasons([run("a", gpus=9), run("b")], [], room(4, 0), [host(4)])
     assert found["a"] == "no host has 9 slots: the most is 4"
     assert "about to start" in found["b"]
 
 
 def test_runs_without_a_gpu_wait_for_places() -> None:
     held = [run(name, gpus=0) for name in "vwxy"]
-    found = waits([run("a", gpus=0)], held, room(1, 0), [host(1)])
+    found = reasons([run("a", gpus=0)], held, room(1, 0), [host(1)])
     assert found["a"] == "all 4 places of runs without a GPU are taken"
-    assert waits([run("a", gpus=0)], held[:1], room(1, 1), [host(1)])["a"] == "it is about to start"
+    assert (
+        reasons([run("a", gpus=0)], held[:1], room(1, 1), [host(1)])["a"] == "it is about to start"
+    )
 
 
 def test_a_reason_that_is_known_is_told_and_priority_goes_first() -> None:
     queue = [run("a"), run("b", priority=5), run("c", reason="the disk is full")]
     assert [one.id for one in in_turn(queue)] == ["b", "a", "c"]
-    found = waits(queue, [run("v")], room(1, 1), [host(1)])
+    found = reasons(queue, [run("v")], room(1, 1), [host(1)])
     assert found["c"] == "the disk is full" and found["b"] == "the one slot is held by v"
     assert found["a"] == "1 run before it, and no slot is free"
+
+
+def test_a_limit_is_told_before_turn_and_slots_but_not_where_no_host_has_so_many() -> None:
+    queue = [run("a"), run("b", gpus=0), run("c", gpus=9)]
+    found = reasons(queue, [run("v")], room(1, 1), [host(1)], lambda one: f"limit of {one.id}")
+    assert (found["a"], found["b"]) == ("limit of a", "limit of b")
+    assert found["c"] == "no host has 9 slots: the most is 1"
