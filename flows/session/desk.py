@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from wildloop.flows.files.paths import SessionPaths
-from wildloop.flows.models.keep import KeepState, Verdict
+from wildloop.flows.models.keep import Verdict
 from wildloop.flows.models.researcher_name import called
 from wildloop.flows.models.run import Run
 from wildloop.flows.models.session_record import (
@@ -68,6 +68,7 @@ class DeskPosition(Position):
         spec = lead.spec.model_copy(update={"workdir": desk.workdir, "isolation": "snapshot"})
         super().__init__(client=lead.client, spec=spec, record=record)
         self.lead, self.desk = lead, desk
+        self._ended = list[IterationRecord]()
         self.refresh()
 
     def refresh(self) -> None:
@@ -100,7 +101,8 @@ class DeskPosition(Position):
     @property
     def told(self) -> SessionRecord:
         """Its own standing with the calls of all."""
-        return self.record.model_copy(update={"iterations": self.lead.record.iterations})
+        calls = [*self.lead.record.iterations, *self._ended]
+        return self.record.model_copy(update={"iterations": calls})
 
     @property
     def main(self) -> Path:
@@ -134,6 +136,15 @@ class DeskPosition(Position):
         own = {call.index for call in self.record.iterations}
         return [one for one in self.lead.record.keep.verdicts if one.iteration in own]
 
+    @property
+    def merging(self) -> set[int]:
+        """The iterations that are to be kept once their merged code was run."""
+        return {one.verdict.iteration for one in self.desk.merging}
+
+    def has_gone_on(self, iteration: int) -> bool:
+        """Whether its worktree holds the code of something later by now."""
+        return self.desk.index != iteration
+
     def owns(self, run: Run) -> bool:
         """Whether it has made a run."""
         return run.researcher == self.desk.number
@@ -147,7 +158,7 @@ class DeskPosition(Position):
         """Note a call, here and in the session."""
         call.researcher = self.desk.number
         self.record.iterations.append(call)
-        self.lead.record.iterations.append(call)
+        self._ended.append(call)
 
     @property
     def paths(self) -> SessionPaths:
@@ -174,8 +185,11 @@ class DeskPosition(Position):
 
     async def save(self) -> None:
         """Write the session's record with what has become of this desk."""
+        # At once: another's save in between would have the call as ended and as under way.
         for name in STANDING:
             setattr(self.desk, name, getattr(self.record, name))
+        self.lead.record.iterations += self._ended
+        self._ended.clear()
         desks = self.lead.record.desks
         self.lead.record.note = "; ".join(doing_of(one) for one in desks)
         at_work = any(one.phase is Phase.ITERATION for one in desks)
@@ -236,9 +250,3 @@ def told_of(number: int, others: list[Desk], calls: list[IterationRecord]) -> st
         said = f"; its last call: {last.summary[:SHOWN]}" if last and last.summary else ""
         lines.append(f"- {doing_of(one)}{said}")
     return "\n".join(lines)
-
-
-def keep_of(state: KeepState, desk: KeepState) -> None:
-    """Take into the session's state what a decision at a desk has made of it."""
-    state.best, state.baseline = desk.best, desk.baseline or state.baseline
-    state.metric, state.direction = desk.metric, desk.direction
