@@ -128,7 +128,7 @@ class DeskPosition(Position):
     def beside(self) -> str:
         """What the others are at."""
         others = [one for one in self.lead.record.desks if one.number != self.desk.number]
-        return told_of(self.desk.number, others, self.lead.record.iterations)
+        return told_of(self.desk, others, self.lead.record.iterations)
 
     @property
     def own_verdicts(self) -> list[Verdict]:
@@ -155,7 +155,7 @@ class DeskPosition(Position):
         return self.desk.index
 
     def add_call(self, call: IterationRecord) -> None:
-        """Note a call, here and in the session."""
+        """Note a call, here; in the session with what else has become of this desk."""
         call.researcher = self.desk.number
         self.record.iterations.append(call)
         self._ended.append(call)
@@ -183,13 +183,19 @@ class DeskPosition(Position):
             self.record.phase = phase
             await self.save()
 
-    async def save(self) -> None:
-        """Write the session's record with what has become of this desk."""
-        # At once: another's save in between would have the call as ended and as under way.
+    def hand_in(self) -> None:
+        """Have the session's record know what has become of this desk.
+
+        All at once: another's save in between would have a call as ended and as under way.
+        """
         for name in STANDING:
             setattr(self.desk, name, getattr(self.record, name))
         self.lead.record.iterations += self._ended
         self._ended.clear()
+
+    async def save(self) -> None:
+        """Write the session's record with what has become of this desk."""
+        self.hand_in()
         desks = self.lead.record.desks
         self.lead.record.note = "; ".join(doing_of(one) for one in desks)
         at_work = any(one.phase is Phase.ITERATION for one in desks)
@@ -232,16 +238,17 @@ def doing_of(desk: Desk) -> str:
         what = f"waits for its runs ({desk.task})" if desk.task else "waits"
     else:
         what = "is free"
-    return f"researcher {desk.number}: {what}"
+    merges = ", ".join(one.verdict.label for one in desk.merging)
+    return f"researcher {desk.number}: {what}" + (f"; to be merged: {merges}" if merges else "")
 
 
-def told_of(number: int, others: list[Desk], calls: list[IterationRecord]) -> str:
+def told_of(own: Desk, others: list[Desk], calls: list[IterationRecord]) -> str:
     """Who else works on the session, for the prompt of one researcher."""
     if not others:
         return ""
     lines = [
-        f"You are researcher {number} of {len(others) + 1}, each in a worktree and on a branch of "
-        "its own; what is kept is merged onto the session's branch by Wildloop, one change at a "
+        f"You are researcher {own.number} of {len(others) + 1}, each in a worktree and on a branch "
+        "of its own; what is kept is merged onto the session's branch by Wildloop, one change at a "
         "time. Do this task and no other; the table of what was tried holds the runs of all. "
         "At the moment:"
     ]
@@ -249,4 +256,9 @@ def told_of(number: int, others: list[Desk], calls: list[IterationRecord]) -> st
         last = next((it for it in reversed(calls) if it.researcher == one.number), None)
         said = f"; its last call: {last.summary[:SHOWN]}" if last and last.summary else ""
         lines.append(f"- {doing_of(one)}{said}")
+    for merge in own.merging:
+        lines.append(
+            f"Your change of {merge.verdict.label} is to be kept, and waits to be run with what "
+            "the others have changed: until then your files are without it; do not make it again."
+        )
     return "\n".join(lines)
