@@ -1,16 +1,17 @@
 """What lessons claim of two settings, and whether a later session's runs still bear it out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
 
 from wildloop.flows.evidence.ablation import ablation
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
-from wildloop.flows.evidence.lessons import effect, measured
+from wildloop.flows.evidence.lessons import effect, failing_regions, measured
 from wildloop.flows.evidence.settings import normal
 from wildloop.flows.models.evidence import Comparison
 from wildloop.flows.models.memory import Claim
+from wildloop.flows.models.run import Run
 
 HELD = 0.5
 """What has to remain of a gain: where even so much lies outside the later interval, it is gone."""
@@ -34,6 +35,30 @@ def claims(account: Account) -> dict[str, Claim]:
         ours, theirs = pair if test.ours.values == pair[0].compared.values else pair[::-1]
         found |= _claim(account, row.text, ours, theirs, test.gain)
     return found
+
+
+def proofs(account: Account) -> dict[str, list[str]]:
+    """The runs that show each established sentence, by its text: ids, the better setting's first.
+
+    Those of a setting that fails are the failed ones.
+    """
+    found, by_id = dict[str, list[str]](), account.by_id
+    text, best, base = effect(account), account.best, account.baseline
+    if text is not None and best is not None and base is not None:
+        found[text] = _ids(best.behind + base.behind)
+    ablated = ablation(account)
+    for row in ablated.rows if ablated else ():
+        if ablated is not None:
+            pair = by_id[ablated.reference], by_id[row.configuration]
+            found[row.text] = _ids(pair[0].behind + pair[1].behind)
+    for region in failing_regions(account):
+        lost = [one for one in account.configurations if one.failures and not one.n]
+        found[region.text] = _ids([run for one in lost for run in one.failures])
+    return found
+
+
+def _ids(runs: Iterable[Run]) -> list[str]:
+    return [run.id for run in runs]
 
 
 def bears_out(account: Account, claim: Claim) -> bool | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from wildloop.flows.evidence import texts
 from wildloop.flows.evidence.ablation import ablation
 from wildloop.flows.evidence.account import KEEP_RULE, RULE, Account
-from wildloop.flows.evidence.claims import claims
+from wildloop.flows.evidence.claims import claims, proofs
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.evidence.lessons import failing_regions
 from wildloop.flows.evidence.settings import seed_of
@@ -71,12 +71,13 @@ def established(account: Account) -> list[str]:
 
 
 def lessons(account: Account) -> dict[str, Shown]:
-    """What is established, each with the level of the evidence for it and what it claims."""
-    best, said = texts.findings(account), claims(account)
+    """What is established, each with its level of evidence, its claim and its runs."""
+    best, said, shown_by = texts.findings(account), claims(account), proofs(account)
     return {
         text: Shown(
             level=account.level.value if text in best else Level.CLAIMED.value,
             claim=said.get(text),
+            runs=shown_by.get(text, []),
         )
         for text in established(account)
     }

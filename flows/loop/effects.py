@@ -180,8 +180,9 @@ async def close_turn(
     await flag_edits(position.workdir, record)
     await _tag(position.workdir, record)
     since = position.record.iterations[-1].started_at if position.record.iterations else 0.0
-    position.add_call(record)
     own = await own_runs(work.stores.runs, position.id, position.record.contract)
+    # From here to the save nothing is awaited: another's save in between is not to have half of it.
+    position.add_call(record)
     account = account_for(position, work.project, runs, own=own)
     record.signs = _counted_signs(position.record, account)
     note_shown(position, account, runs, own)

@@ -16,7 +16,7 @@ from wildloop.flows.text.markdown import code, link, page, section, table
 from wildloop.flows.text.shortened import shortened
 
 ERROR_LENGTH = 200
-# A session that is taken up again looks at the pages of so many calls, and at later ones.
+# Taken up again, a session looks at the pages of so many calls of each researcher, and later ones.
 RESUMED_CALLS = 4
 
 
@@ -33,7 +33,8 @@ async def attach_outcomes(work: Work, runs: Sequence[Run]) -> None:
     logger = get_run_logger()
     metric = record.contract.metric if record.contract is not None else None
     # What had ended by then, the process before this one has told.
-    earlier = record.iterations[:-RESUMED_CALLS] if work.resumed else []
+    looked_at = RESUMED_CALLS * max(1, len(record.desks))
+    earlier = record.iterations[:-looked_at] if work.resumed else []
     since = earlier[-1].started_at if earlier else 0.0
     for call in record.iterations:
         mine = [by_id[id] for id in call.run_ids if id in by_id]

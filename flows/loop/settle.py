@@ -1,8 +1,4 @@
-"""Carrying out keep or discard in a session: wait, decide, note, take back; resumable throughout.
-
-The decision is saved before anything is done about it, and each step can be done again: whoever
-takes the session up after a crash carries out what was decided, once.
-"""
+"""Keep or discard in a session: wait for the runs of an iteration, confirm, decide, note."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,30 +10,27 @@ from prefect.logging import get_run_logger
 from wildloop.flows.evidence.account import Account
 from wildloop.flows.evidence.configuration import Configuration
 from wildloop.flows.files.manifest import busy_reason
-from wildloop.flows.git import merging, repository, restore
+from wildloop.flows.git import repository, restore
 from wildloop.flows.git.code import code_digest, counted, files_of_tree
-from wildloop.flows.git.history import tag_commit, tag_name
+from wildloop.flows.git.history import tag_name
 from wildloop.flows.keep.aside import set_aside, tries
 from wildloop.flows.keep.decide import Change, decide
 from wildloop.flows.keep.elsewhere import begun_elsewhere
 from wildloop.flows.keep.flags import flagged_edits
 from wildloop.flows.keep.held import held
-from wildloop.flows.keep.ledger import write_ledger
-from wildloop.flows.keep.texts import log_entry, refused
 from wildloop.flows.loop.approval import consented
-from wildloop.flows.loop.artifact import attach_verdict
 from wildloop.flows.loop.checks import checked
 from wildloop.flows.loop.confirming import confirm_and_wait
+from wildloop.flows.loop.decided import carry_out_left, note_verdict
 from wildloop.flows.loop.waiting import wait_for_runs
 from wildloop.flows.loop.work import Work
-from wildloop.flows.models.keep import KeepState, KeepStatus, Verdict
+from wildloop.flows.models.keep import Decided, KeepState, KeepStatus, Verdict
 from wildloop.flows.models.run import Run
 from wildloop.flows.models.session_options import SessionSpec
-from wildloop.flows.models.session_record import IterationRecord, Phase, SessionRecord
+from wildloop.flows.models.session_record import IterationRecord, Phase
 from wildloop.flows.project import ProjectConfig
 from wildloop.flows.session.evidence import account_for
 from wildloop.flows.session.position import Position
-from wildloop.flows.session.tables import publish_ledger
 from wildloop.flows.store.own_runs import own_runs
 from wildloop.flows.store.run_filter import RunFilter
 from wildloop.flows.store.runs import RunStore
@@ -97,9 +90,11 @@ async def settle(work: Work) -> None:
         for desk in work.desks:
             desk.position.refresh()
             await settle(desk)
+        await work.merge_left()
         return
-    await carry_out_left(work)
-    calls = _undecided(record)
+    async with work.line:
+        await carry_out_left(work)
+    calls = _undecided(position)
     is_closing = record.closing is not None
     if not calls or (record.awaiting_turn and not is_closing):
         return
@@ -119,21 +114,14 @@ async def settle(work: Work) -> None:
     async with work.line:
         work.control.check()
         position.refresh()
-        verdict = await _decide(work, calls, runs, own)
-        if verdict is None:
+        decided = await _decide(work, calls, runs, own)
+        if decided is None:
             return
-        if work.merge is not None:
-            await work.merge(verdict)
-        record.keep.verdicts.append(verdict)
-        await position.save()
-        await _carry_out(position, verdict, work.project)
-
-
-async def carry_out_left(work: Work) -> None:
-    """Carry out what was decided before a crash."""
-    for left in work.position.own_verdicts:
-        if not left.applied:
-            await _carry_out(work.position, left, work.project)
+        if work.merge is not None and decided.verdict.status is KeepStatus.KEEP:
+            await work.merge(decided)
+            return
+        _apply(record.keep, decided)
+        await note_verdict(work, decided.verdict)
 
 
 async def _confirm(work: Work, calls: Sequence[IterationRecord], runs: Sequence[Run]) -> list[Run]:
@@ -150,10 +138,10 @@ async def _confirm(work: Work, calls: Sequence[IterationRecord], runs: Sequence[
     return await own_runs(work.stores.runs, position.id, contract)
 
 
-def _undecided(record: SessionRecord) -> list[IterationRecord]:
+def _undecided(position: Position) -> list[IterationRecord]:
     """The calls of the last iteration (planning is number 0) if nothing is decided about it."""
-    index = record.last_index
-    if record.keep.of(index) is not None:
+    record, index = position.record, position.record.last_index
+    if record.keep.of(index) is not None or index in position.merging:
         return []
     return [call for call in record.iterations if call.kind != "reflection" and call.index == index]
 
@@ -165,8 +153,8 @@ async def _active(runs: RunStore, session_id: str, ids: Sequence[str]) -> bool:
 
 async def _decide(
     work: Work, calls: Sequence[IterationRecord], every: Sequence[Run], own: Sequence[Run]
-) -> Verdict | None:
-    """The decision, its evidence noted in the state; None where there is nothing to decide."""
+) -> Decided | None:
+    """The decision, of which nothing is noted yet; None where there is nothing to decide."""
     position, project = work.position, work.project
     state, last, workdir = position.record.keep, calls[-1], position.workdir
     base = state.base if state.base_iteration == last.index else position.record.base_commit
@@ -186,16 +174,17 @@ async def _decide(
     decision = await checked(held(account, decision), project, workdir)
     # Before anything of it is noted: whoever waits for the answer may be killed.
     decision = await consented(work, decision, last.label, commit)
+    name, direction = state.metric, state.direction
     if is_compared and metric is not None:
-        state.metric, state.direction = metric.name, metric.direction
+        name, direction = metric.name, metric.direction
     verdict = Verdict(
         iteration=last.index,
         label=last.label,
         status=decision.status if is_compared or not runs else KeepStatus.KEEP,
         why=NO_METRIC if runs and metric is None else decision.why,
         description=(_summary(calls) or last.error or "no summary")[:DESCRIPTION_LENGTH],
-        metric=state.metric,
-        direction=state.direction,
+        metric=name,
+        direction=direction,
         commit=commit,
         base=base,
         candidate=decision.candidate if is_compared else None,
@@ -208,11 +197,18 @@ async def _decide(
         started_from=start.node if start else "",
         decided_at=datetime.now(UTC).timestamp(),
     )
-    if is_compared:
-        if state.best is None and decision.best is not None:
-            state.baseline = (decision.against or decision.best).id
-        state.best = decision.best
-    return verdict
+    if not is_compared:
+        return Decided(verdict=verdict, best=state.best, baseline=state.baseline)
+    is_first = state.best is None and decision.best is not None
+    first = decision.against or decision.best
+    baseline = first.id if is_first and first is not None else state.baseline
+    return Decided(verdict=verdict, best=decision.best, baseline=baseline)
+
+
+def _apply(state: KeepState, decided: Decided) -> None:
+    """Note what a decision has made of the state; it is saved with its verdict."""
+    state.metric, state.direction = decided.verdict.metric, decided.verdict.direction
+    state.best, state.baseline = decided.best, decided.baseline
 
 
 async def _change(
@@ -315,78 +311,3 @@ async def _changed(workdir: Path, since: str | None, until: str | None) -> list[
     if since is None or until is None:
         return []
     return await restore.project_changes(workdir, since, until)
-
-
-async def _carry_out(position: Position, verdict: Verdict, project: ProjectConfig | None) -> None:
-    """Do what was decided; every step may be done again after a crash."""
-    logger = get_run_logger()
-    logger.info("%s: %s: %s", verdict.label, verdict.status.value, verdict.why)
-    for warning in verdict.warnings:
-        logger.warning("%s: %s", verdict.label, warning)
-    try:
-        if verdict.tag is not None and verdict.commit is not None:
-            await tag_commit(position.workdir, verdict.tag, verdict.commit)
-        if verdict.merged is not None and verdict.onto is not None:
-            position.whole.tip = await merging.put_on_branch(
-                position.main, verdict.onto, verdict.merged, _merged_message(position, verdict)
-            )
-        if verdict.status is not KeepStatus.KEEP and verdict.base and verdict.commit:
-            verdict.reverted_by = await _take_back(position, verdict, project)
-            for call in position.record.iterations:
-                if call.index == verdict.iteration and verdict.reverted_by:
-                    call.taken_back_at = verdict.decided_at
-    except repository.GitError as error:
-        verdict.warnings.append(refused(error))
-        logger.error("%s: %s", verdict.label, refused(error))
-    verdict.applied = True
-    write_ledger(position.paths.results, _applied(position.record.keep))
-    append_verdict(position.paths.log, verdict)
-    await _commit_ledger(position, verdict)
-    # Before it is noted as carried out: what a crash leaves out here is made up for.
-    await attach_verdict(position, verdict)
-    await publish_ledger(position)
-    await position.save()
-
-
-def _merged_message(position: Position, verdict: Verdict) -> str:
-    first = verdict.description.split("\n", 1)[0]
-    return (
-        f"wild: {verdict.label}: {first}\n\n{verdict.why}\n\nThe change: {verdict.tag} "
-        f"({verdict.commit}), of researcher {position.researcher}\nSession: {position.id}"
-    )
-
-
-async def _commit_ledger(position: Position, verdict: Verdict) -> None:
-    try:
-        subject = f"wild: {verdict.label}: {verdict.status.value} in results.tsv"
-        message = f"{subject}\n\n{verdict.why}\n\nSession: {position.id}"
-        await repository.commit_all(position.workdir, message, allow_empty=False)
-    except repository.GitError as error:
-        get_run_logger().error("%s: the ledger was not committed: %s", verdict.label, error)
-
-
-async def _take_back(
-    position: Position, verdict: Verdict, project: ProjectConfig | None
-) -> str | None:
-    assert verdict.base is not None and verdict.commit is not None
-    spared = project.keep.spare if project else []
-    message = (
-        f"wild: {verdict.label}: {verdict.status.value}: its change is taken back\n\n"
-        f"{verdict.why}\n\nThe change: {verdict.tag} ({verdict.commit})\nSession: {position.id}"
-    )
-    made = await restore.take_back(position.workdir, verdict.base, verdict.commit, message, spared)
-    return made or await restore.find_commit(position.workdir, verdict.commit, verdict.tag or "")
-
-
-def _applied(state: KeepState) -> list[Verdict]:
-    return [verdict for verdict in state.verdicts if verdict.applied]
-
-
-def append_verdict(path: Path, verdict: Verdict) -> None:
-    """Append a decision to iteration_log.md, once."""
-    entry = log_entry(verdict)
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    if entry.split("\n", 1)[0] + "\n" in text:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.rstrip("\n") + "\n\n" + entry, encoding="utf-8")

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from wildloop.blocks.agents.base import Agent
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.loop.under_way import Sweeping
-from wildloop.flows.models.keep import Verdict
+from wildloop.flows.models.keep import Decided
 from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.prefect_inside.steps import Steps
 from wildloop.flows.project import ProjectConfig
@@ -23,6 +23,10 @@ from wildloop.flows.settings import Settings
 from wildloop.flows.skills import SkillLibrary
 from wildloop.flows.store.stores import Stores
 from wildloop.flows.turn.caller import Caller
+
+
+async def _nothing_left() -> None:
+    """Nobody else has anything to merge."""
 
 
 class StepFailed(WildloopError):
@@ -36,8 +40,9 @@ class Work:
     `agent` is there once preflight has started it, `sweeping` while a sweep is under way.
 
     Where several researchers work on a session each has such a work, and the session's holds them
-    as `desks`. They decide one after the other, by the `line` that they share; `merge` brings what
-    one keeps together with what the others have kept meanwhile, or says in the decision why not.
+    as `desks`. They decide one after the other, by the `line` that they share; `merge` is handed
+    each decision to keep, and notes it once the change is together with what the others have kept
+    meanwhile, or says in it why not; `merge_left` waits until that was done of all.
 
     `told`: the steps on whose pages stands what came of their runs.
     """
@@ -56,7 +61,8 @@ class Work:
     told: set[str] = field(default_factory=set)
     desks: "list[Work]" = field(default_factory=list)
     line: asyncio.Lock = field(default_factory=asyncio.Lock)
-    merge: Callable[[Verdict], Awaitable[None]] | None = None
+    merge: Callable[[Decided], Awaitable[None]] | None = None
+    merge_left: Callable[[], Awaitable[None]] = _nothing_left
 
     @property
     def keeps(self) -> bool:

@@ -90,6 +90,25 @@ class Verdict(BaseModel):
         return self.comparison is not None and self.comparison.established
 
 
+class Decided(BaseModel):
+    """A decision before it is noted, with what is the best by it."""
+
+    verdict: Verdict
+    best: Evidence | None = None
+    baseline: str | None = None
+
+
+class Merge(Decided):
+    """A change of one of several researchers that is to be kept, once its merged code was run."""
+
+    begun: str = Field(description="Commit of the session's branch that the change began at.")
+    task: str | None = Field(default=None, description="Of the plan.")
+    onto: str | None = Field(default=None, description="What the merged code was made on.")
+    merged: str | None = Field(
+        default=None, description="The merged code that is run; None: not begun yet."
+    )
+
+
 class Start(BaseModel):
     """The code that an iteration begins with, where that is not what lay there."""
 

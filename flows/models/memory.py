@@ -14,6 +14,7 @@ CONTENT_LIMIT = 4_000
 TITLE_LIMIT = 200
 HALF_LIFE_DAYS = 30.0
 CONTRADICTED = 0.25
+RUNS_NAMED, ID_LENGTH = 3, 8
 OPINION = "the agent's opinion, not shown"
 # What says that something has an effect on results.
 _EFFECT = re.compile(
@@ -122,6 +123,7 @@ class Shown(BaseModel):
 
     level: str
     claim: Claim | None = None
+    runs: list[str] = Field(default_factory=list, description="Ids of those that show it.")
 
 
 class Memory(BaseModel):
@@ -146,6 +148,10 @@ class Memory(BaseModel):
         "what nobody has shown.",
     )
     claim: Claim | None = Field(default=None, description="What it says of two settings.")
+    runs: list[str] = Field(
+        default_factory=list,
+        description="Ids of the runs that show it, of the last session that did.",
+    )
     contradicted_by: str | None = Field(
         default=None, description="The later session whose runs do not bear it out."
     )
@@ -176,9 +182,16 @@ class Memory(BaseModel):
                 f"{self.contradicted_by}: {self.instead}"
             )
         if self.evidence is not None:
-            return f"shown, {self.evidence}"
+            return f"shown, {self.evidence}{self._by_runs}"
         claims = self.tag is MemoryTag.LESSON or _EFFECT.search(self.content)
         return OPINION if claims else ""
+
+    @property
+    def _by_runs(self) -> str:
+        if not self.runs:
+            return ""
+        more = " ..." if len(self.runs) > RUNS_NAMED else ""
+        return f", by runs {', '.join(id[:ID_LENGTH] for id in self.runs[:RUNS_NAMED])}{more}"
 
 
 class MemoryCreate(Body):

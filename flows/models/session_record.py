@@ -10,7 +10,7 @@ from wildloop.blocks.agents.prices import Usage
 from wildloop.flows.models.change import Change
 from wildloop.flows.models.contract import SessionContract
 from wildloop.flows.models.evidence import Shown
-from wildloop.flows.models.keep import KeepState, Verdict
+from wildloop.flows.models.keep import KeepState, Merge, Verdict
 from wildloop.flows.models.sealed import SealedReport
 from wildloop.flows.models.spending import CallSoFar, Closing
 from wildloop.flows.models.wake import Wake
@@ -130,6 +130,9 @@ class Desk(BaseModel):
     index: int | None = Field(default=None, description="Number of its iteration.")
     keep: KeepState = Field(
         default_factory=KeepState, description="What its change is compared with; no verdicts."
+    )
+    merging: list[Merge] = Field(
+        default_factory=list, description="Its changes whose merged code is to be run yet."
     )
     told_steers: list[str] = Field(default_factory=list, description="Keys it has heard of.")
     tip: str | None = None

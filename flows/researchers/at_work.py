@@ -14,17 +14,18 @@ from wildloop.flows.git import merging
 from wildloop.flows.loop.ends import SEEN_SECONDS, check_failures, check_sight, limit_reached
 from wildloop.flows.loop.gates import due_gates
 from wildloop.flows.loop.iteration import next_iteration, rest
+from wildloop.flows.loop.outcome import attach_outcomes
 from wildloop.flows.loop.settle import settle
 from wildloop.flows.loop.work import enter_work
 from wildloop.flows.models.session_record import Phase
 from wildloop.flows.researchers.claims import next_claim
-from wildloop.flows.researchers.room import Room, others_claims
+from wildloop.flows.researchers.room import LOOK_SECONDS, Room, others_claims
 from wildloop.flows.run.control import StopRequested
 from wildloop.flows.session.desk import DeskPosition
 from wildloop.flows.session.position import Position
 from wildloop.flows.store.leftovers import continue_numbering
 
-LOOK_SECONDS = 15.0
+MOST_AHEAD = 2
 
 
 def researcher(room: Room, number: int) -> Callable[[str, int], Awaitable[State[Any]]]:
@@ -46,7 +47,9 @@ def researcher(room: Room, number: int) -> Callable[[str, int], Awaitable[State[
             # The session ends by a fault of one, once the others have paused.
             room.has_failed |= not is_whole
             room.at_work.discard(number)
+            room.here.discard(number)
             room.news.set()
+            room.to_merge.set()
 
     work_on.__qualname__ = f"researcher_{number}"
     return flow(name="researcher", flow_run_name=f"researcher-{number}", persist_result=False)(
@@ -68,6 +71,7 @@ async def research(room: Room, number: int) -> str:
             get_run_logger().info("woken: %s", woken)
         await settle(work)
         room.news.set()
+        room.to_merge.set()
         check_failures(position.record)
         if position.record.done:
             room.lead.position.record.done, position.record.done = True, False
@@ -76,7 +80,7 @@ async def research(room: Room, number: int) -> str:
         if not goes_on(position):
             if why is not None:
                 return await _pause(room, position, why)
-            if not await claim(room, position):
+            if is_ahead(position) or not await claim(room, position):
                 if await _nobody_else(room, number):
                     return await _pause(room, position, "no task is left before the next gate")
                 continue
@@ -86,6 +90,7 @@ async def research(room: Room, number: int) -> str:
         await next_iteration(work)
         room.news.set()
         runs = await work.stores.runs.all(chat_session_id=position.id, max_age_s=SEEN_SECONDS)
+        await attach_outcomes(room.lead, runs)
         check_sight(runs, position.whole.iterations)
 
 
@@ -144,6 +149,11 @@ async def claim(room: Room, position: DeskPosition) -> bool:
     return True
 
 
+def is_ahead(position: DeskPosition) -> bool:
+    """Whether so many of its changes wait to be merged that it begins no other."""
+    return len(position.desk.merging) >= MOST_AHEAD
+
+
 def is_unmeasured(lead: Position) -> bool:
     """Whether nothing is there yet that a change could be compared with: until then one works."""
     contract = lead.record.contract
@@ -161,7 +171,7 @@ async def _nobody_else(room: Room, number: int) -> bool:
     """Wait for what the others do, if any is at work; whether none is."""
     room.at_work.discard(number)
     room.news.set()
-    if not room.at_work:
+    if not room.at_work and not room.merges:
         return True
     control = room.desks[number - 1].control
     room.news.clear()

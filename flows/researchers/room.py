@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from prefect.logging import get_run_logger
@@ -12,9 +13,10 @@ from wildloop.flows.files.paths import desk_folder, make_ignored
 from wildloop.flows.git import merging, repository
 from wildloop.flows.git.place import prefix_of, top_of
 from wildloop.flows.guards.isolation import session_agent
+from wildloop.flows.loop.decided import carry_out_left
 from wildloop.flows.loop.ends import struggle_reason
-from wildloop.flows.loop.settle import carry_out_left
 from wildloop.flows.loop.work import Work
+from wildloop.flows.models.keep import Merge
 from wildloop.flows.models.session_record import Desk
 from wildloop.flows.researchers.merge import Merging
 from wildloop.flows.researchers.steers import heard_by
@@ -23,6 +25,8 @@ from wildloop.flows.run.control import ControlBeside
 from wildloop.flows.session.desk import DeskPosition
 from wildloop.flows.session.position import Position
 from wildloop.flows.turn.calls import end_call_left
+
+LOOK_SECONDS = 15.0
 
 
 @dataclass
@@ -33,7 +37,9 @@ class Room:
         lead: the session's own work: plan, branch, reflections, report.
         desks: the researchers.
         at_work: the numbers of those who are not idle.
+        here: the numbers of those who have not paused.
         news: set when a call has ended, so that those without a task look again.
+        to_merge: set when something may be there to be merged, or nobody any more to bring it.
         has_failed: whether a researcher was ended by a fault.
         struggle: why the session's agent is asked to reflect, where it is by struggle.
     """
@@ -41,7 +47,9 @@ class Room:
     lead: Work
     desks: list[Work]
     at_work: set[int] = field(default_factory=set)
+    here: set[int] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    to_merge: asyncio.Event = field(default_factory=asyncio.Event)
     has_failed: bool = False
     struggle: str | None = None
 
@@ -53,6 +61,15 @@ class Room:
         """
         self.struggle = struggle_reason(self.lead.position.record)
         return self.struggle is not None
+
+    @property
+    def merges(self) -> list[tuple[Merge, Work]]:
+        """What is to be merged, in the order of the decisions, and whose it is."""
+        found = []
+        for desk in self.desks:
+            assert isinstance(desk.position, DeskPosition)
+            found += [(merge, desk) for merge in desk.position.desk.merging]
+        return sorted(found, key=lambda one: one[0].verdict.decided_at)
 
     async def committed(self) -> str:
         """The commit that the session's branch is at, with its records as they are now."""
@@ -92,9 +109,32 @@ async def open_room(work: Work) -> Room:
         own.merge = Merging(work, own, position)
         work.desks.append(own)
     room = Room(work, list(work.desks))
+    work.merge_left = partial(merge_all, room)
     for own in room.desks:
         await carry_out_left(own)
     return room
+
+
+async def merge_all(room: Room) -> None:
+    """Merge what is to be merged, one after the other, until nobody is there to bring more.
+
+    Raises:
+        StopRequested: the session is to end or to pause.
+    """
+    is_whole, control = False, ControlBeside(room.lead.control)
+    try:
+        while room.here or room.merges:
+            room.to_merge.clear()
+            if room.merges:
+                merge, desk = room.merges[0]
+                assert isinstance(desk.position, DeskPosition)
+                await Merging(room.lead, desk, desk.position).finish(merge, control)
+                room.news.set()
+            elif room.here:
+                await control.guard(control.something_happens(LOOK_SECONDS, room.to_merge))
+        is_whole = True
+    finally:
+        room.has_failed |= not is_whole
 
 
 async def close_desks(lead: Position) -> None:

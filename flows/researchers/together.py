@@ -14,7 +14,7 @@ from wildloop.flows.loop.settle import settle
 from wildloop.flows.loop.work import Work
 from wildloop.flows.protocol.plan import open_tasks
 from wildloop.flows.researchers.at_work import researcher
-from wildloop.flows.researchers.room import Room, end_calls, open_room
+from wildloop.flows.researchers.room import Room, end_calls, merge_all, open_room
 from wildloop.flows.spending import Limit
 
 
@@ -59,9 +59,10 @@ async def side_by_side(room: Room) -> None:
         Exception: what has ended a researcher, once the others have paused.
     """
     work = room.lead
-    room.at_work = {desk.position.researcher or 0 for desk in room.desks}
-    flows = [researcher(room, number)(work.position.id, number) for number in sorted(room.at_work)]
-    states = await asyncio.gather(*flows, return_exceptions=True)
+    numbers = [desk.position.researcher or 0 for desk in room.desks]
+    room.at_work, room.here = set(numbers), set(numbers)
+    flows = [researcher(room, number)(work.position.id, number) for number in numbers]
+    states = await asyncio.gather(*flows, merge_all(room), return_exceptions=True)
     work.control.check()
     for state in states:
         if isinstance(state, BaseException):

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from wildloop.flows.files.paths import SessionPaths
-from wildloop.flows.models.keep import KeepState, Verdict
+from wildloop.flows.models.keep import Verdict
 from wildloop.flows.models.researcher_name import called
 from wildloop.flows.models.run import Run
 from wildloop.flows.models.session_record import (
@@ -68,6 +68,7 @@ class DeskPosition(Position):
         spec = lead.spec.model_copy(update={"workdir": desk.workdir, "isolation": "snapshot"})
         super().__init__(client=lead.client, spec=spec, record=record)
         self.lead, self.desk = lead, desk
+        self._ended = list[IterationRecord]()
         self.refresh()
 
     def refresh(self) -> None:
@@ -100,7 +101,8 @@ class DeskPosition(Position):
     @property
     def told(self) -> SessionRecord:
         """Its own standing with the calls of all."""
-        return self.record.model_copy(update={"iterations": self.lead.record.iterations})
+        calls = [*self.lead.record.iterations, *self._ended]
+        return self.record.model_copy(update={"iterations": calls})
 
     @property
     def main(self) -> Path:
@@ -126,13 +128,22 @@ class DeskPosition(Position):
     def beside(self) -> str:
         """What the others are at."""
         others = [one for one in self.lead.record.desks if one.number != self.desk.number]
-        return told_of(self.desk.number, others, self.lead.record.iterations)
+        return told_of(self.desk, others, self.lead.record.iterations)
 
     @property
     def own_verdicts(self) -> list[Verdict]:
         """The decisions about its changes."""
         own = {call.index for call in self.record.iterations}
         return [one for one in self.lead.record.keep.verdicts if one.iteration in own]
+
+    @property
+    def merging(self) -> set[int]:
+        """The iterations that are to be kept once their merged code was run."""
+        return {one.verdict.iteration for one in self.desk.merging}
+
+    def has_gone_on(self, iteration: int) -> bool:
+        """Whether its worktree holds the code of something later by now."""
+        return self.desk.index != iteration
 
     def owns(self, run: Run) -> bool:
         """Whether it has made a run."""
@@ -144,10 +155,10 @@ class DeskPosition(Position):
         return self.desk.index
 
     def add_call(self, call: IterationRecord) -> None:
-        """Note a call, here and in the session."""
+        """Note a call, here; in the session with what else has become of this desk."""
         call.researcher = self.desk.number
         self.record.iterations.append(call)
-        self.lead.record.iterations.append(call)
+        self._ended.append(call)
 
     @property
     def paths(self) -> SessionPaths:
@@ -172,10 +183,19 @@ class DeskPosition(Position):
             self.record.phase = phase
             await self.save()
 
-    async def save(self) -> None:
-        """Write the session's record with what has become of this desk."""
+    def hand_in(self) -> None:
+        """Have the session's record know what has become of this desk.
+
+        All at once: another's save in between would have a call as ended and as under way.
+        """
         for name in STANDING:
             setattr(self.desk, name, getattr(self.record, name))
+        self.lead.record.iterations += self._ended
+        self._ended.clear()
+
+    async def save(self) -> None:
+        """Write the session's record with what has become of this desk."""
+        self.hand_in()
         desks = self.lead.record.desks
         self.lead.record.note = "; ".join(doing_of(one) for one in desks)
         at_work = any(one.phase is Phase.ITERATION for one in desks)
@@ -218,16 +238,17 @@ def doing_of(desk: Desk) -> str:
         what = f"waits for its runs ({desk.task})" if desk.task else "waits"
     else:
         what = "is free"
-    return f"researcher {desk.number}: {what}"
+    merges = ", ".join(one.verdict.label for one in desk.merging)
+    return f"researcher {desk.number}: {what}" + (f"; to be merged: {merges}" if merges else "")
 
 
-def told_of(number: int, others: list[Desk], calls: list[IterationRecord]) -> str:
+def told_of(own: Desk, others: list[Desk], calls: list[IterationRecord]) -> str:
     """Who else works on the session, for the prompt of one researcher."""
     if not others:
         return ""
     lines = [
-        f"You are researcher {number} of {len(others) + 1}, each in a worktree and on a branch of "
-        "its own; what is kept is merged onto the session's branch by Wildloop, one change at a "
+        f"You are researcher {own.number} of {len(others) + 1}, each in a worktree and on a branch "
+        "of its own; what is kept is merged onto the session's branch by Wildloop, one change at a "
         "time. Do this task and no other; the table of what was tried holds the runs of all. "
         "At the moment:"
     ]
@@ -235,10 +256,9 @@ def told_of(number: int, others: list[Desk], calls: list[IterationRecord]) -> st
         last = next((it for it in reversed(calls) if it.researcher == one.number), None)
         said = f"; its last call: {last.summary[:SHOWN]}" if last and last.summary else ""
         lines.append(f"- {doing_of(one)}{said}")
+    for merge in own.merging:
+        lines.append(
+            f"Your change of {merge.verdict.label} is to be kept, and waits to be run with what "
+            "the others have changed: until then your files are without it; do not make it again."
+        )
     return "\n".join(lines)
-
-
-def keep_of(state: KeepState, desk: KeepState) -> None:
-    """Take into the session's state what a decision at a desk has made of it."""
-    state.best, state.baseline = desk.best, desk.baseline or state.baseline
-    state.metric, state.direction = desk.metric, desk.direction

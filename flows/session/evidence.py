@@ -40,7 +40,7 @@ def account_for(
     record, spec = position.record, position.spec
     return account_of(
         runs,
-        position.whole.iterations,
+        position.told.iterations,
         contract_for(position, project),
         own=own,
         alpha=spec.keep_alpha,
@@ -62,7 +62,7 @@ def note_shown(
         own: runs that Wildloop has made for it.
     """
     record = position.whole
-    calls, verdicts = len(record.iterations), len(record.keep.verdicts)
+    calls, verdicts = len(position.told.iterations), len(record.keep.verdicts)
     digest = digest_of([*runs, *own], account.contract, calls, verdicts)
     before, record.shown = record.shown, shown_of(account, digest)
     if is_new_best(before, record.shown):

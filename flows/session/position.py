@@ -117,6 +117,15 @@ class Position:
         """The decisions about the changes of this agent."""
         return self.record.keep.verdicts
 
+    @property
+    def merging(self) -> set[int]:
+        """The iterations that are to be kept once their merged code was run."""
+        return set()
+
+    def has_gone_on(self, iteration: int) -> bool:
+        """Whether its folder holds the code of something later by now."""
+        return False
+
     def refresh(self) -> None:
         """Take from the session what others of its researchers may have changed."""
 

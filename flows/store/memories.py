@@ -84,9 +84,9 @@ class MemoryStore(Store):
             lessons: what it says.
             project: folder of the project that it is about.
             session_id: of the session.
-            shown: what the session's account has established, with the level of the evidence and
-                what it claims; a lesson that says so word for word has these, every other is an
-                opinion.
+            shown: what the session's account has established, with the level of the evidence,
+                what it claims and its runs; a lesson that says so word for word has these, every
+                other is an opinion.
         """
         bank = await self._bank(project_path(project))
         for lesson in lessons:
@@ -99,7 +99,7 @@ class MemoryStore(Store):
                 project=project_path(project),
             )
             if behind is not None:
-                update = {"evidence": behind.level, "claim": behind.claim}
+                update = {"evidence": behind.level, "claim": behind.claim, "runs": behind.runs}
                 draft = draft.model_copy(update=update)
             found = _same(bank, draft.content) or _of_same_claim(bank, draft)
             if found is None:
@@ -113,6 +113,7 @@ class MemoryStore(Store):
                         "confirmations": found.confirmations + 1,
                         "confirmed_at": _now(),
                         "confirmed_by": session_id,
+                        "runs": draft.runs or found.runs,
                     }
                 )
                 bank[bank.index(found)] = again

@@ -47,6 +47,33 @@ def test_a_gain_by_settings_claims_something_and_one_by_code_does_not() -> None:
     assert [one.claim for one in shown.values()] == [claim]
 
 
+def test_a_lesson_has_the_runs_that_show_it() -> None:
+    better, base = group(10, GOOD, lr=0.3), group(0, BASE, lr=0.1)
+    failed = [
+        made_run(number, status="failed", parameters={"lr": 3.0 + number}, code="c")
+        for number in (20, 21)
+    ]
+    behind = {
+        text: one.runs for text, one in lessons(made_account([*base, *better, *failed])).items()
+    }
+    (gain,) = (ids for text, ids in behind.items() if " gives " in text)
+    assert gain == [run.id for run in [*better, *base]]
+    (region,) = (ids for text, ids in behind.items() if "failed" in text)
+    assert sorted(region) == sorted(run.id for run in failed)
+
+
+def test_the_runs_of_a_lesson_are_named_in_the_prompt() -> None:
+    one = Memory(
+        id="m",
+        content="lr=0.3 gives score 0.8",
+        project="/p",
+        created_at=1.0,
+        evidence="confirmed",
+        runs=[f"{number}234567-89ab" for number in range(5)],
+    )
+    assert one.line.endswith("(shown, confirmed, by runs 0234567-, 1234567-, 2234567- ...)")
+
+
 @pytest.mark.parametrize(
     ("base", "good", "expected"),
     [

@@ -14,6 +14,7 @@ from wildloop.flows.files.paths import SessionPaths
 from wildloop.flows.git.code import code_digest, code_of_tree
 from wildloop.flows.git.repository import commit_all
 from wildloop.flows.keep.ledger import read_ledger
+from wildloop.flows.loop import decided
 from wildloop.flows.loop import settle as module
 from wildloop.flows.loop.settle import begin_change, flag_edits, settle
 from wildloop.flows.models.run import Run, RunStatus
@@ -199,7 +200,7 @@ async def test_a_worker_that_dies_after_the_revert_finds_it_again(
         def dies(*_: object) -> None:
             raise Crash
 
-        patched.setattr(module, "write_ledger", dies)
+        patched.setattr(decided, "write_ledger", dies)
         with pytest.raises(Crash):
             await bench.settle()
     bench.take_up()

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from wildloop.flows.models.keep import Evidence, KeepState, KeepStatus, Verdict
+from wildloop.flows.models.keep import Evidence, KeepState, KeepStatus, Merge, Verdict
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.models.session_options import SessionSpec
 from wildloop.flows.models.session_record import Desk, IterationRecord, SessionRecord
@@ -34,7 +34,10 @@ def verdict(iteration: int) -> Verdict:
 def test_calls_and_decisions_are_the_sessions_and_each_knows_its_own(tmp_path: Path) -> None:
     lead, (one, other) = desks(tmp_path)
     one.add_call(IterationRecord(index=one.next_index(), started_at=1.0, run_ids=["a"]))
+    assert one.told.iterations == one.record.iterations and lead.record.iterations == []
+    one.hand_in()
     other.add_call(IterationRecord(index=other.next_index(), started_at=2.0))
+    other.hand_in()
     other.record.keep.verdicts.append(verdict(2))
     assert [call.researcher for call in lead.record.iterations] == [1, 2]
     assert (one.record.last_index, other.record.last_index) == (1, 2)
@@ -95,3 +98,20 @@ def test_runs_plan_and_prompt_are_its_own(tmp_path: Path) -> None:
     assert other.paths.tasks.is_relative_to(tmp_path / "r2")
     one.desk.task = "P1-T1"
     assert "researcher 1: waits for its runs (P1-T1)" in other.beside
+    one.desk.merging.append(Merge(verdict=verdict(1), begun="0"))
+    assert (one.merging, other.merging) == ({1}, set())
+    assert "researcher 1: waits for its runs (P1-T1); to be merged: i1" in other.beside
+    assert "Your change of i1 is to be kept, and waits" in one.beside
+
+
+def test_a_call_is_never_stored_as_ended_and_under_way(tmp_path: Path) -> None:
+    lead, (one, other) = desks(tmp_path)
+    one.record.in_progress = "iteration-01"
+    one.hand_in()
+    one.add_call(IterationRecord(index=1, started_at=1.0))
+    # Somebody else saves.
+    other.hand_in()
+    assert (lead.record.desks[0].in_progress, lead.record.iterations) == ("iteration-01", [])
+    one.record.in_progress = None
+    one.hand_in()
+    assert lead.record.desks[0].in_progress is None and len(lead.record.iterations) == 1

@@ -64,7 +64,8 @@ async def test_a_later_session_finds_a_claim_again_or_contradicts_it(
     )
 
     async def tell(text: str, session: str, claim: Claim | None) -> Memory:
-        shown = {} if claim is None else {text: Shown(level="confirmed", claim=claim)}
+        runs = [f"run-of-{session}"]
+        shown = {} if claim is None else {text: Shown(level="confirmed", claim=claim, runs=runs)}
         await store.add([lesson(text)], tmp_path, session, shown)
         (one,) = await store.select(MemoryFilter(project=str(tmp_path)))
         return one
@@ -73,6 +74,7 @@ async def test_a_later_session_finds_a_claim_again_or_contradicts_it(
     smaller = claim.model_copy(update={"gain": 0.08})
     again = await tell("lr=0.3 gives 0.79", "s-2", smaller)
     assert (again.confirmations, again.content) == (1, "lr=0.3 gives 0.8")
+    assert again.runs == ["run-of-s-2"]
     # What the session itself has found is not held against it.
     await store.contradict(tmp_path, "s-1", lambda _: "0.7 against 0.7")
     await store.contradict(tmp_path, "s-3", lambda _: None)
