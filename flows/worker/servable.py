@@ -29,6 +29,7 @@ class Servable:
     Args:
         host: this host's name.
         is_aside: whether the host is to take no runs for now, as long as there are others.
+        has_refused: whether this host could not have the code of a run lately.
         patience_seconds: how long a run may be left to others before it fails here.
     """
 
@@ -36,10 +37,11 @@ class Servable:
         self,
         host: str,
         is_aside: Callable[[], bool] = lambda: False,
+        has_refused: Callable[[str], bool] = lambda _: False,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._host = host
-        self._is_aside = is_aside
+        self._is_aside, self._has_refused = is_aside, has_refused
         self._patience = patience_seconds
         self._missing: set[str] = set()
 
@@ -48,7 +50,8 @@ class Servable:
         folders = {spec_of(run).workdir for run in offered} - {None}
         missing = {one for one in folders if one and not await asyncio.to_thread(_is_there, one)}
         self._missing &= missing | (self._missing - folders)
-        if not missing and not self._is_aside():
+        refused = {run.id for run in offered if self._has_refused(str(run.id))}
+        if not missing and not refused and not self._is_aside():
             return list(offered)
         others = [one for one in await live_hosts(client) if one.host != self._host]
         if not others:
@@ -58,6 +61,7 @@ class Servable:
         for folder in missing - self._missing:
             logger.warning("runs in '%s' are left to other hosts: it is not here", folder)
         self._missing |= missing
+        offered = [run for run in offered if run.id not in refused]
         left = [run for run in offered if spec_of(run).workdir in missing]
         taken = [run for run in offered if spec_of(run).workdir not in missing]
         stale = [run for run in left if _waited(run) > self._patience]
