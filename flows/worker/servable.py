@@ -12,6 +12,8 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_logger
 
+from wildloop.flows.files.place import place_of
+from wildloop.flows.store.base import PLACE_TAG
 from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 from wildloop.flows.worker.absent import owner_of
@@ -69,6 +71,16 @@ class Servable:
             taken += stale
         return taken
 
+    async def sessions(self, client: PrefectClient, offered: Sequence[FlowRun]) -> list[FlowRun]:
+        """Those that were started in the very folder that is here; all, where no one else works."""
+        foreign = [run for run in offered if await asyncio.to_thread(_is_foreign, run)]
+        if not foreign or all(one.host == self._host for one in await live_hosts(client)):
+            return list(offered)
+        for one in [one for one in foreign if str(one.id) not in self._missing]:
+            logger.warning("session %s is left to a host that has its very folder", one.id)
+            self._missing.add(str(one.id))
+        return [run for run in offered if run not in foreign]
+
     async def _others_work(self, client: PrefectClient) -> bool:
         """Whether runs are under way on other hosts, so that waiting may be for want of room."""
         owners = [owner_of(run) for run in await active(client) if EXPERIMENT_TAG in run.tags]
@@ -78,6 +90,15 @@ class Servable:
 def _waited(flow_run: FlowRun) -> float:
     due = flow_run.state.state_details.scheduled_time if flow_run.state else None
     return time.time() - due.timestamp() if due is not None else 0.0
+
+
+def _is_foreign(session: FlowRun) -> bool:
+    """Whether a session was started in another folder than what its path names here."""
+    place = next((tag for tag in session.tags if tag.startswith(PLACE_TAG)), None)
+    workdir = session.parameters.get("workdir")
+    if place is None or not isinstance(workdir, str):
+        return False
+    return place_of(Path(workdir)) != place.removeprefix(PLACE_TAG)
 
 
 def _is_there(folder: str) -> bool:
