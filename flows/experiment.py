@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
-from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
+from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Scheduled
 
 from wildloop.blocks.launchers.base import LaunchFailed, ProcessState, ProcessStatus
 from wildloop.blocks.launchers.record import cpu_seconds, peak_memory
@@ -45,12 +45,15 @@ from wildloop.flows.run.bytecode import remove_bytecode
 from wildloop.flows.run.checkout import worktree_of
 from wildloop.flows.run.code import why_unknown
 from wildloop.flows.run.control import current_control
+from wildloop.flows.run.elsewhere import CannotServe, code_given
 from wildloop.flows.run.execution import Execution, Outcome, launch_fault
 from wildloop.flows.run.launch_record import write_manifest
 from wildloop.flows.run.progress import shown_progress
+from wildloop.flows.run.sending import sent_along
 from wildloop.flows.run.shared_files import shared_files
 from wildloop.flows.settings import Settings
 from wildloop.flows.store.alerts import AlertStore
+from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.session_mapping import project_of
 
@@ -65,9 +68,11 @@ async def experiment(spec: RunSpec) -> State[Any]:
     Args:
         spec: what to run: command, working directory, parameters, GPUs, time-out.
     """
-    outcome = await execute(spec, str(runtime.id))
-    if spec.checkout is not None and outcome.status not in ("detached", "requeued"):
-        await _release(spec, str(runtime.id))
+    async with sent_along(spec, str(runtime.id)) as sending:
+        outcome = await execute(spec, str(runtime.id))
+        sending.has_ended = outcome.status not in ("detached", "requeued")
+        if sending.has_ended and (spec.checkout is not None or _was_given_code(spec)):
+            await _release(spec, str(runtime.id))
     match outcome.status:
         case "finished":
             return Completed(message=outcome.message)
@@ -97,10 +102,12 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
             )
         try:
             status = await execution.begin()
+        except CannotServe as error:
+            await _note_fault(AlertStore(client, settings), execution, str(error))
+            return await _left_to_others(store, execution, str(error))
         except (LaunchFailed, OSError, WildloopError) as error:
-            if not isinstance(error, WildloopError) and control.launchers.note_launch(str(error)):
-                found = aside_finding(socket.gethostname(), str(error))
-                await AlertStore(client, settings).report(run_id, spec.chat_session_id, found)
+            if not isinstance(error, WildloopError):
+                await _note_fault(AlertStore(client, settings), execution, str(error))
             return launch_fault(error)
         finally:
             control.launched.set()
@@ -132,6 +139,13 @@ async def execute(spec: RunSpec, run_id: str) -> Outcome:
         return outcome
 
 
+async def _note_fault(alerts: AlertStore, execution: Execution, fault: str) -> None:
+    """Count a run that could not be launched here; of several in a row the user is told."""
+    if execution.control.launchers.note_launch(fault):
+        found = aside_finding(socket.gethostname(), fault)
+        await alerts.report(execution.run_id, execution.spec.chat_session_id, found)
+
+
 async def _anew(store: RunStore, ended: Execution) -> Execution:
     """Another attempt of a run that had ended and was put into the queue again by Prefect."""
     following = await asyncio.to_thread(begin_next, ended.paths)
@@ -158,6 +172,11 @@ async def _believed(execution: Execution, outcome: Outcome) -> Outcome:
         return outcome
     execution.violations += [bad.text for bad in violations]
     return Outcome(status="failed", message=verdict(violations), exit_code=outcome.exit_code)
+
+
+def _was_given_code(spec: RunSpec) -> bool:
+    workdir = Path(spec.workdir or Settings.from_environment().workdir)
+    return code_given(RunPaths.of(workdir, str(runtime.id))) is not None
 
 
 async def _release(spec: RunSpec, run_id: str) -> None:
@@ -189,7 +208,8 @@ async def _record_launch(
             code_lines=manifest.code_lines,
             startup=startup_note(manifest),
             attempt=execution.attempt.number or None,
-            reason="" if waited else None,
+            # What held it back until now, or another host has said of it, holds no longer.
+            reason="" if waited or not execution.attempt.number else None,
             job_id=status.job_id,
             **_again(status),
         ),
@@ -299,6 +319,25 @@ async def _requeue(store: RunStore, execution: Execution, outcome: Outcome) -> O
         force=True,
     )
     return Outcome(status="requeued", message=retry.message)
+
+
+async def _left_to_others(store: RunStore, execution: Execution, why: str) -> Outcome:
+    """Put a run that this host cannot serve back into the queue; fail it where there is no other.
+
+    It keeps its place in the queue.
+    """
+    host, flow_run_id = socket.gethostname(), UUID(execution.run_id)
+    if all(one.host == host for one in await live_hosts(store.client)):
+        return launch_fault(WildloopError(why))
+    execution.control.launchers.refuse(execution.run_id)
+    reason = f"left to other hosts by '{host}': {why}"
+    get_run_logger().warning(reason)
+    await store.write_facts(flow_run_id, RunFacts(reason=reason))
+    flow_run = await store.client.read_flow_run(flow_run_id)
+    due = flow_run.expected_start_time or datetime.now(UTC)
+    again: State[Any] = Scheduled(scheduled_time=due, message=reason)
+    await store.client.set_flow_run_state(flow_run_id, again, force=True)
+    return Outcome(status="requeued", message=reason)
 
 
 async def _tell_unmeasured(

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from wildloop.blocks.launchers.record import open_to_read
 from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.models.run import LogChunk, Run, RunStatus
+from wildloop.shim.folder_copy import is_whole, notes_of
 
 logger = logging.getLogger("wildloop.shim")
 
@@ -33,8 +34,9 @@ def read_log(run: Run, offset: int, limit: int) -> LogChunk:
         # Where a link stands, the log would show another file.
         file = open_to_read(path)
     except OSError:
-        ended = run.status.is_terminal
-        return LogChunk(run_id=run.id, content="", offset=0, next_offset=0, size=0, eof=ended)
+        ended = run.status.is_terminal and is_whole(run)
+        none = LogChunk(run_id=run.id, content="", offset=0, next_offset=0, size=0, eof=ended)
+        return none.model_copy(update={"notes": notes_of(run)})
     with file:
         size = os.fstat(file.fileno()).st_size
         start = min(offset if offset >= 0 else max(0, size + offset), size)
@@ -54,7 +56,7 @@ def read_log(run: Run, offset: int, limit: int) -> LogChunk:
         offset=start,
         next_offset=end,
         size=size,
-        eof=run.status.is_terminal and end >= size,
+        eof=run.status.is_terminal and end >= size and is_whole(run),
     )
 
 

@@ -12,6 +12,7 @@ from wildloop.blocks.launchers.slurm_record import is_slurm_launch
 
 MOST_FAULTS = 3
 ASIDE_SECONDS = 600.0
+REFUSED_SECONDS = 120.0
 
 
 class Launchers:
@@ -25,6 +26,7 @@ class Launchers:
         self._local = LocalLauncher()
         self._slurm = SlurmLauncher(slurm or SlurmCompute())
         self._faults, self._aside_until = 0, 0.0
+        self._refused: dict[str, float] = {}
         self._new: Launcher = self._slurm if slurm is not None else self._local
 
     @property
@@ -49,6 +51,16 @@ class Launchers:
             return False
         self._aside_until = time.monotonic() + ASIDE_SECONDS
         return True
+
+    def refuse(self, run_id: str) -> None:
+        """Note that this host cannot serve a run for now: it is left to others."""
+        now = time.monotonic()
+        self._refused = {id: until for id, until in self._refused.items() if until > now}
+        self._refused[run_id] = now + REFUSED_SECONDS
+
+    def has_refused(self, run_id: str) -> bool:
+        """Whether it was found lately that this host cannot serve a run."""
+        return time.monotonic() < self._refused.get(run_id, 0.0)
 
     def renew(self, slurm: SlurmCompute) -> None:
         """Have new Slurm jobs ask for resources by another block."""

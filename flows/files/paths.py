@@ -59,6 +59,11 @@ class RunPaths:
         return self.root / "attempt.json"
 
     @property
+    def code(self) -> Path:
+        """The commit that a run was given where it runs in another clone than its own."""
+        return self.root / "code.json"
+
+    @property
     def reports(self) -> Path:
         """What processes beside the run told of it, one JSON object a line."""
         return self.root / "reports.jsonl"

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from wildloop.blocks.launchers.slurm_options import SlurmOverride
 from wildloop.flows.models.body import NOT_BLANK, Body
@@ -147,6 +148,10 @@ class RunSpec(Body):
         ge=1,
         le=16,
         description="Whose run it is, where several researchers work on its session.",
+    )
+
+    place: SkipJsonSchema[str | None] = Field(
+        default=None, description="The mark of its folder, set by Wildloop: see `files/place.py`."
     )
 
     @model_validator(mode="after")
@@ -393,3 +398,4 @@ class LogChunk(BaseModel):
     next_offset: int
     size: int
     eof: bool = Field(description="True if the run has ended and this reaches the end.")
+    notes: list[str] = Field(default_factory=list, description="What of it is not here, and why.")

@@ -33,12 +33,17 @@ from wildloop.flows.metrics import claim_sources
 from wildloop.flows.metrics.owner import RUN_TAG
 from wildloop.flows.metrics.trackio import FOLDER as TRACKIO_FOLDER
 from wildloop.flows.models.run import RunSpec
-from wildloop.flows.run import checkout
+from wildloop.flows.run import checkout, elsewhere
 from wildloop.flows.run.attempts import Attempt, Retry, current_attempt, log_tail, retry_after
 from wildloop.flows.run.bytecode import prepare_bytecode
 from wildloop.flows.run.control import RunControl, StopReason
 from wildloop.flows.run.signals import signal_note
-from wildloop.flows.settings import SERVER_URL_VARIABLE, TOKEN_VARIABLE, wildloop_home
+from wildloop.flows.settings import (
+    SERVER_URL_VARIABLE,
+    TOKEN_VARIABLE,
+    Settings,
+    wildloop_home,
+)
 from wildloop.flows.text.log_end import last_line
 
 logger = logging.getLogger("wildloop.execution")
@@ -85,6 +90,8 @@ class Execution:
         self.paths = RunPaths.of(self.workdir, self.run_id)
         self.attempt = current_attempt(self.paths)
         self.launcher = self.control.launchers.of(self.paths.root)
+        if (given := elsewhere.code_given(self.paths)) is not None:
+            self.spec = self.spec.model_copy(update={"checkout": given})
 
     async def begin(self) -> ProcessStatus:
         """Launch the command, or attach to it if it was launched before.
@@ -105,6 +112,8 @@ class Execution:
         self.paths.root.mkdir(exist_ok=True)
         self.paths.root.chmod(0o700)
         cwd = self.workdir
+        if await asyncio.to_thread(elsewhere.is_elsewhere, self.spec, self.workdir):
+            await self._take_code()
         if self.spec.checkout is not None:
             cwd = await checkout.prepare(self.workdir, self.spec.checkout, self.run_id)
         write_reservation(self.paths, self.control.devices)
@@ -130,6 +139,13 @@ class Execution:
         if launched.state is ProcessState.PENDING:
             await self.guard.let_go()
         return launched
+
+    async def _take_code(self) -> None:
+        """Have the run's code in this clone, and keep which it is for whoever adopts the run."""
+        settings = Settings.from_environment()
+        given = await elsewhere.bring_code(self.spec, self.workdir, self.run_id, settings)
+        self.spec = self.spec.model_copy(update={"checkout": given})
+        self.paths.code.write_text(given.model_dump_json() + "\n", encoding="utf-8")
 
     def _command(self) -> str:
         """The command; where anything is sealed on this host, it cannot see that."""

@@ -22,6 +22,7 @@ from wildloop.flows.settings import Settings
 EXPERIMENT = "experiment"
 RESEARCH_LOOP = "research-loop"
 LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
+PLACE_TAG = "wildloop:place:"
 DEPLOYMENT = "wildloop"
 NIGHTLY = "nightly"
 MORNING = "morning"

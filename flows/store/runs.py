@@ -1,8 +1,10 @@
 """Runs: flow runs of the deployment `experiment/wildloop`, created, read and steered."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,6 +14,7 @@ from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from prefect.states import Scheduled
 
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition
+from wildloop.flows.files.place import mark_place
 from wildloop.flows.models.own_runs import is_own
 from wildloop.flows.models.researcher_name import researcher_in
 from wildloop.flows.models.run import (
@@ -164,6 +167,7 @@ class RunStore(RunReader):
                 taken[id, code] = await snapshot_for(session, code, number)
             changed = {
                 "workdir": workdir,
+                "place": await asyncio.to_thread(mark_place, Path(workdir)),
                 "researcher": number if session is not None else None,
                 "checkout": body.checkout or taken[id, code],
                 "chat_session_id": str(session.id) if session is not None else id,

@@ -1,5 +1,6 @@
 """Sessions: flow runs of the deployment `research-loop/wildloop`, started, read and steered."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from prefect.events import emit_event
 from pydantic import BaseModel, Field
 
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition, NoneYet, NotFound
+from wildloop.flows.files.place import mark_place
 from wildloop.flows.git import repository
 from wildloop.flows.models.contract import ContractChange
 from wildloop.flows.models.session import History, Session, SessionEvent, SessionStatus
@@ -26,7 +28,14 @@ from wildloop.flows.models.session_record import SessionRecord, SessionSummary
 from wildloop.flows.settings import Settings
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.alerts import AlertStore
-from wildloop.flows.store.base import CLOCK_SLACK, LOOP_TAG, RESEARCH_LOOP, Store, parse_id
+from wildloop.flows.store.base import (
+    CLOCK_SLACK,
+    LOOP_TAG,
+    PLACE_TAG,
+    RESEARCH_LOOP,
+    Store,
+    parse_id,
+)
 from wildloop.flows.store.naming import name_of
 from wildloop.flows.store.owners import find_session
 from wildloop.flows.store.position import change_record, read_record
@@ -94,6 +103,8 @@ class SessionStore(Store):
         tags = [LOOP_TAG]
         if spec.chat_session_id:
             tags.append(f"chat:{spec.chat_session_id}")
+        if (place := await asyncio.to_thread(mark_place, workdir)) is not None:
+            tags.append(PLACE_TAG + place)
         flow_run = await self.create_flow_run(
             RESEARCH_LOOP,
             name=name_of(spec.goal),

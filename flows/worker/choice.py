@@ -8,6 +8,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from wildloop.flows.settings import wildloop_home
+from wildloop.flows.store.base import LOOP_TAG
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
 from wildloop.flows.worker import admission, disk, trouble
 from wildloop.flows.worker.background import Background
@@ -56,6 +57,8 @@ class Choice:
         """Those that may begin, with their slots of the shared limits taken."""
         found = await self._with_room(client, [run for run in offered if self._is_due(run)])
         await self._entrypoints.look(client, found)
+        if host is not None and any(LOOP_TAG in run.tags for run in found):
+            found = await host.servable.sessions(client, found)
         runs = [run for run in found if self.wants_slots(run)]
         if not runs or host is None:
             return found

@@ -50,7 +50,8 @@ class HostCompute:
         local = record.cluster.type is ClusterType.LOCAL_GPU
         self.record = record
         self._renewal = renewal
-        self.servable = Servable(record.host, lambda: launchers is not None and launchers.is_aside)
+        known = launchers or Launchers()
+        self.servable = Servable(record.host, lambda: known.is_aside, known.has_refused)
         self.left_elsewhere = 0
         self.devices = DevicePool(
             gpus if local else None, sharing_for(record.slots_override, len(gpus))

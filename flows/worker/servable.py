@@ -12,6 +12,8 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_logger
 
+from wildloop.flows.files.place import place_of
+from wildloop.flows.store.base import PLACE_TAG
 from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 from wildloop.flows.worker.absent import owner_of
@@ -29,6 +31,7 @@ class Servable:
     Args:
         host: this host's name.
         is_aside: whether the host is to take no runs for now, as long as there are others.
+        has_refused: whether this host could not have the code of a run lately.
         patience_seconds: how long a run may be left to others before it fails here.
     """
 
@@ -36,10 +39,11 @@ class Servable:
         self,
         host: str,
         is_aside: Callable[[], bool] = lambda: False,
+        has_refused: Callable[[str], bool] = lambda _: False,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._host = host
-        self._is_aside = is_aside
+        self._is_aside, self._has_refused = is_aside, has_refused
         self._patience = patience_seconds
         self._missing: set[str] = set()
 
@@ -48,7 +52,8 @@ class Servable:
         folders = {spec_of(run).workdir for run in offered} - {None}
         missing = {one for one in folders if one and not await asyncio.to_thread(_is_there, one)}
         self._missing &= missing | (self._missing - folders)
-        if not missing and not self._is_aside():
+        refused = {run.id for run in offered if self._has_refused(str(run.id))}
+        if not missing and not refused and not self._is_aside():
             return list(offered)
         others = [one for one in await live_hosts(client) if one.host != self._host]
         if not others:
@@ -58,12 +63,23 @@ class Servable:
         for folder in missing - self._missing:
             logger.warning("runs in '%s' are left to other hosts: it is not here", folder)
         self._missing |= missing
+        offered = [run for run in offered if run.id not in refused]
         left = [run for run in offered if spec_of(run).workdir in missing]
         taken = [run for run in offered if spec_of(run).workdir not in missing]
         stale = [run for run in left if _waited(run) > self._patience]
         if stale and not await self._others_work(client):
             taken += stale
         return taken
+
+    async def sessions(self, client: PrefectClient, offered: Sequence[FlowRun]) -> list[FlowRun]:
+        """Those that were started in the very folder that is here; all, where no one else works."""
+        foreign = [run for run in offered if await asyncio.to_thread(_is_foreign, run)]
+        if not foreign or all(one.host == self._host for one in await live_hosts(client)):
+            return list(offered)
+        for one in [one for one in foreign if str(one.id) not in self._missing]:
+            logger.warning("session %s is left to a host that has its very folder", one.id)
+            self._missing.add(str(one.id))
+        return [run for run in offered if run not in foreign]
 
     async def _others_work(self, client: PrefectClient) -> bool:
         """Whether runs are under way on other hosts, so that waiting may be for want of room."""
@@ -74,6 +90,15 @@ class Servable:
 def _waited(flow_run: FlowRun) -> float:
     due = flow_run.state.state_details.scheduled_time if flow_run.state else None
     return time.time() - due.timestamp() if due is not None else 0.0
+
+
+def _is_foreign(session: FlowRun) -> bool:
+    """Whether a session was started in another folder than what its path names here."""
+    place = next((tag for tag in session.tags if tag.startswith(PLACE_TAG)), None)
+    workdir = session.parameters.get("workdir")
+    if place is None or not isinstance(workdir, str):
+        return False
+    return place_of(Path(workdir)) != place.removeprefix(PLACE_TAG)
 
 
 def _is_there(folder: str) -> bool:

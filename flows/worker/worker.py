@@ -26,7 +26,8 @@ from wildloop.flows.prefect_inside.outage import Outage
 from wildloop.flows.research_loop import leave_paused
 from wildloop.flows.run.control import RunControl, StopReason, enter_control
 from wildloop.flows.run.environment import EnvironmentRecorder
-from wildloop.flows.settings import wildloop_home
+from wildloop.flows.run.sending import send_left
+from wildloop.flows.settings import Settings, wildloop_home
 from wildloop.flows.store.base import LOOP_TAG
 from wildloop.flows.store.leftovers import close_steps
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
@@ -80,6 +81,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         self._last_launch: asyncio.Event | None = None
         self._dispatching = asyncio.Lock()
         self._adopting = asyncio.Lock()
+        self._sending = asyncio.Lock()
         self._look_is_due = False
         self._stopping = False
         self._observing = False
@@ -114,9 +116,14 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         if self.shares is not None and self.host is not None:
             async with self._dispatching:
                 await self.shares.refresh(self.client, self.host.slots, self.held.counted)
+        self._background.spawn(self._send_left())
         if not self.settled:
             self.taken_up = reconcile.taken_up_note(adopted)
             self.settled = True
+
+    async def _send_left(self) -> None:
+        async with self._sending:
+            await send_left(Settings.from_environment(), {str(id) for id in self.held.ids})
 
     async def _cluster_changed(self) -> None:
         if self.host is not None:

@@ -23,6 +23,7 @@ from wildloop.shim.apart import READ
 from wildloop.shim.artifacts import list_artifacts, open_artifact
 from wildloop.shim.deps import Runs, Sessions, Sweeps, WithMetrics, WithSeen
 from wildloop.shim.errors import RESPONSES
+from wildloop.shim.folder_copy import notes_of
 from wildloop.shim.log_text import log_text
 from wildloop.shim.logs import LIMIT_BYTES, LogFollower, read_log
 from wildloop.shim.models import (
@@ -123,7 +124,7 @@ async def get_metrics(
         best=_best(metrics, primary),
         sources=metrics.sources,
         broken=metrics.broken,
-        notes=metrics.notes,
+        notes=[*metrics.notes, *notes_of(run)],
         taken=metrics.taken,
         origins=metrics.origins,
         units=metrics.units,
@@ -211,7 +212,9 @@ def _without_number(entries: list[MetricEntry]) -> list[str]:
 async def list_files(run_id: str, runs: Runs) -> RunArtifacts:
     """All that lies in the run's folder: Wildloop's own files and what the command wrote there."""
     run = await runs.get(run_id)
-    return await asyncio.to_thread(list_artifacts, run.id, Path(run.run_dir))
+    found = await asyncio.to_thread(list_artifacts, run.id, Path(run.run_dir))
+    found.notes += await asyncio.to_thread(notes_of, run)
+    return found
 
 
 @router.get(

@@ -93,6 +93,13 @@ ROWS = [
     Row("GET /runs/{run_id}/logs", query="?offset=0&limit=10"),
     Row("GET /runs/{run_id}/logs/stream"),
     Row("GET /runs/{run_id}/metrics"),
+    Row("POST /runs/{ready_run_id}/code", {"have": []}, 200, {"have": ["x"]}),
+    Row(
+        "POST /runs/{ready_run_id}/copy",
+        {"host": "row", "parts": [{"path": "a.txt", "data": "YQ=="}]},
+        200,
+        {"host": "row", "parts": [{"path": "../a"}]},
+    ),
     Row("POST /runs/{ready_run_id}/metrics", {"step": 1, "loss": 0.5}, 200, {"step": "x"}),
     Row("GET /runs/{run_id}/compare/{other_run_id}"),
     Row("GET /runs/{run_id}/artifacts"),

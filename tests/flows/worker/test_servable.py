@@ -1,5 +1,6 @@
 """A host leaves runs to others whose folder it does not have."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,8 @@ from uuid import uuid4
 import pytest
 
 from wildloop.blocks.launchers.choice import Launchers
+from wildloop.flows.files.place import mark_place
+from wildloop.flows.store.base import PLACE_TAG
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
 from wildloop.flows.worker import servable
 from wildloop.flows.worker.servable import Servable
@@ -85,3 +88,38 @@ async def test_host_that_launched_none_of_three_runs_is_set_aside(
     assert await host.of(client, [mine]) == []  # type: ignore[arg-type]
     hosts = [HERE]
     assert await host.of(client, [mine]) == [mine]  # type: ignore[arg-type]
+
+
+async def test_session_of_another_folder_is_left_to_a_host_that_has_it(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def live(_: object) -> list[Any]:
+        return hosts
+
+    monkeypatch.setattr(servable, "live_hosts", live)
+    mark = mark_place(project)
+    clone = shutil.copytree(project, tmp_path / "clone")
+
+    def session(workdir: Path) -> Any:
+        tags = [f"{PLACE_TAG}{mark}"]
+        return SimpleNamespace(id=uuid4(), tags=tags, parameters={"workdir": str(workdir)})
+
+    mine, foreign, client = session(project), session(clone), SimpleNamespace()
+    host = Servable("here")
+    hosts = [HERE, THERE]
+    assert await host.sessions(client, [foreign, mine]) == [mine]  # type: ignore[arg-type]
+    hosts = [HERE]
+    assert await host.sessions(client, [foreign]) == [foreign]  # type: ignore[arg-type]
+
+
+async def test_run_whose_code_could_not_be_had_is_left_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def live(_: object) -> list[Any]:
+        return [HERE, THERE]
+
+    monkeypatch.setattr(servable, "live_hosts", live)
+    launchers, other, refused = Launchers(), queued(tmp_path), queued(tmp_path)
+    launchers.refuse(str(refused.id))
+    host = Servable("here", has_refused=launchers.has_refused)
+    assert await host.of(SimpleNamespace(), [refused, other]) == [other]  # type: ignore[arg-type]
