@@ -1,11 +1,11 @@
 """The account of a session: its configurations, the baseline, the best, and what is shown."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, islice
-from typing import Any
 
+from wildloop.flows.evidence.baseline import baseline_of, is_true_baseline
 from wildloop.flows.evidence.compare import (
     compare,
     is_exact_metric,
@@ -19,18 +19,16 @@ from wildloop.flows.evidence.configuration import (
     is_unknown,
     name_codes,
 )
+from wildloop.flows.evidence.contract import Contract as Contract
 from wildloop.flows.evidence.estimate import are_equal
 from wildloop.flows.evidence.further import estimates, told
 from wildloop.flows.evidence.guards import breach
 from wildloop.flows.evidence.known import Known
 from wildloop.flows.evidence.levels import doubts, level_of
-from wildloop.flows.evidence.settings import is_program, normal, settings_in
 from wildloop.flows.evidence.simplest import in_order
-from wildloop.flows.evidence.target import Target, TargetVerdict, reached, seeds_to_tell
+from wildloop.flows.evidence.target import TargetVerdict, reached, seeds_to_tell
 from wildloop.flows.models.evidence import Comparison, Direction, Estimate, Level, Standing
-from wildloop.flows.models.guard import Guard
 from wildloop.flows.models.run import Run
-from wildloop.flows.project import MetricConfig
 
 RULE = (
     "The best is, of the configurations shown to be better than the baseline, the one whose gain "
@@ -42,37 +40,6 @@ KEEP_RULE = "The best is what the branch holds: the last change that was shown t
 NEIGHBOURS = 12
 _ByCode = dict[tuple[str, str | None], list[Configuration]]
 _ByProgram = dict[str, list[Configuration]]
-
-
-@dataclass
-class Contract:
-    """What a session compares by.
-
-    Args:
-        metric: name and direction of the primary metric; None: nothing is compared.
-        baseline: settings of the baseline, where wildloop.toml names them.
-        alpha: probability that a session where nothing helps claims anything.
-        target: what the goal asks for.
-        command: the baseline's, as wildloop.toml has it; None: any.
-        code: digest of the files that the session began with; None: not known.
-        is_guarded: whether files are protected, or a command of the project evaluates.
-        evaluated: the values of that command by run id; None where there is none.
-        confirms: whether Wildloop makes runs of its own.
-        guards: bounds on other metrics that whatever is the best must keep.
-        begun: when this was fixed, in Unix seconds; None: not known.
-    """
-
-    metric: MetricConfig | None
-    baseline: Mapping[str, Any] = field(default_factory=dict)
-    alpha: float = 0.05
-    target: Target | None = None
-    command: str | None = None
-    code: str | None = None
-    is_guarded: bool = False
-    evaluated: Mapping[str, float] | None = None
-    confirms: bool = False
-    guards: Sequence[Guard] = ()
-    begun: float | None = None
 
 
 @dataclass
@@ -128,7 +95,8 @@ class Account:
         self.is_exact = is_exact_metric(
             [group for one in self.configurations for group in [one.estimate.values, *one.repeats]]
         )
-        self.baseline = self._baseline()
+        held = self.by_id.get(branch.baseline or "") if branch is not None else None
+        self.baseline = held or baseline_of(self.configurations, contract)
         if self.baseline is not None:
             self.baseline.set_reference(True)
         self._set_levels()
@@ -337,53 +305,10 @@ class Account:
             return Standing.CANDIDATE
         return Standing.UNDECIDED
 
-    def _baseline(self) -> Configuration | None:
-        """The baseline command on the code that the session began with.
-
-        Of several it is the one with the settings that wildloop.toml names, else the first. Where
-        none ran that, the first that was tried stands for it (see `has_true_baseline`). One that
-        has no value is not replaced by another: only by its own settings run again on mended code.
-        A name makes no baseline.
-        """
-        live = [one for one in self.configurations if not one.withdrawn]
-        if self.branch is not None and self.branch.baseline in self.by_id:
-            return self.by_id[self.branch.baseline or ""]
-        own = [one for one in live if self._is_of_the_beginning(one)] or live
-        same = [one for one in own if self._has_named_settings(one)]
-        first = next(iter(same or own), None)
-        if first is None or first.n or not first.is_over:
-            return first
-        again = (one for one in live if one.n and _same_settings(one, first))
-        return next(again, first)
-
     @property
     def has_true_baseline(self) -> bool:
         """Whether the baseline is the baseline command on the code of the beginning."""
-        base = self.baseline
-        if base is None or not self._is_of_the_beginning(base):
-            return False
-        command = self.contract.command
-        return (
-            command is None
-            or normal(base.settings) == normal(settings_in(command))
-            or self._has_named_settings(base)
-        )
-
-    def _has_named_settings(self, one: Configuration) -> bool:
-        """Whether it has the settings that wildloop.toml names: of its baseline, or its command."""
-        if self.contract.command is None and not self.contract.baseline:
-            return False
-        fixed = settings_in(self.contract.command or "")
-        return normal(one.settings) in (
-            normal(self.contract.baseline),
-            normal(fixed | dict(self.contract.baseline)),
-        )
-
-    def _is_of_the_beginning(self, one: Configuration) -> bool:
-        command, code = self.contract.command, self.contract.code
-        return (command is None or is_program(one.runs[0], command)) and (
-            code is None or one.code in (None, code)
-        )
+        return self.baseline is not None and is_true_baseline(self.baseline, self.contract)
 
     def _comparisons(self) -> dict[str, Comparison]:
         """Each configuration with the baseline, corrected after Holm over those that can be tested.
@@ -458,7 +383,3 @@ def _not_shown(found: Comparison) -> Comparison:
         return found
     denied = found.model_copy(update={"established": False})
     return denied.model_copy(update={"why": why(denied)})
-
-
-def _same_settings(one: Configuration, other: Configuration) -> bool:
-    return one.program == other.program and normal(one.settings) == normal(other.settings)
