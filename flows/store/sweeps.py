@@ -1,7 +1,6 @@
 """Sweeps: an artifact each (`sweep-<id>`), their runs found by tag."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,24 +11,20 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import ArtifactCollection
 
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition, NotFound
-from wildloop.flows.evidence.table import run_table
-from wildloop.flows.evidence.values import best_of
 from wildloop.flows.models.researcher_name import researcher_in
-from wildloop.flows.models.run import Run, RunCounts, RunCreate, RunStatus
+from wildloop.flows.models.run import Run, RunCreate, RunStatus
 from wildloop.flows.models.sweep import (
     BEGINNINGS,
     Sweep,
-    SweepBest,
     SweepCreate,
     SweepRecord,
     SweepRunCreate,
     SweepStatus,
     SweepUpdate,
     WildSweepCreate,
-    sweep_status,
 )
 from wildloop.flows.project import load_project
-from wildloop.flows.search.grid import expand, grid_specs, sweep_run
+from wildloop.flows.search.grid import grid_specs
 from wildloop.flows.settings import Settings
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.base import Store, parse_id
@@ -40,6 +35,13 @@ from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.runs import RunStore, Step
 from wildloop.flows.store.seen import Seen
 from wildloop.flows.store.states import is_ending
+from wildloop.flows.store.sweep_mapping import (
+    described,
+    run_of,
+    sweep_markdown,
+    to_sweep,
+    with_grid,
+)
 
 C = TypeVar("C", SweepCreate, WildSweepCreate)
 PREFIX = "sweep-"
@@ -191,7 +193,7 @@ class SweepStore(Store):
                 "leave it out"
             )
         key = f"sweep-run:{sweep_id}:{idempotency_key}" if idempotency_key else None
-        return await self.runs.create(_run_of(record, body), key)
+        return await self.runs.create(run_of(record, body), key)
 
     async def open_for_runs(self, sweep_id: str) -> SweepRecord:
         """The record of a sweep that runs can be added to.
@@ -350,7 +352,7 @@ class SweepStore(Store):
             artifact.latest_id,
             text=sweep_markdown(record, runs),
             record=record.model_dump_json(),
-            description=_described(record, runs),
+            description=described(record, runs),
         )
         return to_sweep(record, runs)
 
@@ -360,7 +362,7 @@ class SweepStore(Store):
             self.client,
             PREFIX + record.id,
             text=sweep_markdown(record, runs),
-            description=_described(record, runs),
+            description=described(record, runs),
             record=record.model_dump_json(),
         )
 
@@ -376,77 +378,9 @@ class SweepStore(Store):
         return project.metric.name, project.metric.direction
 
 
-def sweep_markdown(record: SweepRecord, runs: list[Run]) -> str:
-    """The sweep as a table of its runs."""
-    head = f"## {record.name}\n\n{record.goal}\n"
-    return f"{head}\n{run_table(runs)}\n"
-
-
-def _described(record: SweepRecord, runs: Sequence[Run]) -> str:
-    """What a list of artifacts says of a sweep."""
-    finished = sum(run.status is RunStatus.FINISHED for run in runs)
-    best = best_run(list(runs), record.metric, record.direction)
-    told = f", best {best.metric} {best.value:.5g}" if best is not None else ""
-    return f"Sweep {record.name}: {finished} of {len(runs)} runs finished{told}"
-
-
-def to_sweep(record: SweepRecord, runs: list[Run]) -> Sweep:
-    """The sweep as the API shows it, from its record and its runs."""
-    progress = RunCounts.of(Counter(run.status for run in runs))
-    return Sweep(
-        **record.model_dump(exclude={"status"}),
-        status=sweep_status(record.status, progress),
-        run_ids=[run.id for run in runs],
-        progress=progress,
-        best=best_run(runs, record.metric, record.direction),
-    )
-
-
-def best_run(runs: list[Run], metric: str | None, direction: str) -> SweepBest | None:
-    """The finished run with the best last value of `metric`; None where there is none."""
-    found = best_of(runs, metric, direction) if metric is not None else None
-    if metric is None or found is None:
-        return None
-    value, run = found
-    return SweepBest(run_id=run.id, run_name=run.name, metric=metric, value=value)
-
-
-def with_grid(record: SweepRecord) -> SweepRecord:
-    """The record with what its grid leaves out.
-
-    Raises:
-        InvalidRequest: a parameter or the command cannot be used.
-    """
-    grid = expand(record.parameters, record.max_runs or 1)
-    changed = record.model_copy(update={"skipped": grid.skipped, "notes": grid.notes})
-    grid_specs(changed)
-    return changed
-
-
 def _new_id(kind: str, idempotency_key: str | None) -> str:
     """The id of a new sweep; the same for the same key."""
     return str(uuid5(_KEYS, f"{kind}:{idempotency_key}") if idempotency_key else uuid4())
-
-
-def _run_of(record: SweepRecord, body: SweepRunCreate) -> RunCreate:
-    """The run that a request adds to a sweep; what it leaves open is as the sweep has it."""
-    if body.command:
-        name, command = body.name or f"{record.name}-run"[:200], body.command
-    elif record.base_command:
-        spec = sweep_run(record, body.parameters, body.name or None)
-        name, command = spec.name, spec.command
-    else:
-        raise InvalidRequest("command: the sweep has no base_command: give a command")
-    inherited = {
-        "workdir": record.workdir,
-        "chat_session_id": record.chat_session_id,
-        "researcher": record.researcher,
-        "gpus": record.gpus,
-        "timeout_seconds": record.timeout_seconds,
-    }
-    given = body.model_dump(exclude_unset=True)
-    fixed = {"name": name, "command": command, "sweep_id": record.id}
-    return RunCreate.model_validate(inherited | given | fixed)
 
 
 async def sweep_texts(client: PrefectClient, runs: Sequence[Run]) -> dict[str, str]:
