@@ -18,6 +18,11 @@ def own_command(module: str, *arguments: str) -> list[str]:
     return [*own_python(), "-m", module, *arguments]
 
 
+def part_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs the `main` of a part of the server, which imports a great deal."""
+    return own_command("wildloop.blocks.part", module, *arguments)
+
+
 def own_python(environment: Mapping[str, str] | None = None) -> list[str]:
     """This interpreter; neither the folder it starts in nor PYTHONPATH is looked into.
 

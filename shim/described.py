@@ -25,9 +25,9 @@ _TOLD_APART = {"train", "search", "baseline", "budget", "agents", ""}
 
 def commands() -> dict[str, Any]:
     """Every command (of click's kind) by its words, those of groups too: `memories add`."""
-    from wildloop.shim.cli.main import app
+    from wildloop.shim.cli.main import application
 
-    return dict(_commands(typer.main.get_command(app), ""))
+    return dict(_commands(typer.main.get_command(application()), ""))
 
 
 def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:

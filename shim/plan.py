@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wildloop.blocks.interpreter import own_command
+from wildloop.blocks.interpreter import part_command
 from wildloop.blocks.proof import KEY_VARIABLE, PREFECT_VARIABLE, new_key
 from wildloop.blocks.proxies import around_proxies
 from wildloop.flows.prefect_inside.block_types import SETTING
@@ -62,8 +62,10 @@ class Plan:
     database: DatabaseKind | None = None
     prefect_port: int = PREFECT_PORT
     key: str = field(default_factory=new_key, repr=False)
-    worker: Sequence[str] = field(default_factory=lambda: own_command("wildloop.flows.worker.main"))
-    api: Sequence[str] = field(default_factory=lambda: own_command("wildloop.shim.main"))
+    worker: Sequence[str] = field(
+        default_factory=lambda: part_command("wildloop.flows.worker.main")
+    )
+    api: Sequence[str] = field(default_factory=lambda: part_command("wildloop.shim.main"))
 
     @property
     def server_url(self) -> str:

@@ -1,101 +1,95 @@
 """The `wildloop` command."""
 
 import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wildloop.blocks.proxies import keep_off_proxies
-from wildloop.shim.cli import (
-    contract,
-    digest,
-    history,
-    holdout,
-    memories,
-    metrics,
-    nightly,
-    notify,
-    prompt,
-    report,
-    research,
-    runs,
-    service,
-)
-from wildloop.shim.cli.agents import agents
-from wildloop.shim.cli.approve import approve
-from wildloop.shim.cli.ask import ask
-from wildloop.shim.cli.best import best
-from wildloop.shim.cli.compare import compare
-from wildloop.shim.cli.demo import demo
-from wildloop.shim.cli.doctor import doctor
-from wildloop.shim.cli.down import down
-from wildloop.shim.cli.export.command import export
 from wildloop.shim.cli.faults import guarded_command
-from wildloop.shim.cli.init.command import init
-from wildloop.shim.cli.open import open_page
 from wildloop.shim.cli.output import fail
-from wildloop.shim.cli.prune import prune
-from wildloop.shim.cli.take import take
-from wildloop.shim.cli.tree import tree
-from wildloop.shim.cli.up import up
-from wildloop.shim.cli.verify import verify
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
 
-app = typer.Typer(
-    name="wildloop",
-    help="Autonomous ML research: plan, experiment, reflect, report.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+COMMANDS = {
+    "up": "up",
+    "down": "down",
+    "demo": "demo",
+    "init": "init.command",
+    "open": "open",
+    "start": "research",
+    "status": "research",
+    "sessions": "research",
+    "watch": "research",
+    "steer": "research",
+    "approve": "approve",
+    "ask": "ask",
+    "pause": "research",
+    "resume": "research",
+    "stop": "research",
+    "plan": "research",
+    "report": "report",
+    "results": "research",
+    "best": "best",
+    "tree": "tree",
+    "show": "history",
+    "prompt": "prompt",
+    "runs": "runs",
+    "logs": "runs",
+    "rerun": "runs",
+    "cancel": "runs",
+    "compare": "compare",
+    "metrics": "metrics",
+    "export": "export.command",
+    "agents": "agents",
+    "doctor": "doctor",
+    "verify": "verify",
+    "take": "take",
+    "prune": "prune",
+}
+"""The module of each command, in the order of the help."""
+NAMED_OTHERWISE = {"open": "open_page"}
+GROUPS = ("contract", "holdout", "memories", "nightly", "notify", "digest", "service")
+"""Each has an `app` in the module of its name."""
 
-app.command()(up)
-app.command()(down)
-app.command()(demo)
-app.command()(init)
-app.command("open")(open_page)
-for command in (
-    research.start,
-    research.status,
-    research.sessions,
-    research.watch,
-    research.steer,
-    approve,
-    ask,
-    research.pause,
-    research.resume,
-    research.stop,
-    research.plan,
-    report.report,
-    research.results,
-    best,
-    tree,
-    history.show,
-    prompt.prompt,
-    runs.runs,
-    runs.logs,
-    runs.rerun,
-    runs.cancel,
-    compare,
-    metrics.metrics,
-    export,
-    agents,
-    doctor,
-    verify,
-    take,
-    prune,
-):
-    app.command()(command)
-app.add_typer(contract.app)
-app.add_typer(holdout.app)
-app.add_typer(memories.app)
-app.add_typer(nightly.app)
-app.add_typer(notify.app)
-app.add_typer(digest.app)
-app.add_typer(service.app)
+
+def application(words: Sequence[str] = ()) -> typer.Typer:
+    """The commands; of those in modules of their own, only the one that `words` begin with.
+
+    What all of them import together takes longer than what most of them do. All are there where
+    the words begin with none, for the help and the completion.
+    """
+    app = typer.Typer(
+        name="wildloop",
+        help="Autonomous ML research: plan, experiment, reflect, report.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(root)
+    own = {command.__name__: command for command in (completion, worker, serve, mcp, deploy)}
+    asked = words[0] if words else ""
+    known = asked in COMMANDS or asked in GROUPS or asked in own or asked == "--version"
+    for name, module in COMMANDS.items():
+        if name == asked or not known:
+            attribute = NAMED_OTHERWISE.get(name, name)
+            app.command(name)(getattr(_module(module), attribute))
+    for command in own.values():
+        app.command(context_settings=PASS_ON if command in (worker, serve) else None)(command)
+    for name in GROUPS:
+        if name == asked or not known:
+            app.add_typer(_module(name).app)
+    return app
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"wildloop.shim.cli.{name}")
 
 
 def _print_version(asked: bool) -> None:
@@ -106,7 +100,6 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool,
@@ -118,7 +111,6 @@ def root(
     """Autonomous ML research: plan, experiment, reflect, report."""
 
 
-@app.command()
 def completion(
     shell: Annotated[str, typer.Argument(help="bash, zsh, fish or powershell.")] = "bash",
 ) -> None:
@@ -133,7 +125,6 @@ def completion(
     typer.echo(script)
 
 
-@app.command(context_settings=PASS_ON)
 def worker(context: typer.Context) -> None:
     """Run a worker alone: --slots N, --compute WHERE, --ready-file PATH."""
     from wildloop.flows.worker.main import main as run_worker
@@ -141,7 +132,6 @@ def worker(context: typer.Context) -> None:
     run_worker(context.args)
 
 
-@app.command(context_settings=PASS_ON)
 def serve(context: typer.Context) -> None:
     """Run the HTTP API alone: --host, --port, --workdir."""
     from wildloop.shim.main import main as run_api
@@ -149,7 +139,6 @@ def serve(context: typer.Context) -> None:
     run_api(context.args)
 
 
-@app.command()
 def mcp() -> None:
     """Serve Wildloop's tools to an agent, over MCP on stdin and stdout."""
     from wildloop.shim.mcp.server import main as run_mcp
@@ -157,7 +146,6 @@ def mcp() -> None:
     run_mcp()
 
 
-@app.command()
 def deploy() -> None:
     """Register the deployments on the Prefect server of PREFECT_API_URL, `up` or the profile."""
     from wildloop.shim.cli.on_prefect import ask_prefect
@@ -180,7 +168,8 @@ def main() -> None:
     if os.environ.get("COLUMNS") == "0":
         # What some terminals say before they know; taken at its word it prints nothing.
         del os.environ["COLUMNS"]
-    guarded_command(app)
+    # With its modules: what cannot be imported is told as any fault is.
+    guarded_command(lambda: application(sys.argv[1:])())
 
 
 if __name__ == "__main__":

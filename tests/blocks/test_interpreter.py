@@ -18,6 +18,7 @@ STARTS = [
     ("wildloop", ["--help"], "Autonomous ML research"),
     ("wildloop.flows.worker.main", ["--help"], "wildloop worker"),
     ("wildloop.shim.main", ["--help"], "wildloop serve"),
+    ("wildloop.blocks.part", ["wildloop.flows.worker.main", "--help"], "wildloop worker"),
     ("wildloop.shim.prefect_server", ["--help"], "wildloop prefect-server"),
     ("wildloop.blocks.agents.baseline", ["--check"], "baseline agent: httpx"),
     ("wildloop.blocks.agents.tool_loop", [], "WILDLOOP_TOOL_LOOP_SETTINGS is not set"),

@@ -1,5 +1,6 @@
 """`wildloop mcp` over stdio, called by the SDK's own client, against a live server."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import pytest_asyncio
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from tests.support.pace import patient
+from tests.support.project import make_project
 from tests.support.server import Server
 from wildloop.shim.mcp.server import TOOLS
 from wildloop.shim.net import free_ports
@@ -68,6 +71,28 @@ async def tools_of(url: str, token: str, workdir: Path, **env: str) -> AsyncIter
 def connect(server: Server, project: Path) -> Connect:
     """Start the tools at a project, with more variables if need be."""
     return lambda **env: tools_of(server.url, server.token, project, **env)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(server: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tools]:
+    """One process for the tests that are refused: each start takes more than a second."""
+    project = make_project(tmp_path_factory.mktemp("shared") / "my projekt ü")
+    connected: asyncio.Future[Tools] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def hold() -> None:
+        # The client is to be left by the task that has entered it.
+        async with tools_of(server.url, server.token, project) as tools:
+            connected.set_result(tools)
+            await over.wait()
+
+    holding = asyncio.create_task(hold())
+    await asyncio.wait({holding, connected}, return_when=asyncio.FIRST_COMPLETED)
+    if holding.done():
+        await holding
+    yield connected.result()
+    over.set()
+    await holding
 
 
 async def test_every_tool_is_listed_with_a_description_and_checked_arguments(
@@ -238,13 +263,13 @@ async def test_skills_are_found_and_read(connect: Connect) -> None:
         ("create_run", {"name": "a", "command": "true", "workdir": "/no/such/folder"}),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_unknown_thing_is_named_and_the_server_lives_on(
-    connect: Connect, tool: str, arguments: dict[str, Any]
+    shared: Tools, tool: str, arguments: dict[str, Any]
 ) -> None:
-    async with connect() as tools:
-        text = await tools.refused(tool, **arguments)
-        assert any(str(value) in text for value in arguments.values()), text
-        assert await tools.read("system_health")
+    text = await shared.refused(tool, **arguments)
+    assert any(str(value) in text for value in arguments.values()), text
+    assert await shared.read("system_health")
 
 
 async def test_refusal_of_the_api_carries_its_words(server: Server, connect: Connect) -> None:
@@ -274,11 +299,11 @@ async def test_refusal_of_the_api_carries_its_words(server: Server, connect: Con
         ("delete_everything", {}, "no tool 'delete_everything'"),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_bad_arguments_are_named(
-    connect: Connect, tool: str, arguments: dict[str, Any], said: str
+    shared: Tools, tool: str, arguments: dict[str, Any], said: str
 ) -> None:
-    async with connect() as tools:
-        assert said in await tools.refused(tool, **arguments)
+    assert said in await shared.refused(tool, **arguments)
 
 
 async def test_without_a_server_the_mend_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from wildloop.flows.models.session_options import Budget, CommandLine, SessionSp
 from wildloop.flows.research_loop import research_loop
 from wildloop.flows.settings import Settings
 from wildloop.shim.app import create_app
-from wildloop.shim.cli.main import app
+from wildloop.shim.cli.main import application
 from wildloop.shim.cli.options import body_of, session_options
 
 Place = tuple[str, ...]
@@ -61,7 +61,7 @@ def body() -> dict[Place, dict[str, Any]]:
 
 def command_line() -> dict[str, Any]:
     """The parameters of `wildloop start`, by name."""
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(application())
     return {str(one.name): one for one in group.commands["start"].params}
 
 

@@ -77,7 +77,10 @@ def _child(words: list[str], folder: str, out: int, err: int, answers: int) -> N
 
 
 def _main() -> None:
-    import wildloop.shim.cli.main  # noqa: F401 - loaded once, for all that are forked
+    from wildloop.shim.cli.main import application
+
+    # All modules are loaded once, for all that are forked.
+    application()
 
     for line in sys.stdin:
         order = json.loads(line)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from wildloop.shim.cli.main import app
+from wildloop.shim.cli.main import application
 
 
 def test_known_and_own_agents_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +25,7 @@ def test_known_and_own_agents_are_listed(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GEMINI_API_KEY", "secret-of-gemini")
-    done = CliRunner().invoke(app, ["agents", "--workdir", str(tmp_path), "--json"])
+    done = CliRunner().invoke(application(), ["agents", "--workdir", str(tmp_path), "--json"])
     assert done.exit_code == 0, done.output
     assert "secret-of-gemini" not in done.output
     found = {one["name"]: one for one in json.loads(done.output)}
@@ -39,6 +39,6 @@ def test_known_and_own_agents_are_listed(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_broken_table_is_told_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "wildloop.toml").write_text('[agents.claude]\ncommand = "x"\n')
-    done = CliRunner().invoke(app, ["agents", "--workdir", str(tmp_path)])
+    done = CliRunner().invoke(application(), ["agents", "--workdir", str(tmp_path)])
     assert done.exit_code == 2
     assert "'claude' cannot be an agent's name" in done.output

@@ -42,7 +42,7 @@ def wildloop(
 
 def test_help_is_light() -> None:
     code = (
-        "import sys; import wildloop.shim.cli.main; "
+        "import sys; from wildloop.shim.cli.main import application; application(); "
         "print([m for m in ('prefect', 'fastapi', 'uvicorn', 'optuna') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from wildloop.flows.models.session import Session, SessionStatus
 from wildloop.flows.models.session_record import Phase
 from wildloop.shim.cli import research
 from wildloop.shim.cli.here import session_here
-from wildloop.shim.cli.main import app
+from wildloop.shim.cli.main import application
 from wildloop.shim.client.api import ApiClient
 from wildloop.shim.version import VERSION
 
@@ -84,10 +84,10 @@ def test_status_of_a_failed_session_has_the_exit_code_1(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(research, "server", lambda: Known(of("s", tmp_path, state)))
-    assert CliRunner().invoke(app, ["status"]).exit_code == code
+    assert CliRunner().invoke(application(), ["status"]).exit_code == code
 
 
 def test_version_and_completion() -> None:
-    assert CliRunner().invoke(app, ["--version"]).output == f"wildloop {VERSION}\n"
-    assert "_WILDLOOP_COMPLETE" in CliRunner().invoke(app, ["completion", "zsh"]).output
-    assert CliRunner().invoke(app, ["completion", "tcsh"]).exit_code == 2
+    assert CliRunner().invoke(application(), ["--version"]).output == f"wildloop {VERSION}\n"
+    assert "_WILDLOOP_COMPLETE" in CliRunner().invoke(application(), ["completion", "zsh"]).output
+    assert CliRunner().invoke(application(), ["completion", "tcsh"]).exit_code == 2

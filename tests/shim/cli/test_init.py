@@ -13,7 +13,7 @@ from wildloop.blocks.agents.baseline.config import read_project
 from wildloop.flows.project import load_project
 from wildloop.shim.cli.init.draft import choose_metric, draft
 from wildloop.shim.cli.init.repository import read_repository
-from wildloop.shim.cli.main import app
+from wildloop.shim.cli.main import application
 
 ARGPARSE = """
 import argparse
@@ -111,7 +111,7 @@ def drafted(folder: Path, files: dict[str, str], *options: str) -> dict[str, Any
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
-    done = CliRunner().invoke(app, ["init", "--yes", "--workdir", str(folder), *options])
+    done = CliRunner().invoke(application(), ["init", "--yes", "--workdir", str(folder), *options])
     assert done.exit_code == 0, done.output
     assert load_project(folder) is not None
     return tomllib.loads((folder / "wildloop.toml").read_text())
@@ -261,7 +261,7 @@ def test_a_repository_without_a_script_gets_a_draft_to_fill_in(tmp_path: Path) -
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     drafted(tmp_path, {"train.py": ARGPARSE})
-    done = CliRunner().invoke(app, ["init", "--yes", "--workdir", str(tmp_path)])
+    done = CliRunner().invoke(application(), ["init", "--yes", "--workdir", str(tmp_path)])
     assert done.exit_code == 2
     assert "--force" in done.output
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from wildloop.shim.cli.main import app
+from wildloop.shim.cli.main import application
 
 
 def run(*arguments: str) -> str:
-    done = CliRunner().invoke(app, ["metrics", *arguments])
+    done = CliRunner().invoke(application(), ["metrics", *arguments])
     assert done.exit_code == 0, done.output
     return done.output
 

@@ -18,7 +18,7 @@ from wildloop.flows.models.evidence import Estimate, Level
 from wildloop.flows.models.run import Checkout, Run
 from wildloop.flows.models.session import Session
 from wildloop.flows.models.take import BestToRun, NightView
-from wildloop.shim.cli.main import app
+from wildloop.shim.cli.main import application
 
 BEST = BestToRun(
     run_id="r1",
@@ -72,7 +72,7 @@ def night(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
 def said(monkeypatch: pytest.MonkeyPatch, served: Served, *words: str) -> Result:
     monkeypatch.setattr("wildloop.shim.cli.take.server", lambda: served)
     monkeypatch.setattr("wildloop.shim.cli.take.LOOK_SECONDS", 0.0)
-    return CliRunner().invoke(app, ["take", SESSION[:8], *words])
+    return CliRunner().invoke(application(), ["take", SESSION[:8], *words])
 
 
 def test_it_says_each_commit_what_has_none_and_where_the_text_is(
