@@ -194,12 +194,12 @@ async def get_skills(settings: WithSettings) -> SkillLibrary:
 async def get_editor(settings: WithSettings) -> SkillEditor:
     """Changes to the project's skills."""
     root = project_skills_path(settings.workdir)
-    return SkillEditor(get_skills(settings), root, PromptContext.model_fields)
+    return SkillEditor(await get_skills(settings), root, PromptContext.model_fields)
 
 
 async def get_installer(settings: WithSettings) -> SkillInstaller:
     """Skills from elsewhere, if the settings allow them."""
-    return SkillInstaller(get_editor(settings), allowed=settings.allow_skill_install)
+    return SkillInstaller(await get_editor(settings), allowed=settings.allow_skill_install)
 
 
 async def get_memories(client: WithPrefect, settings: WithSettings) -> MemoryStore:
