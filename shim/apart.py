@@ -45,7 +45,7 @@ async def keep_apart(request: Request) -> None:
     if agent is None or is_open(request.method, request.url.path):
         return
     client: PrefectClient = request.app.state.client
-    own = await _living(get_seen(request), client, agent)
+    own = await _living(await get_seen(request), client, agent)
     access = (getattr(request.scope.get("route"), "openapi_extra", None) or {}).get(MARK)
     if access == READ[MARK]:
         return

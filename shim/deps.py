@@ -1,4 +1,7 @@
-"""What routers are given: the stores, built on the app's one Prefect client."""
+"""What routers are given: the stores, built on the app's one Prefect client.
+
+All are coroutines: what is not, is called in a thread of its own, a dozen of them for a request.
+"""
 
 from typing import Annotated
 from uuid import UUID
@@ -28,13 +31,13 @@ from wildloop.shim.metrics import MetricsReader
 from wildloop.shim.readiness import Readiness
 
 
-def get_settings(request: Request) -> Settings:
+async def get_settings(request: Request) -> Settings:
     """The settings of this process."""
     settings: Settings = request.app.state.settings
     return settings
 
 
-def get_prefect(request: Request) -> PrefectClient:
+async def get_prefect(request: Request) -> PrefectClient:
     """The app's Prefect client."""
     client: PrefectClient = request.app.state.client
     return client
@@ -44,7 +47,7 @@ WithSettings = Annotated[Settings, Depends(get_settings)]
 WithPrefect = Annotated[PrefectClient, Depends(get_prefect)]
 
 
-def get_readiness(request: Request) -> Readiness:
+async def get_readiness(request: Request) -> Readiness:
     """What the app knows of whether a run would be taken."""
     readiness: Readiness = request.app.state.readiness
     return readiness
@@ -53,7 +56,7 @@ def get_readiness(request: Request) -> Readiness:
 WithReadiness = Annotated[Readiness, Depends(get_readiness)]
 
 
-def get_deployment_ids(request: Request) -> dict[str, UUID]:
+async def get_deployment_ids(request: Request) -> dict[str, UUID]:
     """The deployments that this process has looked up."""
     found: dict[str, UUID] = request.app.state.deployment_ids
     return found
@@ -62,13 +65,13 @@ def get_deployment_ids(request: Request) -> dict[str, UUID]:
 WithDeployments = Annotated[dict[str, UUID], Depends(get_deployment_ids)]
 
 
-def get_budgets(request: Request) -> BudgetGate:
+async def get_budgets(request: Request) -> BudgetGate:
     """What runs pass that a session's budget bounds."""
     gate: BudgetGate = request.app.state.budgets
     return gate
 
 
-def get_seen(request: Request) -> Seen:
+async def get_seen(request: Request) -> Seen:
     """The live picture, as this request sees it."""
     if not hasattr(request.state, "seen"):
         request.state.seen = Seen(request.app.state.picture)
@@ -79,7 +82,7 @@ def get_seen(request: Request) -> Seen:
 WithSeen = Annotated[Seen, Depends(get_seen)]
 
 
-def get_known(request: Request, seen: WithSeen) -> KnownSessions:
+async def get_known(request: Request, seen: WithSeen) -> KnownSessions:
     """The sessions that this request looks up, and what the app knows of their graphs."""
     return KnownSessions(request.app.state.anchors, seen.session)
 
@@ -88,7 +91,7 @@ WithKnown = Annotated[KnownSessions, Depends(get_known)]
 WithBudgets = Annotated[BudgetGate, Depends(get_budgets)]
 
 
-def get_agent(request: Request) -> str | None:
+async def get_agent(request: Request) -> str | None:
     """The session whose agent asks; None: the user does."""
     return agent_session(request.scope)
 
@@ -96,7 +99,7 @@ def get_agent(request: Request) -> str | None:
 WithAgent = Annotated[str | None, Depends(get_agent)]
 
 
-def get_maker(request: Request) -> str | None:
+async def get_maker(request: Request) -> str | None:
     """Whom it belongs to what an agent makes: its session, or a researcher of that."""
     return agent_name(request.scope)
 
@@ -104,7 +107,7 @@ def get_maker(request: Request) -> str | None:
 WithMaker = Annotated[str | None, Depends(get_maker)]
 
 
-def get_runs(
+async def get_runs(
     request: Request,
     client: WithPrefect,
     settings: WithSettings,
@@ -119,19 +122,19 @@ def get_runs(
     return RunStore(client, settings, known, gate, agent, known=sessions, seen=seen, burst=burst)
 
 
-def get_metrics_reader(request: Request) -> MetricsReader:
+async def get_metrics_reader(request: Request) -> MetricsReader:
     """The app's readers of metric files."""
     reader: MetricsReader = request.app.state.metrics_reader
     return reader
 
 
-def get_disk_notes(request: Request) -> DiskNotes:
+async def get_disk_notes(request: Request) -> DiskNotes:
     """What the app knows of the disks."""
     notes: DiskNotes = request.app.state.disk_notes
     return notes
 
 
-def get_waits(client: WithPrefect, settings: WithSettings, seen: WithSeen) -> Waits:
+async def get_waits(client: WithPrefect, settings: WithSettings, seen: WithSeen) -> Waits:
     """Why queued runs wait."""
     return Waits(client, settings, seen)
 
@@ -141,7 +144,7 @@ WithDisks = Annotated[DiskNotes, Depends(get_disk_notes)]
 WithMetrics = Annotated[MetricsReader, Depends(get_metrics_reader)]
 
 
-def get_sweeps(
+async def get_sweeps(
     client: WithPrefect,
     settings: WithSettings,
     seen: WithSeen,
@@ -153,7 +156,7 @@ def get_sweeps(
     return SweepStore(client, settings, seen, gate, agent, known=sessions)
 
 
-def get_sessions(
+async def get_sessions(
     request: Request,
     client: WithPrefect,
     settings: WithSettings,
@@ -164,42 +167,42 @@ def get_sessions(
     return SessionStore(client, settings, known, seen, request.app.state.sessions)
 
 
-def get_evo_sweeps(
+async def get_evo_sweeps(
     client: WithPrefect, settings: WithSettings, known: WithDeployments
 ) -> EvoSweepStore:
     """The evolutionary sweeps."""
     return EvoSweepStore(client, settings, known)
 
 
-def get_alerts(
+async def get_alerts(
     client: WithPrefect, settings: WithSettings, gate: WithBudgets, agent: WithAgent
 ) -> AlertStore:
     """The alerts."""
     return AlertStore(client, settings, gate, agent)
 
 
-def get_cluster(client: WithPrefect, settings: WithSettings, seen: WithSeen) -> ClusterStore:
+async def get_cluster(client: WithPrefect, settings: WithSettings, seen: WithSeen) -> ClusterStore:
     """The cluster."""
     return ClusterStore(client, settings, seen)
 
 
-def get_skills(settings: WithSettings) -> SkillLibrary:
+async def get_skills(settings: WithSettings) -> SkillLibrary:
     """The skills, the project's own first."""
     return SkillLibrary(shipped_skills_path(), project_skills_path(settings.workdir))
 
 
-def get_editor(settings: WithSettings) -> SkillEditor:
+async def get_editor(settings: WithSettings) -> SkillEditor:
     """Changes to the project's skills."""
     root = project_skills_path(settings.workdir)
-    return SkillEditor(get_skills(settings), root, PromptContext.model_fields)
+    return SkillEditor(await get_skills(settings), root, PromptContext.model_fields)
 
 
-def get_installer(settings: WithSettings) -> SkillInstaller:
+async def get_installer(settings: WithSettings) -> SkillInstaller:
     """Skills from elsewhere, if the settings allow them."""
-    return SkillInstaller(get_editor(settings), allowed=settings.allow_skill_install)
+    return SkillInstaller(await get_editor(settings), allowed=settings.allow_skill_install)
 
 
-def get_memories(client: WithPrefect, settings: WithSettings) -> MemoryStore:
+async def get_memories(client: WithPrefect, settings: WithSettings) -> MemoryStore:
     """The memories."""
     return MemoryStore(client, settings)
 

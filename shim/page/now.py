@@ -40,7 +40,7 @@ DONE: dict[Verb, str] = {
 WATCHED = {"now": (NOW, SESSION), "compute": (COMPUTE,), "runs": (RUNS,)}
 
 
-def get_feed(
+async def get_feed(
     request: Request,
     sessions: Sessions,
     runs: Runs,

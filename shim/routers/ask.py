@@ -13,7 +13,7 @@ from wildloop.shim.questions import Questions
 router = APIRouter(prefix="/wild/v2/ask", tags=["wild"], responses=RESPONSES)
 
 
-def get_questions(request: Request) -> Questions:
+async def get_questions(request: Request) -> Questions:
     """The app's questions under way."""
     found: Questions = request.app.state.questions
     return found

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
 from wildloop.flows.errors import NotFound
@@ -32,7 +32,7 @@ from wildloop.flows.store.tree import read_tree
 from wildloop.flows.take.night import read_night
 from wildloop.flows.text.redaction import Redactor
 from wildloop.shim.apart import OWN, READ
-from wildloop.shim.deps import ClusterAccess, Runs, Sessions, WithDisks
+from wildloop.shim.deps import ClusterAccess, Runs, Sessions, WithDisks, WithSeen
 from wildloop.shim.door import check_at_the_door
 from wildloop.shim.errors import RESPONSES
 from wildloop.shim.models import LogView, PlanView, SystemHealth
@@ -41,21 +41,34 @@ from wildloop.shim.up_note import read_up_note
 router = APIRouter(prefix="/wild/v2", tags=["wild"], responses=RESPONSES)
 
 
-@router.get("/system-health", summary="Runs by status, and room for more", openapi_extra=READ)
-async def system_health(cluster: ClusterAccess, runs: Runs, disks: WithDisks) -> SystemHealth:
+@router.get(
+    "/system-health",
+    summary="Runs by status, and room for more",
+    response_model=SystemHealth,
+    openapi_extra=READ,
+)
+async def system_health(
+    cluster: ClusterAccess, runs: Runs, disks: WithDisks, seen: WithSeen
+) -> Response:
     """Needs no token."""
-    counts, capacity = await asyncio.gather(runs.counts(), cluster.capacity())
-    return SystemHealth(
-        running=counts.launching + counts.running,
-        queued=counts.queued,
-        ready=counts.ready,
-        completed=counts.completed,
-        failed=counts.failed,
-        total=counts.total,
-        max_concurrent=capacity.g,
-        max_new_runs=capacity.max_new_runs,
-        warnings=disks.warnings(),
-    )
+
+    async def read() -> str:
+        counts, capacity = await asyncio.gather(runs.counts(), cluster.capacity())
+        return SystemHealth(
+            running=counts.launching + counts.running,
+            queued=counts.queued,
+            ready=counts.ready,
+            completed=counts.completed,
+            failed=counts.failed,
+            total=counts.total,
+            max_concurrent=capacity.g,
+            max_new_runs=capacity.max_new_runs,
+            warnings=disks.warnings(),
+        ).model_dump_json()
+
+    # Written once for all who ask: every agent does, at each of its steps.
+    content = await seen.recent("system-health", read, of_table=True)
+    return Response(content, media_type="application/json")
 
 
 @router.post("/start", summary="Start a session", status_code=201)
