@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -40,9 +42,12 @@ def researcher(room: Room, number: int) -> Callable[[str, int], Awaitable[State[
         try:
             said = await research(room, number)
             is_whole = True
-            return Completed(message=said)
+            return await _ended(room, said)
         except StopRequested as stop:
             return Cancelled(message=str(stop))
+        except Exception as fault:
+            room.faults.append(fault)
+            raise
         finally:
             # The session ends by a fault of one, once the others have paused.
             room.has_failed |= not is_whole
@@ -52,9 +57,27 @@ def researcher(room: Room, number: int) -> Callable[[str, int], Awaitable[State[
             room.to_merge.set()
 
     work_on.__qualname__ = f"researcher_{number}"
-    return flow(name="researcher", flow_run_name=f"researcher-{number}", persist_result=False)(
-        work_on
-    )
+    name = f"researcher-{number}"
+    made = flow(name="researcher", flow_run_name=name, persist_result=False)(work_on)
+    # By its state: Prefect has no result of what somebody has cancelled in its UI.
+    return partial(made, return_state=True)
+
+
+async def _ended(room: Room, said: str) -> State[Any]:
+    """The last state of a researcher's flow run.
+
+    Whoever ends that in Prefect's UI ends no researcher, which is the session's; but Prefect lets
+    what is Cancelling become nothing but Cancelled.
+    """
+    flow_run = await room.lead.client.read_flow_run(UUID(str(runtime.id)))
+    if flow_run.state is not None and flow_run.state.is_cancelling():
+        return Cancelled(message=f"somebody has cancelled this flow run, not its session; {said}")
+    return Completed(message=said)
+
+
+def _decided(position: DeskPosition) -> tuple[int, int]:
+    """Changes where something about a change of this researcher was decided."""
+    return len(position.own_verdicts), len(position.merging)
 
 
 async def research(room: Room, number: int) -> str:
@@ -69,19 +92,22 @@ async def research(room: Room, number: int) -> str:
         calls = position.record.iterations
         if calls and (woken := await rest(work, calls[-1])) is not None:
             get_run_logger().info("woken: %s", woken)
+        before = _decided(position)
         await settle(work)
-        room.news.set()
-        room.to_merge.set()
+        if _decided(position) != before:
+            room.news.set()
+            room.to_merge.set()
         check_failures(position.record)
         if position.record.done:
             room.lead.position.record.done, position.record.done = True, False
             await position.save()
+            room.news.set()
         why = await why_pause(room)
         if not goes_on(position):
             if why is not None:
                 return await _pause(room, position, why)
             if is_ahead(position) or not await claim(room, position):
-                if await _nobody_else(room, number):
+                if await nobody_else(room, number):
                     return await _pause(room, position, "no task is left before the next gate")
                 continue
         elif why in ENDS_CALLS:
@@ -167,10 +193,12 @@ async def _pause(room: Room, position: DeskPosition, why: str) -> str:
     return f"paused: {why}"
 
 
-async def _nobody_else(room: Room, number: int) -> bool:
+async def nobody_else(room: Room, number: int) -> bool:
     """Wait for what the others do, if any is at work; whether none is."""
-    room.at_work.discard(number)
-    room.news.set()
+    if number in room.at_work:
+        # Told once: those who are idle would wake each other without end.
+        room.at_work.discard(number)
+        room.news.set()
     if not room.at_work and not room.merges:
         return True
     control = room.desks[number - 1].control

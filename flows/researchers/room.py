@@ -40,7 +40,8 @@ class Room:
         here: the numbers of those who have not paused.
         news: set when a call has ended, so that those without a task look again.
         to_merge: set when something may be there to be merged, or nobody any more to bring it.
-        has_failed: whether a researcher was ended by a fault.
+        has_failed: whether a researcher, or the merging, was ended by a fault or a stop.
+        faults: what has ended researchers.
         struggle: why the session's agent is asked to reflect, where it is by struggle.
     """
 
@@ -51,6 +52,7 @@ class Room:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     to_merge: asyncio.Event = field(default_factory=asyncio.Event)
     has_failed: bool = False
+    faults: list[Exception] = field(default_factory=list)
     struggle: str | None = None
 
     def is_to_reflect(self) -> bool:

@@ -64,9 +64,9 @@ async def side_by_side(room: Room) -> None:
     flows = [researcher(room, number)(work.position.id, number) for number in numbers]
     states = await asyncio.gather(*flows, merge_all(room), return_exceptions=True)
     work.control.check()
-    for state in states:
-        if isinstance(state, BaseException):
-            raise state
+    for fault in [*room.faults, *states]:
+        if isinstance(fault, BaseException):
+            raise fault
     get_run_logger().info("all researchers pause")
 
 

@@ -14,6 +14,7 @@ from tests.support.project import git
 from tests.support.script import STOP, planned
 from tests.support.server import Server
 from tests.support.trials import experiments
+from wildloop.flows.models.own_runs import OwnRuns, own_id
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +39,22 @@ two=0
 # the
 # score
 noise=(0 3 -4 5)
-echo "score=0.$((base + 50 * one + 60 * two - BOTH * one * two + noise[seed]))"
+[ $one$two != 11 ] || WAITS
+echo "score=0.$((base + 50 * one + 60 * two - BOTH * one * two + noise[seed % 4]))"
+"""
+CONFIRMED = """\
+protected = ["evaluate.sh"]
+
+[train]
+command = "bash train.sh"
+
+[metric]
+name = "score"
+direction = "max"
+
+[confirm]
+seeds = 3
+further = 0
 """
 CLOSE = 'sed -i "s|\\[.\\] \\[$TASK\\]|[x] [$TASK]|" "$WILDLOOP_TASKS_PATH"'
 
@@ -56,12 +72,15 @@ echo "<summary>made a run</summary><promise>WAITING</promise>"
 class Play:
     """What the agents answer, and a project to do it in."""
 
-    def __init__(self, folder: Path, project: Path, both: int = 0) -> None:
-        self.folder, self.project = folder, project
+    def __init__(
+        self, folder: Path, project: Path, both: str = "0", kills: tuple[str, ...] = ()
+    ) -> None:
+        self.folder, self.project, self.kills = folder, project, kills
         folder.mkdir()
         (folder / "planning.txt").write_text(planned())
-        (folder / "reflection.txt").write_text(STOP)
-        (project / "train.sh").write_text(TRAIN.replace("BOTH", str(both)))
+        (folder / "reflection.sh").write_text(f"{self.killed('reflection')}\necho '{STOP}'\n")
+        train = TRAIN.replace("BOTH", both).replace("WAITS", self.killed("merged"))
+        (project / "train.sh").write_text(train)
         git(project, "add", "-A")
         git(project, "commit", "-q", "-m", "train")
 
@@ -75,6 +94,44 @@ class Play:
         """Have a task edit the code and run it on three seeds; `before` may wait for others."""
         text = f"{before}\n{edit}\n{CLOSE}\ncat <<'END'\n{experiments(task)}END\n"
         (self.folder / f"{task}.sh").write_text(text)
+
+    def killed(self, where: str) -> str:
+        """Shell that waits until the worker was killed, if it is to be killed here; once."""
+        if where not in self.kills:
+            return "true"
+        asked = f"{self.folder}/kill-{where}"
+        waits = f"until [ -e '{asked}.done' ]; do sleep 0.2; done"
+        return f"{{ mkdir '{asked}' 2> /dev/null && {waits}; true; }}"
+
+    def die_in_a_merge(self) -> None:
+        """Have git wait for a kill, and fail, as a change is put on the session's branch."""
+        script = self.folder / "smudge.sh"
+        script.write_text(
+            "text=$(cat; echo x)\n"
+            f'if [ "$PWD" = "{self.project}" ] && [[ "$text" == *two=1* ]]'
+            f" && [ ! -e '{self.folder}/kill-merge' ]; then\n"
+            f"  {self.killed('merge')}; exit 1\nfi\n"
+            'printf %s "${text%x}"\n'
+        )
+        git(self.project, "config", "filter.kill.smudge", f"bash '{script}'")
+        (self.project / ".git/info/attributes").write_text("train.sh filter=kill\n")
+
+    def ended(self, server: Server, session_id: str) -> dict[str, Any]:
+        """The session at its end; the worker is killed wherever it is to be."""
+
+        def look() -> dict[str, Any] | None:
+            for where in self.kills:
+                asked = self.folder / f"kill-{where}"
+                if asked.exists() and not asked.with_name(f"{asked.name}.done").exists():
+                    server.child("wildloop.flows.worker.main").kill()
+                    asked.with_name(f"{asked.name}.done").touch()
+            session = server.session(session_id)
+            return None if session["is_active"] else session
+
+        found = server.wait_for(look, "the session ends", 300)
+        missing = [one for one in self.kills if not (self.folder / f"kill-{one}.done").exists()]
+        assert not missing
+        return found
 
     def until_begun(self, task: str) -> str:
         """Shell that waits until another is called for a task."""
@@ -96,7 +153,7 @@ def verdicts(server: Server, session_id: str) -> dict[str, dict[str, Any]]:
 def test_who_edits_the_same_lines_leaves_a_task(
     server: Server, project: Path, tmp_path: Path
 ) -> None:
-    play = Play(tmp_path / "play", project, both=100)
+    play = Play(tmp_path / "play", project, both="100")
     play.measured("P1-T1", "true")
     play.measured("P1-T3", "sed -i s/base=800/base=820/ train.sh", play.until_begun("P2-T1"))
     play.measured("P2-T1", "sed -i s/base=800/base=840/ train.sh", play.until_kept("base=820"))
@@ -126,7 +183,7 @@ def test_who_edits_the_same_lines_leaves_a_task(
 def test_a_gain_that_is_gone_on_the_merged_code_is_not_kept_and_all_runs_are_counted_once(
     server: Server, project: Path, tmp_path: Path
 ) -> None:
-    play = Play(tmp_path / "play", project, both=100)
+    play = Play(tmp_path / "play", project, both="100")
     play.measured("P1-T1", "true")
     play.measured("P1-T3", "sed -i s/one=0/one=1/ train.sh", play.until_begun("P2-T1"))
     play.measured("P2-T1", "sed -i s/two=0/two=1/ train.sh", play.until_kept("one=1"))
@@ -150,40 +207,86 @@ def test_a_gain_that_is_gone_on_the_merged_code_is_not_kept_and_all_runs_are_cou
 
 
 def test_gains_that_add_up_are_both_kept(server: Server, project: Path, tmp_path: Path) -> None:
-    play = Play(tmp_path / "play", project)
-    killed = kill_worker_in_a_merge(server, project)
+    play = Play(tmp_path / "play", project, kills=("merged", "merge"))
+    play.die_in_a_merge()
+    two_gains(play)
+    session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
+    session = play.ended(server, session_id)
+    assert (session["status"], session["error"]) == ("completed", None)
+    assert_both_are_kept_once(server, project, session)
+
+
+@pytest.mark.long
+def test_nothing_is_lost_or_doubled_by_kills_while_agents_think_and_reflect(
+    server: Server, project: Path, tmp_path: Path
+) -> None:
+    play = Play(tmp_path / "play", project, kills=("think", "reflection"))
+    two_gains(play, play.killed("think"))
+    session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
+    session = play.ended(server, session_id)
+    assert (session["status"], session["error"]) == ("completed", None)
+    assert_both_are_kept_once(server, project, session)
+    # Agents outlive the worker, and are not called a second time.
+    prompts = [path.name for path in play.folder.glob("prompt-*")]
+    assert not [name for name in prompts if ".2.md" in name]
+
+
+def two_gains(play: Play, before: str = "true") -> None:
+    """Two changes that both help; the second is decided when the first is on the branch."""
     play.measured("P1-T1", "true")
     play.measured("P1-T3", "sed -i s/one=0/one=1/ train.sh", play.until_begun("P2-T1"))
-    play.measured("P2-T1", "sed -i s/two=0/two=1/ train.sh", play.until_kept("one=1"))
-    session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
-    session = server.session_ended(session_id)
-    assert (session["status"], session["error"]) == ("completed", None)
-    assert killed.exists()
+    waits = f"{before}\n{play.until_kept('one=1')}"
+    play.measured("P2-T1", "sed -i s/two=0/two=1/ train.sh", waits)
+
+
+def assert_both_are_kept_once(server: Server, project: Path, session: dict[str, Any]) -> None:
+    """Both are on the branch, once; no run was made twice; each call's page tells of its runs."""
+    session_id, branch = session["session_id"], session["branch"]
     found = verdicts(server, session_id)
     assert [found[task]["status"] for task in ("P1-T1", "P1-T3", "P2-T1")] == ["keep"] * 3
     assert "on the code merged with what was kept meanwhile" in found["P2-T1"]["why"]
-    branch = session["branch"]
     code = git(project, "show", f"{branch}:train.sh")
     assert "one=1" in code and "two=1" in code
     merges = git(project, "log", "--format=%s", "--grep=^The change: ", branch).splitlines()
     assert [line.partition(": ")[2].partition(": ")[2] for line in merges] == ["P2-T1", "P1-T3"]
     assert len(server.get("/runs", chat_session_id=session_id)) == 12
+    calls = [one for one in session["history"] if one["run_ids"]]
+    assert len(calls) == 3
+    for call in calls:
+        wanted = {"artifacts": {"flow_run_id": {"any_": [call["flow_run_id"]]}}}
+        pages = server.prefect.post("/artifacts/filter", json=wanted).json()
+        told = [page["description"] for page in pages]
+        assert sum(": 3 of 3 runs finished" in one for one in told) == 1, told
 
 
-def kill_worker_in_a_merge(server: Server, project: Path) -> Path:
-    """A git filter that ends the worker while a change is put on the session's branch."""
-    killed = project.parent / "killed"
-    kill = project.parent / "kill.sh"
-    pid = server.child("wildloop.flows.worker.main").pid
-    kill.write_text(
-        "text=$(cat; echo x)\n"
-        f'if [ "$PWD" = "{project}" ] && [ ! -e "{killed}" ] && [[ "$text" == *two=1* ]]; then\n'
-        f'  touch "{killed}"; kill -9 {pid}; exit 1\nfi\n'
-        'printf %s "${text%x}"\n'
-    )
-    git(project, "config", "filter.kill.smudge", f"bash '{kill}'")
-    (project / ".git/info/attributes").write_text("train.sh filter=kill\n")
-    return killed
+@pytest.mark.long
+def test_merged_code_is_confirmed_on_seeds_that_no_agent_has_seen(
+    server: Server, project: Path, tmp_path: Path
+) -> None:
+    # On the agents' seeds both gains add up; on Wildloop's one takes the other's away.
+    (project / "evaluate.sh").write_text("true\n")
+    (project / "wildloop.toml").write_text(CONFIRMED)
+    play = Play(tmp_path / "play", project, both="(seed < 1000 ? 0 : 100)")
+    two_gains(play)
+    session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
+    session = server.session_ended(session_id)
+    assert (session["status"], session["error"]) == ("completed", None)
+    found = verdicts(server, session_id)
+    assert [found[task]["status"] for task in ("P1-T1", "P1-T3", "P2-T1")] == [
+        "keep",
+        "keep",
+        "discard",
+    ]
+    assert "does not hold on the merged code" in found["P2-T1"]["why"]
+    agents_own = server.get("/runs", chat_session_id=session_id)
+    assert len(agents_own) == 9
+    own = server.get("/runs", chat_session_id=own_id(session_id, OwnRuns.CONFIRM))
+    # The baseline, each gain alone, and the two together.
+    seeds = {run["seed"] for run in own}
+    assert (len(own), len(seeds)) == (12, 3) and min(seeds) >= 1000
+    assert found["P2-T1"]["metric"] == pytest.approx(0.811, abs=0.006)
+    code = git(project, "show", f"{session['branch']}:train.sh")
+    assert "one=1" in code and "two=0" in code
 
 
 def test_steer_pause_and_stop_are_for_all(server: Server, project: Path, tmp_path: Path) -> None:
@@ -212,6 +315,33 @@ def test_steer_pause_and_stop_are_for_all(server: Server, project: Path, tmp_pat
     server.wait_for(lambda: not agents(play), "no agent is left")
     assert git(project, "worktree", "list").count("\n") == 1
     assert git(project, "branch", "--show-current").strip() == "main"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("state", ["CANCELLING", "CANCELLED"])
+def test_a_researcher_whose_flow_run_is_ended_in_prefect_works_on_with_its_session(
+    server: Server, project: Path, tmp_path: Path, state: str
+) -> None:
+    play = Play(tmp_path / "play", project)
+    go = play.folder / "go"
+    play.measured("P1-T1", "true")
+    for task in ("P1-T2", "P1-T3"):
+        waits = f"touch '{play.folder}/'$TASK; until [ -e '{go}' ]; do sleep 0.2; done\n"
+        (play.folder / f"{task}.sh").write_text(f"{waits}{desk_agent.CLOSE}")
+    session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
+    server.wait_for(
+        lambda: all((play.folder / task).exists() for task in ("P1-T2", "P1-T3")),
+        "both are at work",
+    )
+    (step,) = (one for one in server.steps(session_id) if one["name"] == "researcher-2")
+    asked = {"state": {"type": state}, "force": True}
+    server.prefect.post(f"/flow_runs/{step['id']}/set_state", json=asked).raise_for_status()
+    go.touch()
+    session = server.session_ended(session_id)
+    assert (session["status"], session["error"]) == ("completed", None)
+    assert not agents(play)
+    over = {one["id"]: one["state_type"] for one in server.steps(session_id)}[step["id"]]
+    assert over in ("CANCELLED", "COMPLETED")
 
 
 def agents(play: Play) -> list[int]:
