@@ -1,6 +1,5 @@
 """Runs: flow runs of the deployment `experiment/wildloop`, created, read and steered."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -167,7 +166,8 @@ class RunStore(RunReader):
                 taken[id, code] = await snapshot_for(session, code, number)
             changed = {
                 "workdir": workdir,
-                "place": await asyncio.to_thread(mark_place, Path(workdir)),
+                # Not by a thread: those that ask at the same moment keep their order.
+                "place": mark_place(Path(workdir)),
                 "researcher": number if session is not None else None,
                 "checkout": body.checkout or taken[id, code],
                 "chat_session_id": str(session.id) if session is not None else id,
