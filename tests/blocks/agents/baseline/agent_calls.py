@@ -63,18 +63,7 @@ class Caller:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "wildloop.blocks.agents.baseline"],
             cwd=self.project,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT),
-                "WILDLOOP_PHASE": phase,
-                "WILDLOOP_ITERATION": str(iteration),
-                "WILDLOOP_SESSION_ID": self.session,
-                "WILDLOOP_SERVER_URL": self.api.url,
-                "WILDLOOP_AUTH_TOKEN": TOKEN,
-                "WILDLOOP_TASKS_PATH": str(self.tasks_path),
-                "WILDLOOP_SESSION_DIR": str(self.session_dir),
-                **self.environment,
-            },
+            env=self._environment(phase, iteration),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -86,8 +75,25 @@ class Caller:
         process.stdin = None
         return process
 
+    def _environment(self, phase: str, iteration: int) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "WILDLOOP_PHASE": phase,
+            "WILDLOOP_ITERATION": str(iteration),
+            "WILDLOOP_SESSION_ID": self.session,
+            "WILDLOOP_SERVER_URL": self.api.url,
+            "WILDLOOP_AUTH_TOKEN": TOKEN,
+            "WILDLOOP_TASKS_PATH": str(self.tasks_path),
+            "WILDLOOP_SESSION_DIR": str(self.session_dir),
+            **self.environment,
+        }
+
     def call(self, phase: str, prompt: str = "", iteration: int = 1) -> Call:
-        """One call, to its end."""
+        """One call, to its end; by a process that is loaded already, where the API knows of one."""
+        if self.api.forks is not None:
+            environment = self._environment(phase, iteration)
+            return Call(*self.api.forks.call(self.project, environment, prompt))
         process = self.start(phase, prompt, iteration)
         text, errors = process.communicate(timeout=patient(120))
         return Call(process.returncode, text, errors)

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.blocks.agents.baseline.agent_forks import Forks
 from wildloop.flows.evidence.account import Account, Contract
 from wildloop.flows.evidence.target import target_of
 from wildloop.flows.evidence.view import view_of
@@ -39,6 +40,8 @@ class MemoryApi:
         self.answering: Callable[[Body], bool] = lambda run: True
         self.lock = threading.Lock()
         self.url = ""
+        # Who calls the agent; None: each call is a process from its start.
+        self.forks: Forks | None = None
 
     def finish_runs(self, execute: Execute, parallel: int = 1) -> int:
         """Let every run that has not ended end; return how many there were."""
