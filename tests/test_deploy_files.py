@@ -73,3 +73,8 @@ def test_image_has_the_prefect_of_the_constraints() -> None:
     tag = values["global"]["prefect"]["image"]["prefectTag"]
     pins = (DEPLOY.parent / "constraints.txt").read_text().splitlines()
     assert f"prefect=={tag.partition('-')[0]}" in pins
+
+
+def test_secrets_stay_out_of_the_image() -> None:
+    left_out = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    assert {"**/.env", ".venv", ".git"} <= set(left_out)
