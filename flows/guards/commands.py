@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 # Names by which training scripts go; others are known by the project's runs.
@@ -73,13 +74,14 @@ def started_by_words(words: Sequence[str], scripts: Iterable[str]) -> list[str]:
 
 def scripts_of(commands: Iterable[str]) -> set[str]:
     """The scripts that the commands of runs carry out."""
-    found = set()
-    for command in commands:
-        for words in _simple_commands(command):
-            script = _script(words)
-            if script is not None:
-                found.add(script)
-    return found
+    return {script for command in commands for script in _scripts_in(command)}
+
+
+# Of a long session the commands of all runs are asked about with each call.
+@lru_cache(maxsize=10_000)
+def _scripts_in(command: str) -> frozenset[str]:
+    found = map(_script, _simple_commands(command))
+    return frozenset(script for script in found if script is not None)
 
 
 def forms(scripts: Iterable[str], workdir: PurePosixPath) -> set[str]:

@@ -56,12 +56,19 @@ def _beside(paths: RunPaths, mine: Manifest) -> Iterator[Manifest]:
         if folder == paths.root:
             continue
         with suppress(OSError, ValueError):
-            if other.exit_code.exists() and other.exit_code.stat().st_mtime < mine.started_at:
+            if _ended_before(other, mine.started_at):
                 continue
             one = read_manifest(other)
             end = math.inf if one.finished_at is None else one.finished_at
             if one.worktree is None and one.workdir == mine.workdir and end > mine.started_at:
                 yield one
+
+
+def _ended_before(other: RunPaths, moment: float) -> bool:
+    try:
+        return other.exit_code.stat().st_mtime < moment
+    except FileNotFoundError:
+        return False
 
 
 def _written_between(top: Path, since: float, until: float) -> Iterator[str]:

@@ -23,6 +23,7 @@ from wildloop.flows.models.session_record import (
 )
 from wildloop.flows.protocol.plan import Plan, parse_plan, progress, progress_table
 from wildloop.flows.protocol.tags import storable
+from wildloop.flows.session.documents import Documents
 from wildloop.flows.session.log import position_markdown, section_of, told_of
 from wildloop.flows.store import artifacts
 from wildloop.flows.store.base import artifact_url
@@ -53,6 +54,7 @@ class Position:
     totals: Totals = field(default_factory=Totals)
     version: UUID | None = None
     known: Known = field(default_factory=Known, repr=False)
+    _documents: Documents = field(default_factory=Documents, repr=False)
     _tables: artifacts.Tables | None = field(default=None, repr=False)
     _plan: str | None = field(default=None, repr=False)
     _line: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -200,14 +202,13 @@ class Position:
         """
         # A sweep saves beside the session's own steps: the older state must not come last.
         async with self._line:
-            entries = self.record.entries()
-            documents = {entry.document: entry for entry in entries}
+            documents = self._documents.of(self.record)
             if documents.keys() != self.written:
                 self.totals = self.record.totals
             summary = self.record.summary(self.totals)
             for document, entry in documents.items():
                 if document not in self.written:
-                    await self._append(entry, document)
+                    await self._append(entry(), document)
             await self._write(summary)
             self.written = set(documents)
 
