@@ -11,6 +11,7 @@ from wildloop.flows.report.facts import ReportFacts
 from wildloop.flows.report.table_file import safe_cell
 from wildloop.flows.report.text import plain, signed, span, table
 from wildloop.flows.text.plural import counted
+from wildloop.flows.text.title import title_of
 
 SHOWN = 8
 CHANGE_LENGTH = 60
@@ -25,13 +26,24 @@ def rows_of(facts: ReportFacts) -> list[RankedRow]:
 
 
 def code_names(facts: ReportFacts) -> dict[str, str]:
-    """What was changed, by the code's digest, in the words of the call that changed it."""
-    changes = {it.label: it.change for it in facts.session.iterations}
+    """What was changed, by the code's digest, in the words of the call that changed it.
+
+    Of one that declares no change and ran one code alone it is its summary's first line.
+    """
+    calls = {it.label: it for it in facts.session.iterations}
+    codes: dict[str, set[str]] = {}
+    for one in facts.account.configurations:
+        codes.setdefault(facts.label_of(one.runs[0]) or "", set()).add(one.code or "")
     found: dict[str, str] = {}
     for one in facts.account.configurations:
-        change = changes.get(facts.label_of(one.runs[0]) or "")
-        if one.code and one.code not in found and change is not None and change.text:
-            text = " ".join(change.text.split())
+        label = facts.label_of(one.runs[0]) or ""
+        call = calls.get(label)
+        if not one.code or one.code in found or call is None:
+            continue
+        text = " ".join(call.change.text.split()) if call.change is not None else ""
+        if not text and call.summary and len(codes[label]) == 1:
+            text = title_of(call.summary)
+        if text:
             cut = text if len(text) <= CHANGE_LENGTH else f"{text[: CHANGE_LENGTH - 1].rstrip()}…"
             found[one.code] = cut
     return found

@@ -1,6 +1,5 @@
 """What a session has kept, from its record and the one account."""
 
-import re
 from collections.abc import Sequence
 
 from wildloop.flows.evidence import texts
@@ -15,13 +14,12 @@ from wildloop.flows.store.account import session_account
 from wildloop.flows.store.runs import RunStore
 from wildloop.flows.store.sessions import SessionStore
 from wildloop.flows.text.redaction import redact
+from wildloop.flows.text.title import title_of
 
 NOT_JUDGED = "not judged"
 NO_VERDICT = "the session has judged no change (`--keep all`): this one stands as it was made"
 SUMMARY_LENGTH = 2000
 # `P1-T2: `, `[P1-T2] `, `**P1-T2**: `
-# `P1-T2: wider`, `[P1-T2] wider`, or the plan's line as it stands: "- [x] [P1-T2] wider".
-_TASK = re.compile(r"^(?:[`\s]*[-*] \[.\] )?[\s\[(*_`]*P\d+-T\d+(?:[\s,]+P\d+-T\d+)*[\s\])*_:.,-]*")
 
 
 async def read_night(sessions: SessionStore, runs: RunStore, session: Session) -> NightView:
@@ -63,13 +61,6 @@ def night_of(session: Session, record: SessionRecord, account: Account) -> Night
         best=_best(account),
         run_ids=[run.id for run in account.best.runs] if account.best else [],
     )
-
-
-def title_of(text: str) -> str:
-    """The first line of a summary, without the number of the task."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    words = " ".join(first.split())
-    return _TASK.sub("", words).strip() or words or "no summary"
 
 
 def _judged(record: SessionRecord, account: Account) -> list[Idea]:

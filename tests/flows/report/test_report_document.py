@@ -3,10 +3,12 @@
 import csv
 import io
 import math
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.support.report_cases import facts_of
 from tests.support.reporting import make_facts, make_run
 from wildloop.blocks.agents.prices import Usage
 from wildloop.flows.models.run import RunStatus
@@ -14,6 +16,7 @@ from wildloop.flows.models.session_record import IterationRecord
 from wildloop.flows.project import MetricConfig
 from wildloop.flows.report.build import build
 from wildloop.flows.report.document import document
+from wildloop.flows.report.ranking import code_names
 from wildloop.flows.report.table_file import runs_csv
 
 COMPARED = "Comparability"
@@ -219,3 +222,13 @@ def test_cost_is_told_where_the_agent_tells_it() -> None:
 def test_formula_in_a_name_is_no_formula_in_a_spreadsheet() -> None:
     (row,) = csv.DictReader(io.StringIO(runs_csv(make_facts([make_run(1, 0.9, name="=1+1")]))))
     assert row["name"] == "'=1+1"
+
+
+def test_a_change_that_nobody_declares_is_named_by_the_summary_of_its_call(tmp_path: Path) -> None:
+    facts = facts_of("branched", tmp_path)
+    for call in facts.session.iterations:
+        call.change, call.summary = None, f"- [x] [P1-T2] try number {call.index}\nand more of it"
+    names = set(code_names(facts).values())
+    assert names and all(re.fullmatch(r"try number \d+", name) for name in names)
+    text = document(facts)
+    assert any(f"| {name} |" in text for name in names)

@@ -7,7 +7,8 @@ from wildloop.flows.keep.measured import evidence_of
 from wildloop.flows.models.keep import KeepState, KeepStatus, Verdict
 from wildloop.flows.models.session import Session, SessionStatus
 from wildloop.flows.models.session_record import IterationRecord, Phase, SessionRecord, UserCheckout
-from wildloop.flows.take.night import night_of, title_of
+from wildloop.flows.take.night import night_of
+from wildloop.flows.text.title import title_of
 
 SCORES = {"a": (0.80, 0.81, 0.79), "b": (0.90, 0.91, 0.89)}
 
