@@ -165,6 +165,8 @@ STARTING = {"POST /runs/{run_id}/start", "POST /runs/{run_id}/queue"}
 """They start runs that are counted already: the other bounds keep them from it."""
 MAKING_NONE = {
     "PUT /runs/{run_id}",
+    "POST /runs/{run_id}/code",
+    "POST /runs/{run_id}/copy",
     "POST /runs/{run_id}/stop",
     "POST /runs/{run_id}/add-to-sweep",
     "POST /runs/{run_id}/status",
