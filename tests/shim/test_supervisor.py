@@ -464,7 +464,12 @@ def test_unusable_options_are_refused_in_one_line(
 
 def test_up_goes_on_when_its_terminal_hangs_up(ups: Ups) -> None:
     (port,) = free_ports(1)
-    process, _ = ups.start_ready(port)
+    # Under `nohup`, where these tests may run too, a hang-up is nothing to go on from.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process, _ = ups.start_ready(port)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     process.send_signal(signal.SIGHUP)
     victim = ups.children()[-1]
     victim.kill()
