@@ -22,6 +22,11 @@ def place_of(workdir: Path) -> str | None:
     return name if name and said == str(inode) else None
 
 
+def is_another(workdir: Path, mark: str | None) -> bool:
+    """Whether a folder is not the one that bears this mark; without a mark it may be."""
+    return mark is not None and place_of(workdir) != mark
+
+
 def mark_place(workdir: Path) -> str | None:
     """The mark of a folder, made if it has none; None where nothing can be written there."""
     if (known := place_of(workdir)) is not None:

@@ -12,6 +12,10 @@ NOTE = "copy.json"
 """The file in the API's copy of a run's folder that says whose copy it is."""
 
 
+COMMIT_HEADER, SNAPSHOT_HEADER = "X-Wildloop-Commit", "X-Wildloop-Snapshot"
+"""Headers of the answer of `POST /runs/{id}/code`: the run's commit, and what it is to execute."""
+
+
 def _inside(value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\x00" in value:

@@ -294,12 +294,6 @@ class SessionRecord(Standing):
         ]
         return SessionSummary.model_construct(**fields, totals=totals).model_copy(deep=True)
 
-    def entries(self) -> list["LogEntry"]:
-        """Its calls and decisions as the log has them."""
-        calls = [LogEntry(number=at, call=call) for at, call in enumerate(self.iterations)]
-        verdicts = [LogEntry(number=at, verdict=one) for at, one in enumerate(self.keep.verdicts)]
-        return [*calls, *verdicts]
-
 
 class LogEntry(BaseModel):
     """A version of the session's log: a call or a decision, as it is from then on."""

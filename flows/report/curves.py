@@ -19,10 +19,10 @@ from wildloop.flows.search.figure import (
     cut,
     legend_below,
     plain,
-    robust_limits,
     save_picture,
     whole_steps,
 )
+from wildloop.flows.search.scale import robust_limits
 
 SHOWN = 5
 SEEDS = 8

@@ -19,10 +19,10 @@ from wildloop.flows.search.figure import (
     mark_beyond,
     mark_lost,
     plain,
-    robust_limits,
     save_picture,
     whole_steps,
 )
+from wildloop.flows.search.scale import robust_limits
 
 MOST_STAGES = 12
 

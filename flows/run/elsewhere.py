@@ -15,10 +15,10 @@ import httpx
 from wildloop.blocks.proxies import async_transport_to
 from wildloop.flows.errors import WildloopError
 from wildloop.flows.files.paths import RunPaths
-from wildloop.flows.files.place import place_of
+from wildloop.flows.files.place import is_another
 from wildloop.flows.git.bundle import COMMIT, draft_bundle, fetch_commit, has_commit, tips
 from wildloop.flows.git.process import GitError
-from wildloop.flows.models.copy import CodeRequest
+from wildloop.flows.models.copy import COMMIT_HEADER, SNAPSHOT_HEADER, CodeRequest
 from wildloop.flows.models.run import Checkout, RunSpec
 from wildloop.flows.settings import Settings
 
@@ -33,7 +33,7 @@ class CannotServe(WildloopError):
 
 def is_elsewhere(spec: RunSpec, workdir: Path) -> bool:
     """Whether `workdir` on this host is another folder than the one that the run was created in."""
-    return spec.place is not None and place_of(workdir) != spec.place
+    return is_another(workdir, spec.place)
 
 
 def code_given(paths: RunPaths) -> Checkout | None:
@@ -91,7 +91,7 @@ async def _ask(settings: Settings, run_id: str, body: CodeRequest, bundle: Path)
             with bundle.open("wb") as file:
                 async for data in answer.aiter_bytes():
                     file.write(data)
-            names = [answer.headers.get(f"X-Wildloop-{one}", "") for one in ("Commit", "Snapshot")]
+            names = [answer.headers.get(one, "") for one in (COMMIT_HEADER, SNAPSHOT_HEADER)]
     except httpx.HTTPError as error:
         raise CannotServe(
             f"the API at {settings.server_url} does not answer ({type(error).__name__}), and the "

@@ -23,7 +23,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from wildloop.flows.search.scale import robust_limits as robust_limits
+from wildloop.flows.search.scale import robust_limits
 
 DOTS = "#3f7fc1"
 BEST = "#d1605e"

@@ -23,10 +23,10 @@ from wildloop.flows.search.figure import (
     legend_below,
     mark_lost,
     plain,
-    robust_limits,
     save_picture,
 )
 from wildloop.flows.search.samplers import optuna_study
+from wildloop.flows.search.scale import robust_limits
 from wildloop.flows.search.space import Space
 
 MIN_FOR_IMPORTANCE = 4

@@ -64,14 +64,16 @@ class Position:
         """The position of a session as it is stored."""
         workdir = Path(spec.workdir).expanduser().resolve()
         found = await read_stored(client, session_id)
-        entries = found.record.entries() if found.version is not None else []
+        documents = Documents()
+        written = documents.of(found.record) if found.version is not None else {}
         return cls(
             client=client,
             spec=spec.model_copy(update={"workdir": str(workdir)}),
             record=found.record,
-            written={entry.document for entry in entries},
+            written=set(written),
             totals=found.record.totals,
             version=found.version,
+            _documents=documents,
         )
 
     @property

@@ -12,7 +12,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_logger
 
-from wildloop.flows.files.place import place_of
+from wildloop.flows.files.place import is_another
 from wildloop.flows.store.base import PLACE_TAG
 from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
@@ -98,7 +98,7 @@ def _is_foreign(session: FlowRun) -> bool:
     workdir = session.parameters.get("workdir")
     if place is None or not isinstance(workdir, str):
         return False
-    return place_of(Path(workdir)) != place.removeprefix(PLACE_TAG)
+    return is_another(Path(workdir), place.removeprefix(PLACE_TAG))
 
 
 def _is_there(folder: str) -> bool:

@@ -8,19 +8,24 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from wildloop.flows.errors import Conflict
-from wildloop.flows.files.place import place_of
 from wildloop.flows.git.bundle import draft_bundle, write_bundle
 from wildloop.flows.git.process import GitError
 from wildloop.flows.git.snapshot import take_snapshot
-from wildloop.flows.models.copy import CodeRequest, FolderState, FolderStep
+from wildloop.flows.models.copy import (
+    COMMIT_HEADER,
+    SNAPSHOT_HEADER,
+    CodeRequest,
+    FolderState,
+    FolderStep,
+)
 from wildloop.flows.models.run import Checkout, RunSpec
+from wildloop.flows.run.elsewhere import is_elsewhere
 from wildloop.flows.store.base import EXPERIMENT
 from wildloop.flows.store.run_mapping import readable_spec
 from wildloop.shim.deps import Runs, WithSeen
 from wildloop.shim.errors import RESPONSES
 from wildloop.shim.folder_copy import take_step
 
-COMMIT_HEADER, SNAPSHOT_HEADER = "X-Wildloop-Commit", "X-Wildloop-Snapshot"
 PART_BYTES = 256 * 1024
 
 router = APIRouter(prefix="/runs", tags=["runs"], responses=RESPONSES)
@@ -43,8 +48,12 @@ async def get_code(run_id: str, body: CodeRequest, runs: Runs) -> StreamingRespo
         commit = code.snapshot or code.git_commit
         headers = {COMMIT_HEADER: code.git_commit, SNAPSHOT_HEADER: commit}
         file = await asyncio.to_thread(draft_bundle)
-        if body.bundle:
-            await write_bundle(Path(spec.workdir or "."), commit, body.have, file)
+        try:
+            if body.bundle:
+                await write_bundle(Path(spec.workdir or "."), commit, body.have, file)
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
     except GitError as error:
         raise Conflict(f"the code of run '{run_id}' cannot be told: {error}") from error
     return StreamingResponse(_content(file), media_type="application/octet-stream", headers=headers)
@@ -52,7 +61,7 @@ async def get_code(run_id: str, body: CodeRequest, runs: Runs) -> StreamingRespo
 
 async def _code_of(run_id: str, spec: RunSpec) -> Checkout:
     workdir = Path(spec.workdir or ".")
-    if spec.place is not None and place_of(workdir) != spec.place:
+    if is_elsewhere(spec, workdir):
         raise Conflict(f"'{workdir}' on this host is not the folder that run '{run_id}' is of")
     if spec.checkout is None:
         return await take_snapshot(workdir)

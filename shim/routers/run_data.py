@@ -124,7 +124,7 @@ async def get_metrics(
         best=_best(metrics, primary),
         sources=metrics.sources,
         broken=metrics.broken,
-        notes=[*metrics.notes, *notes_of(run)],
+        notes=[*metrics.notes, *await asyncio.to_thread(notes_of, run)],
         taken=metrics.taken,
         origins=metrics.origins,
         units=metrics.units,

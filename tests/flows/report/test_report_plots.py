@@ -13,7 +13,7 @@ from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.project import MetricConfig
 from wildloop.flows.report.forest import marks_of
 from wildloop.flows.report.plots import draw_plots, varied
-from wildloop.flows.search.figure import robust_limits
+from wildloop.flows.search.scale import robust_limits
 
 SCORE = MetricConfig(name="score")
 
