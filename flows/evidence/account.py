@@ -109,14 +109,20 @@ class Account:
         self._tell_by_further()
 
     def _set_levels(self) -> None:
-        contract = self.contract
+        fixed = self.contract
+        given, terms = fixed.evaluated, (fixed.command, fixed.is_guarded, fixed.begun)
         for one in self.configurations:
-            reasons = {run.id: self.doubts_of(run, contract.evaluated) for run in one.runs}
-            is_own = self.is_exact and one.own.n > 0
-            behind = [run for run in one.own_runs if run in one.behind] if is_own else one.behind
-            one.level = level_of(behind, reasons)
-            said = [text for run in behind or one.runs for text in reasons[run.id]]
-            one.doubts = list(dict.fromkeys(said))
+            has_value = None if given is None else tuple(run.id in given for run in one.runs)
+            how = (self.is_exact, one.metric, has_value, *terms)
+            found = self._known.get(("level", one.id, how), one.runs, partial(self._level_of, one))
+            one.level, one.doubts = found[0], list(found[1])
+
+    def _level_of(self, one: Configuration) -> tuple[Level, Sequence[str]]:
+        reasons = {run.id: self.doubts_of(run, self.contract.evaluated) for run in one.runs}
+        is_own = self.is_exact and one.own.n > 0
+        behind = [run for run in one.own_runs if run in one.behind] if is_own else one.behind
+        said = [text for run in behind or one.runs for text in reasons[run.id]]
+        return level_of(behind, reasons), list(dict.fromkeys(said))
 
     def is_confirmable(self, one: Configuration) -> bool:
         """Whether Wildloop may run a configuration again: the project's command, known code."""
@@ -195,6 +201,8 @@ class Account:
         no other.
         """
         same, every = self._repeated
+        if of.program not in every:
+            return []
         far = (one for one in every.get(of.program, ()) if one.code != of.code)
         line = chain(same.get((of.program, of.code), ()), far)
         rivals = (one for one in line if one.id not in pair and one is not self.baseline)

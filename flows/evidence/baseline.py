@@ -22,13 +22,25 @@ def baseline_of(
         contract: what it compares by.
     """
     live = [one for one in configurations if not one.withdrawn]
-    own = [one for one in live if _is_of_the_beginning(one, contract)] or live
-    first = next((one for one in own if _has_named_settings(one, contract)), None)
-    first = first or next(iter(own), None)
+    first = _first(live, contract)
     if first is None or first.n or not first.is_over:
         return first
     again = (one for one in live if one.n and _same_settings(one, first))
     return next(again, first)
+
+
+def _first(live: Sequence[Configuration], contract: Contract) -> Configuration | None:
+    """That of the beginning with the named settings, else the first of it, else the first."""
+    own = None
+    for one in live:
+        if _is_of_the_beginning(one, contract):
+            if _has_named_settings(one, contract):
+                return one
+            own = own or one
+    if own is not None:
+        return own
+    named = (one for one in live if _has_named_settings(one, contract))
+    return next(named, next(iter(live), None))
 
 
 def is_true_baseline(one: Configuration, contract: Contract) -> bool:

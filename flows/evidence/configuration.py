@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from operator import attrgetter
@@ -138,12 +137,12 @@ class Configuration:
         ]
         return math.fsum(took) / len(took) if took else 0.0
 
-    @property
+    @cached_property
     def failures(self) -> list[Run]:
         """Its failed runs."""
         return [run for run in self.runs if run.status is RunStatus.FAILED]
 
-    @property
+    @cached_property
     def is_over(self) -> bool:
         """Whether none of its runs is to end yet."""
         return all(run.status.is_terminal for run in self.runs)
@@ -254,14 +253,15 @@ class Configuration:
         """Why it was taken out of the comparison."""
         return next((run.withdrawn for run in self.runs if run.withdrawn), None)
 
-    @property
+    @cached_property
     def is_archived(self) -> bool:
         """Whether all its runs are archived."""
         return all(run.is_archived for run in self.runs)
 
     def renewed(self, calls: Mapping[str, str]) -> "Configuration":
         """A copy for another account, which judges it anew; its values stay as they are."""
-        found = copy(self)
+        found = object.__new__(Configuration)
+        found.__dict__.update(self.__dict__)
         found.calls, found.code_name = calls, ""
         found.level, found.doubts = Level.CLAIMED, []
         found.set_reference(False)

@@ -1,5 +1,6 @@
 """What a prompt is made from: where the session stands, as values."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from wildloop.flows.models.tree import TreeNode
 from wildloop.flows.project import ProjectConfig
 from wildloop.flows.prompt.kind import Kind
 from wildloop.flows.protocol.plan import Plan, Task, next_task, open_tasks
+from wildloop.flows.text.redaction import Redactor
 from wildloop.flows.tree.nodes import tree_of
 
 TIMED = 30
@@ -69,6 +71,11 @@ class PromptState:
     researcher: int | None = None
     claimed: str | None = None
     beside: str = ""
+
+    @cached_property
+    def redact(self) -> Redactor:
+        """Takes the secrets of this process's environment out of a text."""
+        return Redactor.of(os.environ)
 
     @cached_property
     def by_iteration(self) -> dict[int, list[Configuration]]:

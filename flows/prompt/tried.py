@@ -119,8 +119,8 @@ def _others(rows: Sequence[Row], shown: Collection[int]) -> list[Row]:
 
 
 def command_of(one: Configuration) -> str:
-    """The command as it ran, without its seed."""
-    words, kept, skip = redact(one.runs[0].command).split(" "), list[str](), False
+    """The command as it ran, without its seed; not redacted."""
+    words, kept, skip = one.runs[0].command.split(" "), list[str](), False
     for index, word in enumerate(words):
         if skip:
             skip = False
@@ -158,7 +158,7 @@ def _counts(account: Account, one: Configuration) -> bool:
 def _cells(state: PromptState, found: Row) -> str:
     one, account = found.one, state.account
     commit = one.runs[0].git_commit
-    command = command_of(one)
+    command = state.redact(command_of(one))
     if len(command) > COMMAND_LENGTH:
         command = command[: COMMAND_LENGTH - 3] + "..."
     place = f"`{command}`" + (f" {commit[:7]}" if commit else "")
@@ -243,7 +243,8 @@ def _no_value(state: PromptState, one: Configuration) -> str:
 def _ranked(state: PromptState, rows: Sequence[Row]) -> list[int]:
     """The places of the rows, the most telling first."""
     account, places = state.account, range(len(rows))
-    wanted = [place for place in places if rows[place].one in (account.baseline, account.best)]
+    marked = {one.id for one in (account.baseline, account.best) if one is not None}
+    wanted = [place for place in places if rows[place].one.id in marked]
     steps = [place for place in places if rows[place].is_step][-IN_LINE:]
     candidates = {one.id for one in account.candidates[: texts.SHOWN_CANDIDATES]}
     near = [place for place in places if rows[place].one.id in candidates]
