@@ -117,7 +117,7 @@ def members(record: ProcessRecord, left: Iterable[tuple[int, float]] = ()) -> li
     still = {pid for pid, start in left if (start, False) == start_mark(pid)}
     led = is_alive(record)
     found: dict[int, psutil.Process] = {}
-    others: dict[int, list[psutil.Process]] = {}
+    others: list[psutil.Process] = []
     for process in psutil.process_iter():
         with suppress(*_NOT_OURS):
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -126,13 +126,23 @@ def members(record: ProcessRecord, left: Iterable[tuple[int, float]] = ()) -> li
             if of_session or process.pid in still or _is_marked(process, record):
                 found[process.pid] = process
             else:
-                others.setdefault(process.ppid(), []).append(process)
-    open_ends = list(found)
+                others.append(process)
+    # As a rule nothing is left, and whose child each process of the host is need not be asked.
+    return [*found.values(), *_descendants(list(found), others)] if found else []
+
+
+def _descendants(open_ends: list[int], others: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those of `others` that stem from the processes of these pids."""
+    by_parent: dict[int, list[psutil.Process]] = {}
+    for process in others:
+        with suppress(*_NOT_OURS):
+            by_parent.setdefault(process.ppid(), []).append(process)
+    found: list[psutil.Process] = []
     while open_ends:
-        for child in others.pop(open_ends.pop(), []):
-            found[child.pid] = child
-            open_ends.append(child.pid)
-    return list(found.values())
+        children = by_parent.pop(open_ends.pop(), [])
+        found += children
+        open_ends += [child.pid for child in children]
+    return found
 
 
 def launched_pids() -> frozenset[int]:

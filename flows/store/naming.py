@@ -19,6 +19,11 @@ def name_of(goal: str) -> str:
     return " ".join(goal.split())[:NAME_LENGTH]
 
 
+def dated_name(goal: str) -> str:
+    """The name of a session that begins today: nightly ones of one goal are told apart by it."""
+    return f"{name_of(goal)}, {datetime.now().astimezone():%Y-%m-%d}"
+
+
 def readable_key(kind: str, goal: str, session_id: str) -> str:
     """The key of something that a session keeps: `plan-lower-the-loss-4f1c09aa`.
 
@@ -45,4 +50,4 @@ def own_name() -> str:
     given, goal = str(flow_run.name or ""), flow_run.parameters.get("goal")
     if not isinstance(goal, str) or not name_of(goal) or not _MADE_UP.fullmatch(given):
         return given
-    return f"{name_of(goal)}, {datetime.now().astimezone():%Y-%m-%d}"
+    return dated_name(goal)

@@ -36,7 +36,7 @@ from wildloop.flows.store.base import (
     Store,
     parse_id,
 )
-from wildloop.flows.store.naming import name_of
+from wildloop.flows.store.naming import dated_name
 from wildloop.flows.store.owners import find_session
 from wildloop.flows.store.position import change_record, read_record
 from wildloop.flows.store.run_filter import RunFilter
@@ -107,7 +107,7 @@ class SessionStore(Store):
             tags.append(PLACE_TAG + place)
         flow_run = await self.create_flow_run(
             RESEARCH_LOOP,
-            name=name_of(spec.goal),
+            name=dated_name(spec.goal),
             parameters=spec.model_dump(mode="json", exclude_none=True),
             tags=tags,
         )

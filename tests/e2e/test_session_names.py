@@ -1,5 +1,6 @@
 """A session by any of its names: its own id, the beginning of it, a front end's id."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ def named(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     found = Named(server, tmp_path_factory.mktemp("named"))
     yield found
     server.http.post("/wild/v2/stop", json={"session_id": found.id, "runs": "stop"})
+
+
+def test_prefect_lists_it_by_goal_and_date(server: Server, named: Named) -> None:
+    found = server.prefect.get(f"/flow_runs/{named.id}").json()
+    goal = " ".join(found["parameters"]["goal"].split())
+    assert re.fullmatch(re.escape(goal) + r", \d{4}-\d\d-\d\d", found["name"])
 
 
 def test_every_door_knows_every_name(server: Server, named: Named) -> None:
