@@ -57,6 +57,7 @@ def main() -> None:
     from wildloop.blocks.proof import own_key
     from wildloop.flows.prefect_inside.dialect import read_once
     from wildloop.flows.prefect_inside.docket import look_less_often
+    from wildloop.flows.prefect_inside.postgres import bind_plain_times, ping_rarely
     from wildloop.flows.prefect_inside.schemas import check_once
     from wildloop.flows.prefect_inside.sqlite import begin_immediately
     from wildloop.flows.text.redaction import Redactor, redact_logs
@@ -70,6 +71,8 @@ def main() -> None:
     read_once()
     check_once()
     look_less_often()
+    ping_rarely()
+    bind_plain_times()
     config = uvicorn.Config(
         # Web pages of others reach it neither by a name that points here nor by CORS.
         AccessCheck(
