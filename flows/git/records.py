@@ -25,7 +25,7 @@ async def with_records(root: Path, path: Path, files: str, records: str) -> str:
     with TemporaryDirectory(prefix="wildloop-") as temporary:
         env = {"GIT_INDEX_FILE": str(Path(temporary) / "index")}
         await run_git(root, "read-tree", files, env=env)
-        remove = ("rm", "-r", "-q", "--cached", "--ignore-unmatch", "--", folder)
+        remove = ("rm", "-r", "-f", "-q", "--cached", "--ignore-unmatch", "--", folder)
         await run_git(root, "--literal-pathspecs", *remove, env=env)
         if await git_answer(root, "rev-parse", "--verify", "-q", f"{records}:{folder}"):
             await run_git(root, "read-tree", f"--prefix={folder}/", f"{records}:{folder}", env=env)

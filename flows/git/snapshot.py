@@ -78,7 +78,8 @@ async def tree_of_files(root: Path, path: Path, left_out: Sequence[str] = ()) ->
         await feed(root, env, [*update, "--force-remove", "--stdin"], changes.gone)
         await feed(root, env, [*update, "--stdin"], changes.wanted)
         if left_out:
-            remove = ("rm", "-r", "-q", "--cached", "--ignore-unmatch", "--")
+            # Without -f each file is compared with that of HEAD, which is looked for from the top.
+            remove = ("rm", "-r", "-f", "-q", "--cached", "--ignore-unmatch", "--")
             await run_git(root, *remove, *left_out, env=env)
         return (await run_git(root, "write-tree", env=env)).decode().strip()
 
