@@ -11,6 +11,7 @@ import httpx
 import psutil
 
 from bench.processes import BenchError, PartUsage, clean_environment, end, spawn, until, usage
+from wildloop.shim.database import find_postgres
 from wildloop.shim.net import free_ports
 
 START_SECONDS = 600.0
@@ -149,6 +150,11 @@ class WildloopSubject(RunsApi):
     def prefect_api_url(self) -> str:
         """The API of its Prefect server."""
         return f"http://{LOOPBACK}:{self.prefect_port}/api"
+
+    @property
+    def database_url(self) -> str:
+        """Its PostgreSQL, as Prefect takes it."""
+        return find_postgres(self.home).url
 
     def parts(self) -> list[PartUsage]:
         """Server, database, worker and API; the commands count with the worker."""
