@@ -57,6 +57,10 @@ LONGEST = (
     "flows/store/test_prune.py",
     "shim/test_every_path.py",
     "shim/test_prefect_server.py",
+    "shim/test_supervisor.py",
+    "flows/metrics/test_trackers.py",
+    "shim/cli/test_doctor.py",
+    "shim/page/test_page_access.py",
 )
 """Files that take longest: begun last, they would have nothing beside them."""
 SHARED = "server"
