@@ -4,6 +4,8 @@ import errno
 import ipaddress
 import random
 import socket
+from collections.abc import Sequence
+from itertools import islice
 
 # Linux begins its ephemeral ports at 32768, macOS and Windows at 49152.
 LISTENING = (10001, 32768)
@@ -25,7 +27,14 @@ def is_loopback(host: str) -> bool:
 def port_fault(host: str, port: int) -> str | None:
     """Why a port cannot be bound; None if it can."""
     try:
-        for one in listening_sockets(host, port):
+        return _fault(_addresses(host), port)
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _fault(addresses: Sequence[str], port: int) -> str | None:
+    try:
+        for one in _listening(addresses, port):
             one.close()
     except OSError as error:
         return error.strerror or str(error)
@@ -40,9 +49,13 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
     Raises:
         OSError: the port cannot be had.
     """
+    return _listening(_addresses(host), port)
+
+
+def _listening(addresses: Sequence[str], port: int) -> list[socket.socket]:
     found: list[socket.socket] = []
     try:
-        for address in _addresses(host):
+        for address in addresses:
             try:
                 found.append(_bound(address, port))
             except OSError as error:
@@ -58,15 +71,19 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
 
 def _addresses(host: str) -> list[str]:
     if host not in (LOOPBACK, "localhost"):
-        return _resolved(host, socket.AF_UNSPEC)
+        return _resolved(host)
     try:
-        return [LOOPBACK, *_resolved("localhost", socket.AF_INET6)]
+        return [LOOPBACK, *(one for one in _resolved("localhost") if ":" in one)]
     except OSError:
         return [LOOPBACK]
 
 
-def _resolved(name: str, family: socket.AddressFamily) -> list[str]:
-    infos = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
+def _resolved(name: str) -> list[str]:
+    """As clients do, by any protocol: asked for IPv6 alone, a name server is asked for localhost.
+
+    One that does not answer takes 5 s.
+    """
+    infos = socket.getaddrinfo(name, None, socket.AF_UNSPEC, socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
@@ -94,10 +111,13 @@ def free_ports(count: int) -> list[int]:
         OSError: too few are free.
     """
     candidates = random.SystemRandom().sample(range(*LISTENING), k=TRIES + count)
-    found = [port for port in candidates if port_fault("127.0.0.1", port) is None]
+    # Asked once: it may be a name server that is asked.
+    addresses = _addresses(LOOPBACK)
+    free = (port for port in candidates if _fault(addresses, port) is None)
+    found = list(islice(free, count))
     if len(found) < count:
         raise OSError(f"no {count} free ports from {LISTENING[0]} to {LISTENING[1] - 1}")
-    return found[:count]
+    return found
 
 
 def claim_port(port: int) -> socket.socket | None:

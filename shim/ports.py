@@ -1,6 +1,7 @@
 """The ports of a Wildloop server: claimed before they are named, and the same at the next start."""
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from wildloop.flows.errors import WildloopError
@@ -60,12 +61,16 @@ class Ports:
         return found
 
     def _found(self, port: int) -> int:
-        candidates = [*self._last(), PREFECT_PORT, *free_ports(TRIES)]
-        for candidate in candidates:
+        for candidate in self._candidates():
             free = candidate != port and port_fault(LOOPBACK, candidate) is None
             if free and self._claim(candidate):
                 return candidate
         raise PortFault("no port is free for the Prefect server: give one by --prefect-port")
+
+    def _candidates(self) -> Iterator[int]:
+        yield from self._last()
+        yield PREFECT_PORT
+        yield from free_ports(TRIES)
 
     def _last(self) -> list[int]:
         try:

@@ -39,11 +39,14 @@ class LogReader(FileReader):
 
     def _samples(self, file: BinaryIO, size: int) -> Iterator[Sample]:
         file.seek(self.position)
-        rest = b""
+        rest, idle = b"", None
         while block := file.read(BLOCK_BYTES):
             *lines, rest = _ENDS.split(rest + block)
             for line in lines:
-                yield from self._of(line)
+                # A warning that comes a million times costs no more than once.
+                if line != idle:
+                    yield from self._of(line)
+                    idle = line if self.lines.is_idle else None
             if len(rest) > LINE_BYTES:
                 self.broken += 1
                 rest = b""

@@ -20,9 +20,10 @@ _TASK = re.compile(
     r"\[[ \t]*+([^\]\s]?)[ \t]*+\](?!\()[ \t]*+(.*)",
     re.ASCII,
 )
-# A box with its reason in it: `[- no GPU]`, `[-: no GPU]`.
+# A box with its reason in it: `[- no GPU]`, `[-: no GPU]`. A search that begins anew at each blank
+# of a line would take as long as their number squared.
 _REASON_BOX = re.compile(
-    r"([ \t]*+(?:[-*+]|\d{1,4}[.)])[ \t]*+)"
+    r"((?<![ \t])[ \t]*+(?:[-*+]|\d{1,4}[.)])[ \t]*+)"
     r"\[[ \t]*+-[ \t:,;\u2013\u2014-]++([^\[\]\n]{1,200})\](?!\()"
 )
 _TASK_ID = re.compile(

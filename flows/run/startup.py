@@ -60,7 +60,10 @@ def _is_of_a_package(path: Path) -> bool:
         return True
     digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
     for record in path.parent.glob("*.dist-info/RECORD"):
-        with record.open(encoding="utf-8", errors="replace", newline="") as lines:
+        listed = record.read_bytes()
+        # Each run asks this of hundreds of long lists: only the few that name it are read.
+        if path.name.encode() in listed:
+            lines = listed.decode("utf-8", errors="replace").splitlines(keepends=True)
             for row in csv.reader(line for line in lines if path.name in line):
                 if row[:2] == [path.name, f"sha256={digest}"]:
                     return True

@@ -18,6 +18,7 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
@@ -34,6 +35,7 @@ INK = "#1c2024"
 FAINT = "#8a939d"
 PAPER = "#fefefe"
 WIDE, NARROW = 7.2, 3.9
+PNG_DPI, SVG_DPI = 130, 72
 FONT = 9
 NARROW_SUFFIX = ".narrow.svg"
 MOST_TIPS = 300
@@ -122,7 +124,7 @@ def save_picture(
     """
     narrow = narrow_height or height
     with mpl.rc_context(_LOOK):
-        _sheet(draw, height, False, False).figure.savefig(path, dpi=130)
+        _sheet(draw, height, False, False).figure.savefig(path, dpi=PNG_DPI)
         for suffix, is_narrow in ((".svg", False), (NARROW_SUFFIX, True)):
             sheet = _sheet(draw, narrow if is_narrow else height, is_narrow, True)
             text = io.StringIO()
@@ -137,10 +139,19 @@ def save_picture(
 
 
 def _sheet(draw: Draw, height: float, is_narrow: bool, is_vector: bool) -> Sheet:
-    figure = Figure(figsize=(NARROW if is_narrow else WIDE, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(
+        figsize=(NARROW if is_narrow else WIDE, height),
+        dpi=SVG_DPI if is_vector else PNG_DPI,
+        layout="constrained",
+    )
+    FigureCanvasSVG(figure) if is_vector else FigureCanvasAgg(figure)
     sheet = Sheet(figure, is_narrow, is_vector)
     draw(sheet)
+    # Left to `savefig`, the layout is made by a drawing of its own: a quarter of all the work.
+    layout = figure.get_layout_engine()
+    assert layout is not None
+    layout.execute(figure)
+    figure.set_layout_engine("none")
     return sheet
 
 

@@ -13,6 +13,20 @@ def test_ports_are_free_different_and_out_of_the_reach_of_outgoing_connections()
     assert [port for port in ports if port_fault("127.0.0.1", port)] == []
 
 
+def test_a_name_server_is_asked_once_however_many_ports_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    def unknown(*question: object) -> list[tuple[object, ...]]:
+        asked.append(question)
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert len(free_ports(20)) == 20
+    assert len(asked) == 1
+
+
 def test_port_that_is_listened_on_is_at_fault() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert port_fault("127.0.0.1", taken.getsockname()[1]) == "Address already in use"

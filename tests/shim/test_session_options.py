@@ -1,7 +1,7 @@
 """Each option of a session is declared once, and found wherever a session can be started."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 from typing import Annotated, Any
 
 import pytest
@@ -10,11 +10,10 @@ from prefect import flow
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from tests.support.openapi import openapi
 from wildloop.flows.models.parameters import takes
 from wildloop.flows.models.session_options import Budget, CommandLine, SessionSpec, SessionStart
 from wildloop.flows.research_loop import research_loop
-from wildloop.flows.settings import Settings
-from wildloop.shim.app import create_app
 from wildloop.shim.cli.main import application
 from wildloop.shim.cli.options import body_of, session_options
 
@@ -46,19 +45,21 @@ def properties(
     return found
 
 
+@cache
 def form() -> dict[Place, dict[str, Any]]:
     """Prefect's form of the deployment."""
     schema = research_loop.parameters
     return properties(schema.model_dump(), schema.definitions)
 
 
+@cache
 def body() -> dict[Place, dict[str, Any]]:
     """The body of `POST /wild/v2/start`."""
-    settings = Settings(home=Path("/"), server_url="http://s", token=None, workdir=Path("/"))
-    schemas = create_app(settings).openapi()["components"]["schemas"]
+    schemas = openapi()["components"]["schemas"]
     return properties(schemas["SessionStart"], schemas)
 
 
+@cache
 def command_line() -> dict[str, Any]:
     """The parameters of `wildloop start`, by name."""
     group: Any = typer.main.get_command(application())

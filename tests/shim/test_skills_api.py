@@ -3,11 +3,13 @@
 import base64
 import os
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from tests.support.pace import patient
@@ -41,9 +43,16 @@ def settings(home: Path, workdir: Path, *, allow: bool = False) -> Settings:
     )
 
 
+@cache
+def app() -> FastAPI:
+    """The whole app: FastAPI makes its routes at the first request, which takes half a second."""
+    return create_app(settings(Path("/"), Path("/")))
+
+
 def client(given: Settings, token: str | None = TOKEN) -> httpx.AsyncClient:
+    app().state.settings = given
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(given)),
+        transport=httpx.ASGITransport(app=app()),
         base_url="http://localhost",
         headers={"X-Auth-Token": token} if token else {},
     )

@@ -3,7 +3,8 @@
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ NEEDED_BY = {
     "rough": "e2e",
     "slurm_session": "slurm",
     "slurm_cluster": "slurm",
+    "ups": "e2e",
 }
 """The mark of a test by the fixtures that it uses."""
 HANG_SECONDS = 1800.0
@@ -32,6 +34,7 @@ LONGEST = (
     "e2e/test_researchers.py",
     "e2e/test_evo_sweep.py",
     "e2e/test_budgets.py",
+    "e2e/test_prefect_runs.py",
     "e2e/test_chaos.py",
     "e2e/test_chaos_again.py",
     "blocks/agents/baseline/test_baseline_session.py",
@@ -47,8 +50,21 @@ LONGEST = (
     "e2e/test_page_alone.py",
     "e2e/test_live_picture.py",
     "shim/test_schemathesis.py",
+    "e2e/test_bad_agents.py",
+    "e2e/test_approval.py",
+    "e2e/test_lifecycle.py",
+    "shim/cli/test_cli.py",
+    "flows/store/test_prune.py",
+    "shim/test_every_path.py",
+    "shim/test_prefect_server.py",
+    "shim/test_supervisor.py",
+    "flows/metrics/test_trackers.py",
+    "shim/cli/test_doctor.py",
+    "shim/page/test_page_access.py",
 )
 """Files that take longest: begun last, they would have nothing beside them."""
+SHARED = "server"
+"""The fixture of the server that all tests of a worker share, once one has asked for it."""
 
 
 def needs_server(item: pytest.Item) -> bool:
@@ -56,12 +72,16 @@ def needs_server(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in NEEDS)
 
 
-def rank(item: pytest.Item) -> int:
-    """The longest files first, in their order; then those that need a server; then the rest."""
-    for place, name in enumerate(LONGEST):
-        if item.path.as_posix().endswith(f"tests/{name}"):
-            return place
-    return len(LONGEST) + (not item.path.match("tests/e2e/*"))
+def rank(item: pytest.Item, sharing: Container[Path]) -> tuple[bool, int]:
+    """The files that need no shared server before those that do: it costs while it does nothing.
+
+    Of both the longest come first, in their order; then those with other servers; then the rest.
+    """
+    place = next(
+        (place for place, name in enumerate(LONGEST) if item.path.as_posix().endswith(f"/{name}")),
+        len(LONGEST) + (not item.path.match("tests/e2e/*")),
+    )
+    return item.path in sharing, place
 
 
 # Each worker collects all files: keep what pytest and Python compile also where the environment
@@ -89,7 +109,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
         if needs_server(item) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(HANG_SECONDS))
-    items.sort(key=rank)
+    sharing = {item.path for item in items if SHARED in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: rank(item, sharing))
 
 
 @pytest.hookimpl(tryfirst=True)

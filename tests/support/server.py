@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 
+from tests.support.migrated import give_database
 from tests.support.pace import patient
 from tests.support.waiting import Sign, wait_for
 from wildloop.shim.net import free_ports
@@ -52,6 +53,9 @@ class Server:
         self.home, self.workdir = home, workdir
         self._slots, self._extra = slots, extra or {}
         home.mkdir(parents=True, exist_ok=True)
+        # A Prefect server that others have started has a database of its own.
+        if not {"PREFECT_HOME", "PREFECT_API_URL"} & self._extra.keys():
+            give_database(home)
         self.launch()
 
     def launch(self) -> None:

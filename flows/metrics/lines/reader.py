@@ -34,6 +34,13 @@ class _Known:
     cells: tuple[str, str] | None = None
     is_rule: bool = False
 
+    @property
+    def tells(self) -> bool:
+        """Whether a line of it does more than to end the entries before it."""
+        form = self.form
+        is_place = self.header or self.cells or self.is_rule
+        return bool(is_place or form.pairs or form.is_entry or form.is_setting)
+
 
 @dataclass
 class _Block:
@@ -74,9 +81,14 @@ class LineReader:
         self._block = _Block()
         self._interim: list[Sample] = []
         self._document: list[str] = []
+        self.is_idle = False
 
     def feed(self, line: str) -> list[Sample]:
-        """The samples that are certain with this line."""
+        """The samples that are certain with this line.
+
+        `is_idle` then says that the very same line, come next, would tell and change nothing.
+        """
+        self.is_idle = False
         if self._document or line.rstrip() == "{":
             return self._collect(line)
         return self._line(line)
@@ -120,6 +132,7 @@ class LineReader:
         known = self._known.get(shape)
         if known is None:
             known = self._learn(line, shape, numbers)
+        self.is_idle = not (numbers or found or known.tells or self._header)
         return found + self._read(known, line, numbers[known.skipped :])
 
     def _of_list(self, line: str) -> list[Sample] | None:

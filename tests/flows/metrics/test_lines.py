@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.library_lines import BY_LIBRARY
 from tests.support.printed_lines import BLOCKS, NO_METRICS, WRITTEN
 from wildloop.flows.metrics.lines import LineReader
+from wildloop.flows.metrics.log import LogReader
 from wildloop.flows.metrics.series import Sample
 
 
@@ -144,3 +146,15 @@ def test_a_long_log_is_read_quickly() -> None:
     for step in range(count):
         reader.feed(f"2026-11-29 05:00:00,1 - me - INFO - step {step}: loss {1 / (step + 1):.4f}")
     assert (time.process_time() - start) / count < 100e-6
+
+
+@pytest.mark.parametrize("times", [2, 3, 50])
+def test_lines_that_repeat_tell_what_they_tell_one_by_one(tmp_path: Path, times: int) -> None:
+    blocks = [line for lines, _ in (BLOCKS | BY_LIBRARY).values() for line in lines]
+    printed = "\n".join([*NO_METRICS, *(line for line, _ in WRITTEN), *blocks])
+    lines = [line for line in re.split(r"[\r\n]+|\x08+", printed) for _ in range(times)]
+    path, one_by_one = tmp_path / "run.log", LineReader()
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fed = [sample for line in lines if line for sample in one_by_one.feed(line)]
+    assert len(fed) > len(WRITTEN)
+    assert list(LogReader(path).read()) == fed

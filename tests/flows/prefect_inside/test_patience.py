@@ -136,7 +136,8 @@ def patient_client(outage: Outage | None = None, limit: float | None = None) -> 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_what_may_pass_is_waited_for(fault: str) -> None:
+async def test_what_may_pass_is_waited_for(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.02)
     async with Faulty([fault] * 7).serving() as server, patient_client() as client:
         answer = await asyncio.wait_for(client.get(f"{server.url}/x"), patient(60))
     assert answer.json() == {"there": True}
