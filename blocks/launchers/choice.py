@@ -1,6 +1,7 @@
 """Which launcher a command belongs to."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from wildloop.blocks.launchers.base import Launcher
@@ -20,19 +21,26 @@ class Launchers:
 
     Args:
         slurm: how new commands become Slurm jobs; None: they run on this host.
+        further: of the worker's other computes, by their names.
     """
 
-    def __init__(self, slurm: SlurmCompute | None = None) -> None:
+    def __init__(
+        self, slurm: SlurmCompute | None = None, further: Mapping[str, SlurmCompute] | None = None
+    ) -> None:
         self._local = LocalLauncher()
         self._slurm = SlurmLauncher(slurm or SlurmCompute())
         self._faults, self._aside_until = 0, 0.0
         self._refused: dict[str, float] = {}
         self._new: Launcher = self._slurm if slurm is not None else self._local
+        self._further: dict[str, SlurmLauncher] = {
+            name: SlurmLauncher(block, beside=self._slurm)
+            for name, block in (further or {}).items()
+        }
 
     @property
     def is_local(self) -> bool:
-        """Whether new commands run on this host."""
-        return self._new is self._local
+        """Whether all new commands run on this host."""
+        return self._new is self._local and not self._further
 
     @property
     def is_aside(self) -> bool:
@@ -47,7 +55,7 @@ class Launchers:
             ASIDE_SECONDS, and again at the next fault after that.
         """
         self._faults = 0 if fault is None else self._faults + 1
-        if not self.is_local or self._faults < MOST_FAULTS or self.is_aside:
+        if self._new is not self._local or self._faults < MOST_FAULTS or self.is_aside:
             return False
         self._aside_until = time.monotonic() + ASIDE_SECONDS
         return True
@@ -62,14 +70,24 @@ class Launchers:
         """Whether it was found lately that this host cannot serve a run."""
         return time.monotonic() < self._refused.get(run_id, 0.0)
 
-    def renew(self, slurm: SlurmCompute) -> None:
-        """Have new Slurm jobs ask for resources by another block."""
-        self._slurm.compute = slurm
+    def renew(self, slurm: SlurmCompute, name: str | None = None) -> None:
+        """Have new Slurm jobs ask for resources by another block: the first's, or a further one."""
+        (self._slurm if name is None else self._further[name]).compute = slurm
 
-    def of(self, folder: Path) -> Launcher:
-        """The launcher that began what `folder` records; where nothing is, the one for new ones."""
+    def of(self, folder: Path, compute: str | None = None) -> Launcher:
+        """The launcher that began what `folder` records.
+
+        Args:
+            folder: of the run.
+            compute: where it is to begin, if nothing is there; None, or no further one: the first.
+        """
+        given = self._further.get(compute) if compute is not None else None
         if is_slurm_launch(folder):
-            return self._slurm
+            return given or self._slurm
         if (folder / RECORD).exists():
             return self._local
-        return self._new
+        return given or self._new
+
+    def is_here(self, launcher: Launcher) -> bool:
+        """Whether a launcher's commands run on this host."""
+        return launcher is self._local
