@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wildloop.blocks.launchers.base import Launcher
+from wildloop.blocks.launchers.kubernetes import KubernetesLauncher
+from wildloop.blocks.launchers.kubernetes_compute import KubernetesCompute
+from wildloop.blocks.launchers.kubernetes_record import is_kubernetes_launch
 from wildloop.blocks.launchers.local import LocalLauncher
 from wildloop.blocks.launchers.record import RECORD
 from wildloop.blocks.launchers.slurm import SlurmLauncher
 from wildloop.blocks.launchers.slurm_compute import SlurmCompute
 from wildloop.blocks.launchers.slurm_record import is_slurm_launch
 
+ComputeBlock = SlurmCompute | KubernetesCompute
 MOST_FAULTS = 3
 ASIDE_SECONDS = 600.0
 REFUSED_SECONDS = 120.0
@@ -20,22 +24,30 @@ class Launchers:
     """The launchers of one worker.
 
     Args:
-        slurm: how new commands become Slurm jobs; None: they run on this host.
+        compute: how new commands become jobs of a cluster; None: they run on this host.
         further: of the worker's other computes, by their names.
     """
 
     def __init__(
-        self, slurm: SlurmCompute | None = None, further: Mapping[str, SlurmCompute] | None = None
+        self, compute: ComputeBlock | None = None, further: Mapping[str, ComputeBlock] | None = None
     ) -> None:
         self._local = LocalLauncher()
-        self._slurm = SlurmLauncher(slurm or SlurmCompute())
+        self._slurm = SlurmLauncher(
+            compute if isinstance(compute, SlurmCompute) else SlurmCompute()
+        )
         self._faults, self._aside_until = 0, 0.0
         self._refused: dict[str, float] = {}
-        self._new: Launcher = self._slurm if slurm is not None else self._local
-        self._further: dict[str, SlurmLauncher] = {
-            name: SlurmLauncher(block, beside=self._slurm)
-            for name, block in (further or {}).items()
-        }
+        self._new: Launcher = self._local
+        if isinstance(compute, SlurmCompute):
+            self._new = self._slurm
+        elif compute is not None:
+            self._new = KubernetesLauncher(compute)
+        self._further = {name: self._launcher(block) for name, block in (further or {}).items()}
+
+    def _launcher(self, block: ComputeBlock) -> SlurmLauncher | KubernetesLauncher:
+        if isinstance(block, SlurmCompute):
+            return SlurmLauncher(block, beside=self._slurm)
+        return KubernetesLauncher(block)
 
     @property
     def is_local(self) -> bool:
@@ -70,9 +82,13 @@ class Launchers:
         """Whether it was found lately that this host cannot serve a run."""
         return time.monotonic() < self._refused.get(run_id, 0.0)
 
-    def renew(self, slurm: SlurmCompute, name: str | None = None) -> None:
-        """Have new Slurm jobs ask for resources by another block: the first's, or a further one."""
-        (self._slurm if name is None else self._further[name]).compute = slurm
+    def renew(self, block: ComputeBlock, name: str | None = None) -> None:
+        """Have new jobs ask for resources by another block: of the first, or a further compute."""
+        launcher = self._new if name is None else self._further[name]
+        if (isinstance(launcher, SlurmLauncher) and isinstance(block, SlurmCompute)) or (
+            isinstance(launcher, KubernetesLauncher) and isinstance(block, KubernetesCompute)
+        ):
+            launcher.compute = block
 
     def of(self, folder: Path, compute: str | None = None) -> Launcher:
         """The launcher that began what `folder` records.
@@ -83,7 +99,10 @@ class Launchers:
         """
         given = self._further.get(compute) if compute is not None else None
         if is_slurm_launch(folder):
-            return given or self._slurm
+            return given if isinstance(given, SlurmLauncher) else self._slurm
+        if is_kubernetes_launch(folder):
+            every = [given, self._new, *self._further.values()]
+            return next((one for one in every if isinstance(one, KubernetesLauncher)), self._new)
         if (folder / RECORD).exists():
             return self._local
         return given or self._new

@@ -7,6 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from wildloop.blocks.launchers.kubernetes_options import KubernetesOverride
 from wildloop.blocks.launchers.slurm_options import SlurmOverride
 from wildloop.flows.models.body import NOT_BLANK, Body
 from wildloop.flows.models.compute import ComputeWish, check_wish
@@ -140,6 +141,9 @@ class RunSpec(ComputeWish):
     retry_delay_seconds: float = Field(default=0.0, ge=0, le=86_400 * 7)
     slurm: SlurmOverride | None = Field(
         default=None, description="Slurm options of this run, instead of the compute block's."
+    )
+    kubernetes: KubernetesOverride | None = Field(
+        default=None, description="Kubernetes options of this run, instead of the block's."
     )
     checkout: Checkout | None = Field(
         default=None, description="Run this code in a worktree of its own, not what is there."

@@ -135,6 +135,8 @@ class Execution:
                 gpus=self.spec.gpus,
                 timeout_seconds=self.spec.timeout_seconds,
                 slurm=self._slurm_options(),
+                kubernetes=self.spec.kubernetes,
+                gpu_type=self.control.gpu_type,
             )
         )
         if launched.state is ProcessState.PENDING:

@@ -10,11 +10,17 @@ from prefect.logging import get_logger
 from wildloop.blocks.cluster.detect import detect_cluster
 from wildloop.blocks.cluster.models import Cluster, ClusterType
 from wildloop.blocks.cluster.slurm import SlurmShare, read_share
-from wildloop.blocks.launchers.choice import Launchers
+from wildloop.blocks.launchers.choice import ComputeBlock, Launchers
+from wildloop.blocks.launchers.kubernetes_compute import KubernetesCompute
 from wildloop.blocks.launchers.slurm_compute import SlurmCompute
 from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.models.cluster import HostRecord
 from wildloop.flows.models.compute import GpuKind
+from wildloop.flows.worker.compute_kubernetes import (
+    KUBERNETES_SLUG,
+    kubernetes_block,
+    kubernetes_record,
+)
 
 AUTO, LOCAL, SLURM = "auto", "local", "slurm"
 SLUG = "wildloop-slurm-compute"
@@ -25,8 +31,11 @@ COUNT_SECONDS = 300.0
 MANY = 1000
 _GRES_TYPE = re.compile(r"(?:^|,)gpu:([A-Za-z][^:,{}]*):")
 logger = get_logger("wildloop.compute")
-Found = tuple[HostRecord, SlurmCompute | None]
-CHOICES = f"auto, local, slurm, a saved block as '{SLUG}/<name>', or several with commas"
+Found = tuple[HostRecord, ComputeBlock | None]
+CHOICES = (
+    f"auto, local, slurm, a saved block as '{SLUG}/<name>' or '{KUBERNETES_SLUG}/<name>', or "
+    "several with commas"
+)
 
 
 async def find_compute(choice: str) -> tuple[Cluster, SlurmCompute | None]:
@@ -60,6 +69,9 @@ async def find_record(choice: str, host: str, slots: int | None) -> Found:
     Raises:
         InvalidRequest: as `find_compute`.
     """
+    if choice.startswith(f"{KUBERNETES_SLUG}/"):
+        kubernetes = await kubernetes_block(choice)
+        return await kubernetes_record(choice, kubernetes, host, slots), kubernetes
     cluster, slurm = await find_compute(choice)
     cpus = os.cpu_count() or 1
     if slurm is None:
@@ -104,13 +116,13 @@ def _type_in_gres(block: SlurmCompute) -> str | None:
     return None if block.gpu_type_by == "constraint" else block.gpu_type
 
 
-class SlurmRenewal:
+class ComputeRenewal:
     """Takes changes of the compute block, and of the cluster, over into a worker at work.
 
     Args:
         choice: as for `find_compute`.
         launchers: those of the worker.
-        slurm: the block as it was at the start; None: runs stay on this host, and nothing changes.
+        block: the block as it was at the start; None: runs stay on this host, and nothing changes.
         name: of a further compute; None: it is the worker's first.
     """
 
@@ -118,39 +130,44 @@ class SlurmRenewal:
         self,
         choice: str,
         launchers: Launchers,
-        slurm: SlurmCompute | None,
+        block: ComputeBlock | None,
         name: str | None = None,
     ) -> None:
-        self._choice, self._launchers, self._slurm = choice, launchers, slurm
+        self._choice, self._launchers, self._block = choice, launchers, block
         self._name = name
         self._counted = time.monotonic()
         self._due = self._counted + RENEW_SECONDS
 
     async def look(self, record: HostRecord) -> HostRecord | None:
         """The record as it should be now; None while nothing has changed."""
-        if self._slurm is None or time.monotonic() < self._due:
+        if self._block is None or time.monotonic() < self._due:
             return None
         self._due = time.monotonic() + RENEW_SECONDS
         try:
-            is_same = (await _block(self._choice)).model_dump() == self._slurm.model_dump()
+            is_same = (await self._saved()).model_dump() == self._block.model_dump()
             if is_same and time.monotonic() - self._counted < COUNT_SECONDS:
                 return None
             self._counted = time.monotonic()
-            found, slurm = await find_record(self._choice, record.host, record.slots_override)
+            found, block = await find_record(self._choice, record.host, record.slots_override)
         except InvalidRequest as error:
             logger.warning("the compute block is kept as it was: %s", error)
             return None
-        if slurm is None:
+        if block is None:
             # sinfo does not answer now: that makes no local host of a cluster.
             return None
-        if slurm.model_dump() != self._slurm.model_dump():
-            logger.info("the Slurm compute block has changed: new jobs follow it")
-            self._slurm = slurm
-            self._launchers.renew(slurm, self._name)
+        if block.model_dump() != self._block.model_dump():
+            logger.info("the compute block has changed: new jobs follow it")
+            self._block = block
+            self._launchers.renew(block, self._name)
         if record.cluster.source == "manual":
             return None
-        found = found.model_copy(update={"further": record.further})
+        found = found.model_copy(update={"compute": record.compute, "further": record.further})
         return None if _told(found) == _told(record) else found
+
+    async def _saved(self) -> ComputeBlock:
+        if isinstance(self._block, KubernetesCompute):
+            return await kubernetes_block(self._choice)
+        return await _block(self._choice)
 
 
 def _told(record: HostRecord) -> tuple[object, ...]:

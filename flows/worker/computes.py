@@ -7,7 +7,7 @@ from wildloop.blocks.launchers.choice import Launchers
 from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.models.cluster import HostRecord
 from wildloop.flows.models.compute import ComputeOffer
-from wildloop.flows.worker.compute import AUTO, LOCAL, SlurmRenewal, find_record
+from wildloop.flows.worker.compute import AUTO, LOCAL, ComputeRenewal, find_record
 
 
 class Found(NamedTuple):
@@ -57,10 +57,10 @@ async def find_all(choices: str, host: str, slots: int | None) -> Found:
     launchers = Launchers(slurm, blocks)
     record = record.model_copy(update={"compute": names[0], "further": list(further.values())})
     renewals = {
-        further[one].name: (part, SlurmRenewal(one, launchers, block, further[one].name))
+        further[one].name: (part, ComputeRenewal(one, launchers, block, further[one].name))
         for one, (part, block) in parts.items()
     }
-    return Found(record, launchers, Renewals(SlurmRenewal(first, launchers, slurm), renewals))
+    return Found(record, launchers, Renewals(ComputeRenewal(first, launchers, slurm), renewals))
 
 
 def offered(part: HostRecord) -> ComputeOffer:
@@ -80,8 +80,8 @@ class Renewals:
 
     def __init__(
         self,
-        first: SlurmRenewal,
-        further: Mapping[str, tuple[HostRecord, SlurmRenewal]],
+        first: ComputeRenewal,
+        further: Mapping[str, tuple[HostRecord, ComputeRenewal]],
     ) -> None:
         self._first = first
         self._further = dict(further)

@@ -18,7 +18,7 @@ from wildloop.blocks.launchers.choice import Launchers
 from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.files.reservation import read_reservation
 from wildloop.flows.models.cluster import HostRecord, kinds_of
-from wildloop.flows.models.compute import SLURM, ComputeOffer, is_particular
+from wildloop.flows.models.compute import KUBERNETES, SLURM, ComputeOffer, is_particular
 from wildloop.flows.models.run import RunSpec
 from wildloop.flows.store.hosts import publish_host, read_host, sync_limits
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
@@ -87,14 +87,15 @@ class HostCompute:
     def rooms_for(self, spec: RunSpec) -> list[str]:
         """The computes that can serve a run, by name, the first one first.
 
-        One with options for Slurm goes to Slurm, where this worker has any. A flow of a team's own,
-        which has no command, runs on this host.
+        One with options for Slurm goes to Slurm, where this worker has any, and so for Kubernetes.
+        A flow of a team's own, which has no command, runs on this host.
         """
         if not spec.command:
             return [self.record.own.name]
         served = [offer for offer in self.offers if offer.serves(spec)]
-        if spec.slurm is not None and any(offer.kind == SLURM for offer in self.offers):
-            served = [offer for offer in served if offer.kind == SLURM]
+        for kind, options in ((SLURM, spec.slurm), (KUBERNETES, spec.kubernetes)):
+            if options is not None and any(offer.kind == kind for offer in self.offers):
+                served = [offer for offer in served if offer.kind == kind]
         return [offer.name for offer in served]
 
     def room_of(self, run_id: str) -> str:

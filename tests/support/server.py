@@ -51,6 +51,7 @@ class Server:
     ) -> None:
         self.home, self.workdir = home, workdir
         self._slots, self._extra = slots, extra or {}
+        self.options: list[str] = []
         home.mkdir(parents=True, exist_ok=True)
         self.launch()
 
@@ -72,6 +73,7 @@ class Server:
         if "PREFECT_HOME" not in self._extra:
             command += ["--prefect-port", str(self.prefect_port)]
         command += ["--slots", str(self._slots)] if self._slots is not None else []
+        command += self.options
         log = self.home / "up.log"
         with log.open("wb") as file:
             self.process = subprocess.Popen(
