@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import prefect
 import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect_kubernetes.worker import KubernetesWorker
 
 from tests.support.kubernetes import NAMESPACE, FakeKubernetes, fake_kubernetes, unknown_fields
 from tests.support.server import alive
@@ -297,7 +297,11 @@ def test_manifest_is_what_kubernetes_knows(tmp_path: Path) -> None:
 async def test_work_pool_of_prefect_is_what_jobs_are_made_from(
     prefect_client: PrefectClient, cluster: FakeKubernetes, tmp_path: Path
 ) -> None:
-    template = KubernetesWorker.get_default_base_job_template()
+    # What `prefect work-pool create --type kubernetes` gives a pool.
+    shipped = Path(prefect.__file__).parent / "server/api/collections_data/views"
+    known = json.loads((shipped / "aggregate-worker-metadata.json").read_text())
+    worker = known["prefect-kubernetes"]["kubernetes"]
+    template = worker["default_base_job_configuration"]
     defaults = {"image": "team/base:1", "namespace": "team", "memory_limit": "8Gi"}
     for name, value in defaults.items():
         template["variables"]["properties"][name]["default"] = value
