@@ -50,7 +50,10 @@ async def find_compute(choice: str) -> tuple[Cluster, SlurmCompute | None]:
         InvalidRequest: Slurm was asked for and is not there, or there is no such block.
     """
     if choice == LOCAL:
-        return await detect_cluster(ClusterType.LOCAL_GPU), None
+        here = await detect_cluster(ClusterType.LOCAL_GPU)
+        # A login node without GPUs: what Slurm has is not this host's.
+        is_slurm = here.type is ClusterType.SLURM
+        return await detect_cluster(ClusterType.CPU_ONLY) if is_slurm else here, None
     if choice not in (AUTO, SLURM) and not choice.startswith(f"{SLUG}/"):
         raise InvalidRequest(f"--compute '{choice}' is unknown: give {CHOICES}")
     cluster = await detect_cluster(None if choice == AUTO else ClusterType.SLURM)
