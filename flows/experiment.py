@@ -160,7 +160,7 @@ async def _believed(execution: Execution, outcome: Outcome) -> Outcome:
         await execution.guard.let_go()
         return outcome
     control = execution.control
-    if control.is_adopted and control.launchers.is_local:
+    if control.is_adopted and execution.is_here:
         execution.violations.append("its end was not seen by the worker that had started it")
     if (outside := execution.guard.outside(execution.workdir)) is not None:
         execution.violations.append(outside)
@@ -202,6 +202,7 @@ async def _record_launch(
             started_at=manifest.started_at,
             host=manifest.host,
             gpus=",".join(manifest.devices),
+            compute=execution.control.compute,
             run_dir=str(execution.paths.root),
             git_commit=manifest.git_commit,
             code=manifest.code,
@@ -240,7 +241,7 @@ async def _record_changes(
     store: RunStore, alerts: AlertStore, execution: Execution, launch: "asyncio.Task[None]"
 ) -> None:
     """Note when a scheduler takes the command off its host, and where it has begun anew."""
-    if execution.control.launchers.is_local:
+    if execution.is_here:
         return
     await asyncio.wait({launch})
     root, flow_run_id = execution.paths.root, UUID(execution.run_id)

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from wildloop.blocks.agents.entry import AgentEntry
 from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.models.alert import AlertKind
+from wildloop.flows.models.compute import ComputeWish
 from wildloop.flows.models.guard import parse_guard
 
 FILE = "wildloop.toml"
@@ -268,6 +269,10 @@ class IsolationConfig(BaseModel):
     )
 
 
+class ComputeConfig(ComputeWish):
+    """[compute]: where runs go that do not say it."""
+
+
 class ReferencesConfig(BaseModel):
     """[references]: what is to be read before planning; relative to the project, or absolute."""
 
@@ -314,6 +319,7 @@ class ProjectConfig(BaseModel):
     holdout: HoldoutConfig | None = None
     confirm: ConfirmConfig = Field(default_factory=ConfirmConfig)
     references: ReferencesConfig = Field(default_factory=ReferencesConfig)
+    compute: ComputeConfig = Field(default_factory=ComputeConfig)
     protected: list[ProjectPath] = Field(
         default_factory=list, description="The same as [project] protected, above all tables."
     )
@@ -340,6 +346,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "holdout": HoldoutConfig,
     "confirm": ConfirmConfig,
     "references": ReferencesConfig,
+    "compute": ComputeConfig,
 }
 """The tables by name; the built-in agent's own are not among them."""
 

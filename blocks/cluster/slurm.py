@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -25,12 +26,16 @@ _FIELDS = 6
 
 @dataclass(frozen=True)
 class SlurmShare:
-    """What jobs of some partitions can have: each usable node counts once."""
+    """What jobs of some partitions can have: each usable node counts once.
+
+    `types` are the GPUs by the type that their GRES names.
+    """
 
     partitions: tuple[str, ...]
     gpus: int
     nodes: int
     cpus: int
+    types: tuple[tuple[str, int], ...] = ()
 
 
 class SlurmNode(BaseModel):
@@ -119,6 +124,7 @@ def parse_share(text: str, partitions: str | None, gpu_type: str | None) -> Slur
     wanted = set(partitions.split(",")) if partitions else None
     nodes: dict[str, tuple[int, int]] = {}
     found: set[str] = set()
+    gres_of: dict[str, str] = {}
     for line in text.splitlines():
         fields = [part.strip() for part in line.split("|")]
         if len(fields) != _FIELDS or not fields[0]:
@@ -138,6 +144,7 @@ def parse_share(text: str, partitions: str | None, gpu_type: str | None) -> Slur
             time_limit="",
         )
         if node.is_usable:
+            gres_of[name] = node.gres
             nodes[name] = (count_gpus(node.gres, gpu_type), int(cpus) if cpus.isdigit() else 0)
     if not found:
         return None
@@ -146,7 +153,17 @@ def parse_share(text: str, partitions: str | None, gpu_type: str | None) -> Slur
         gpus=sum(gpus for gpus, _ in nodes.values()),
         nodes=len(nodes),
         cpus=sum(cpus for _, cpus in nodes.values()),
+        types=_by_type(gres_of.values(), gpu_type),
     )
+
+
+def _by_type(every: Iterable[str], wanted: str | None) -> tuple[tuple[str, int], ...]:
+    counts: Counter[str] = Counter()
+    for gres in every:
+        for kind, number in _GPUS.findall(_IN_BRACKETS.sub("", gres)):
+            if kind and wanted in (None, kind):
+                counts[kind] += int(number)
+    return tuple(sorted(counts.items()))
 
 
 def parse_sinfo(text: str) -> list[SlurmNode]:

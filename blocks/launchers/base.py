@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from wildloop.blocks.launchers.kubernetes_options import KubernetesOverride
 from wildloop.blocks.launchers.slurm_options import SlurmOverride
 
 
@@ -21,7 +22,8 @@ class LaunchSpec(BaseModel):
     stdin is empty unless `stdin` names a file. `name` is for people; `run_id` finds the launch
     again where the launcher hands it to a scheduler. A scheduler gives `gpus` devices on one host
     and may end the command after `timeout_seconds`; the local launcher leaves both to its caller.
-    `slurm` replaces options of the Slurm launcher for this one launch.
+    `slurm` replaces options of the Slurm launcher for this one launch, `kubernetes` those of the
+    Kubernetes launcher; `gpu_type` is how a Kubernetes cluster names the type of GPU.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +40,8 @@ class LaunchSpec(BaseModel):
     gpus: int = Field(default=0, ge=0)
     timeout_seconds: float | None = Field(default=None, gt=0)
     slurm: SlurmOverride | None = None
+    kubernetes: KubernetesOverride | None = None
+    gpu_type: str | None = None
 
 
 class ProcessState(StrEnum):

@@ -86,7 +86,8 @@ _GOING_ON = (ProcessState.PENDING, ProcessState.RUNNING)
 class SlurmLauncher(Launcher):
     """Launches as batch jobs of this host's Slurm cluster; the record folder must be shared.
 
-    One launcher per process and event loop: it asks after all its jobs with one squeue. A job is
+    One launcher per process and event loop, or several that know of one another (`beside`): they
+    ask after all jobs with one squeue. A job is
     handed in once, whatever dies in between: an intent is recorded before sbatch is called, whose
     token is in the job's comment, and a job that is not the folder's first does nothing. Only the
     job's own exit code, or Slurm's word that it is over, ends a launch; while Slurm does not
@@ -105,11 +106,12 @@ class SlurmLauncher(Launcher):
     that has ended, too. Stopping the launch cancels all of it.
     """
 
-    def __init__(self, compute: SlurmCompute) -> None:
+    def __init__(self, compute: SlurmCompute, beside: "SlurmLauncher | None" = None) -> None:
         self.compute = compute
-        self._watch = JobWatch(list_jobs)
-        self._accounts = Accounts(recorded_jobs)
-        self._gate = SubmitGate()
+        # Of several blocks too, Slurm is asked once for all jobs.
+        self._watch: JobWatch = beside._watch if beside else JobWatch(list_jobs)
+        self._accounts: Accounts = beside._accounts if beside else Accounts(recorded_jobs)
+        self._gate: SubmitGate = beside._gate if beside else SubmitGate()
         self._attempts: dict[Path, tuple[str, int, float]] = {}
         self._waiting: dict[Path, asyncio.Task[None]] = {}
 

@@ -65,6 +65,19 @@ For a host's runs: `wildloop up --compute wildloop-slurm-compute/BLOCK_NAME`.
         description="Type as `sinfo -o %G` names it. Empty: any GPU.",
         examples=["a100"],
     )
+    gpu_type_by: Literal["gres", "constraint"] | None = Field(
+        default=None,
+        title="How the type is asked for",
+        description="gres: by --gres=gpu:TYPE:COUNT; constraint: by --constraint=TYPE, where nodes "
+        "tell their type by a feature. Empty: gres.",
+    )
+    gpu_memory_gb: float | None = Field(
+        default=None,
+        gt=0,
+        title="GPU memory",
+        description="Of each GPU, in GB, for runs that ask for so much: Slurm does not tell it.",
+        examples=[80],
+    )
     gres: Gres | None = Field(
         default=None,
         title="GPU request",

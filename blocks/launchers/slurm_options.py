@@ -79,7 +79,8 @@ class SlurmOverride(BaseModel):
     """Slurm options for one run; what is not given is as in the compute block.
 
     `gres` asks for GPUs, `{gpus}` standing for their number: "gpu:a100:{gpus}". `gpu_type` is the
-    short way. `memory` as sbatch reads it ("32G", per node), `time_limit` too ("30", "2:00:00",
+    short way; where nodes tell their type by a feature, `gpu_type_by` "constraint" asks for that.
+    `memory` as sbatch reads it ("32G", per node), `time_limit` too ("30", "2:00:00",
     "1-12", "infinite"). The run's `gpus` are spread evenly over `nodes` (default 1), each of which
     gets `tasks_per_node` tasks for `srun` (default 1). `container` is an image for
     `container_runtime` (default apptainer). A list replaces the block's list.
@@ -91,6 +92,7 @@ class SlurmOverride(BaseModel):
     account: Name | None = None
     qos: Name | None = None
     gpu_type: Name | None = None
+    gpu_type_by: Literal["gres", "constraint"] | None = None
     gres: Gres | None = None
     cpus_per_task: int | None = Field(default=None, gt=0, strict=True)
     memory: Memory | None = None
@@ -160,7 +162,7 @@ def sbatch_options(
         "qos": options.qos,
         "cpus-per-task": options.cpus_per_task,
         "mem": options.memory,
-        "constraint": options.constraint,
+        "constraint": _constraint(options, gpus),
         "gres": gres_request(options, gpus // nodes),
         "time": limit,
         # To the batch shell alone, which passes it on.
@@ -176,11 +178,19 @@ def sbatch_options(
     return [*shape, "--requeue", *given, *(options.extra_arguments or [])]
 
 
+def _constraint(options: SlurmOverride, gpus: int) -> str | None:
+    """The text for --constraint: what is asked for, and the GPU's type where a feature tells it."""
+    if gpus == 0 or options.gpu_type is None or options.gpu_type_by != "constraint":
+        return options.constraint
+    return f"({options.constraint})&{options.gpu_type}" if options.constraint else options.gpu_type
+
+
 def gres_request(options: SlurmOverride, gpus: int) -> str | None:
     """The text for --gres; None when no GPU is wanted."""
     if gpus == 0:
         return None
-    kind = f":{options.gpu_type}" if options.gpu_type else ""
+    by_gres = options.gpu_type and options.gpu_type_by != "constraint"
+    kind = f":{options.gpu_type}" if by_gres else ""
     template = options.gres or f"gpu{kind}:{GPUS}"
     return template.replace(GPUS, str(gpus))
 

@@ -1,7 +1,8 @@
-"""A run that waits in Slurm's queue, a host that begins none: when somebody should know of it."""
+"""A run that waits in a cluster's queue, a host that begins none: when to tell of it."""
 
 from wildloop.blocks.launchers.choice import ASIDE_SECONDS, MOST_FAULTS
-from wildloop.blocks.launchers.slurm_reasons import Outlook, waiting
+from wildloop.blocks.launchers.kubernetes_state import is_of_kubernetes, mend_of
+from wildloop.blocks.launchers.slurm_reasons import Outlook, Waiting, waiting
 from wildloop.flows.models.alert import CONTINUE, RERUN, STOP, AlertKind, Finding, Severity
 
 # How long a reason may stand before it is told, in seconds. A queue of hours is no news.
@@ -33,19 +34,23 @@ class WaitWatch:
 
         Args:
             now: seconds of a clock that is never set.
-            reason: why it waits, in Slurm's word and perhaps more.
+            reason: why it waits, in the cluster's word and perhaps more.
         """
         word = reason.removeprefix("put back into the queue: ")
         if word != self._reason:
             self._reason, self._since = word, now
-        means = waiting(word)
+        mend_there = mend_of(word)
+        means = (
+            waiting(word) if mend_there is None else Waiting(outlook=Outlook.NEVER, mend=mend_there)
+        )
         if now - self._since < PATIENCE[means.outlook]:
             return None
+        whose = "Kubernetes'" if is_of_kubernetes(word) else "Slurm's"
         mend = f": {means.mend}" if means.mend else ""
         return Finding(
             kind=AlertKind.WAITING,
             severity=Severity.INFO if means.outlook is Outlook.QUEUE else Severity.WARNING,
-            message=f"waits in Slurm's queue for '{word}'{mend}",
+            message=f"waits in {whose} queue for '{word}'{mend}",
             choices=(CONTINUE, STOP),
             key=f"waits:{word.split(',')[0][:80]}",
         )

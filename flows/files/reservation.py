@@ -12,15 +12,21 @@ from wildloop.flows.files.paths import RunPaths
 
 
 class Reservation(BaseModel):
-    """Contents of devices.json. `devices` None: the host has none to divide."""
+    """Contents of devices.json. `devices` None: the host has none to divide.
+
+    `compute` is where it was launched, of a worker with several.
+    """
 
     host: str
     devices: tuple[str, ...] | None
+    compute: str | None = None
 
 
-def write_reservation(paths: RunPaths, devices: tuple[str, ...] | None) -> None:
-    """Note the devices of a run that is about to be launched on this host."""
-    note = Reservation(host=socket.gethostname(), devices=devices)
+def write_reservation(
+    paths: RunPaths, devices: tuple[str, ...] | None, compute: str | None = None
+) -> None:
+    """Note the devices, and the compute, of a run that is about to be launched by this host."""
+    note = Reservation(host=socket.gethostname(), devices=devices, compute=compute)
     temporary = paths.devices.with_suffix(".tmp")
     temporary.write_text(note.model_dump_json() + "\n", encoding="utf-8")
     temporary.replace(paths.devices)

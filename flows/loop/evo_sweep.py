@@ -16,6 +16,7 @@ from wildloop.flows.loop.under_way import SweepLeft
 from wildloop.flows.loop.work import Work, current_work
 from wildloop.flows.metrics.names import match
 from wildloop.flows.metrics.sealed import measured
+from wildloop.flows.models.compute import wish_of
 from wildloop.flows.models.evo import EvoSweepSpec, Failure, PrunerKind, Trial, TrialStatus
 from wildloop.flows.models.evo_sweep import EvoSweepRecord, EvoSweepStatus, EvoSweepStop
 from wildloop.flows.models.run import MetricPoint, Run, RunCreate, RunSpec, RunStatus
@@ -297,6 +298,7 @@ def trial_run(record: EvoSweepRecord, trial: Trial, project_root: Path) -> RunSp
         workdir=spec.workdir,
         parameters=trial.parameters,
         gpus=spec.gpus,
+        **wish_of(spec),
         timeout_seconds=spec.timeout_per_run,
         name=f"{record.name[:80]} g{trial.generation + 1} t{trial.number:02d}",
     )

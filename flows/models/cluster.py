@@ -1,14 +1,16 @@
 """The compute of all hosts together, and what a user may set by hand."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from wildloop.blocks.cluster.models import Cluster, ClusterDetails, ClusterType
+from wildloop.blocks.cluster.models import Cluster, ClusterDetails, ClusterType, Gpu
 from wildloop.flows.models.body import Body, Word
 from wildloop.flows.models.capacity import slots
+from wildloop.flows.models.compute import LOCAL, ComputeOffer, GpuKind
 
 _NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
 
@@ -25,18 +27,48 @@ class HostRecord(BaseModel):
     cpus: int | None = Field(
         default=None, description="Runs without a GPU that may go at once; none: not known."
     )
+    compute: str = Field(
+        default="", description="Name of its block; empty: `local`, or that of the cluster's type."
+    )
+    kinds: list[GpuKind] = Field(
+        default_factory=list, description="GPUs by type, of compute that is not this host's own."
+    )
+    further: list[ComputeOffer] = Field(
+        default_factory=list, description="Other computes that its worker sends runs to."
+    )
 
     @property
     def slots(self) -> int:
-        """Slots of the GPU limit that this host adds."""
+        """Slots of its first compute, those of the host's GPU limit."""
         return slots(self.cluster.type.value, self.cluster.gpu_count, self.slots_override)
 
     @property
+    def own(self) -> ComputeOffer:
+        """Its first compute: what `cluster` says."""
+        kind, gpus = self.cluster.type, self.cluster.details.gpus
+        is_away = kind in (ClusterType.SLURM, ClusterType.KUBERNETES)
+        largest = self.slots
+        if kind is ClusterType.LOCAL_GPU:
+            largest = min(self.slots, len(gpus) or self.slots)
+        return ComputeOffer(
+            name=self.compute or (kind.value if is_away else LOCAL),
+            kind=kind.value if is_away else LOCAL,
+            slots=self.slots,
+            largest=largest,
+            places=self.cpus,
+            kinds=self.kinds if is_away else kinds_of(gpus),
+            shared=self.cluster.label if kind is ClusterType.SLURM else None,
+        )
+
+    @property
+    def offers(self) -> list[ComputeOffer]:
+        """All computes that its worker sends runs to, the first one first."""
+        return [self.own, *self.further]
+
+    @property
     def largest(self) -> int:
-        """How many devices one run can have here: those of the host, or any slots of Slurm."""
-        if self.cluster.type is ClusterType.LOCAL_GPU:
-            return min(self.slots, len(self.cluster.details.gpus) or self.slots)
-        return self.slots
+        """How many devices one run can have: those of the host, or any slots of Slurm."""
+        return max(offer.largest for offer in self.offers)
 
 
 class ManualCluster(Body):
@@ -57,24 +89,42 @@ def host_key(host: str) -> str:
     return "cluster-" + _NOT_IN_KEYS.sub("-", host.lower()).strip("-")
 
 
+def kinds_of(gpus: Sequence[Gpu]) -> list[GpuKind]:
+    """The GPUs of a host by type and memory."""
+    counts = Counter(
+        (gpu.name, round(gpu.memory_total_mib / 1024, 1) if gpu.memory_total_mib else None)
+        for gpu in gpus
+    )
+    return [GpuKind(type=name, memory_gb=memory, count=n) for (name, memory), n in counts.items()]
+
+
 def total_slots(records: Sequence[HostRecord]) -> int:
     """g over all hosts, at least 1. Hosts that submit to one Slurm count it once."""
-    shared: dict[str, int] = {}
-    own = 0
-    for record in records:
-        if record.cluster.type is ClusterType.SLURM:
-            label = record.cluster.label
-            shared[label] = max(record.slots, shared.get(label, 0))
-        else:
-            own += record.slots
-    return max(1, own + sum(shared.values()))
+    return max(1, sum(offer.slots for offer in every_offer(records)))
 
 
 def total_cpus(records: Sequence[HostRecord]) -> int:
     """Runs without a GPU on all hosts at once, at least 2; hosts of one Slurm count once."""
-    shared = [one.cpus or 0 for one in records if one.cluster.type is ClusterType.SLURM]
-    own = [one.cpus or 0 for one in records if one.cluster.type is not ClusterType.SLURM]
-    return max(2, max(shared, default=0) + sum(own))
+    return max(2, sum(offer.places or 0 for offer in every_offer(records)))
+
+
+def every_offer(records: Sequence[HostRecord]) -> list[ComputeOffer]:
+    """The computes of all hosts; what several share counts once, as large as one has seen it."""
+    shared: dict[str, ComputeOffer] = {}
+    own = []
+    for offer in [offer for record in records for offer in record.offers]:
+        if offer.shared is None:
+            own.append(offer)
+        elif (known := shared.get(offer.shared)) is None:
+            shared[offer.shared] = offer
+        else:
+            larger = {
+                "slots": max(known.slots, offer.slots),
+                "largest": max(known.largest, offer.largest),
+                "places": max(known.places or 0, offer.places or 0),
+            }
+            shared[offer.shared] = known.model_copy(update=larger)
+    return [*own, *shared.values()]
 
 
 def merge(records: Sequence[HostRecord]) -> Cluster:

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from wildloop.flows.models.compute import check_wish
 from wildloop.flows.text.storable import UNUSABLE, usable_text
 
 BUDGET_LIMIT = 10_000
@@ -178,6 +179,11 @@ class EvoSweepSpec(BaseModel):
         default_factory=dict, description="Configuration to try first, by flag; may be partial."
     )
     gpus: int = Field(default=1, ge=0, le=1024, strict=True, description="GPUs of each run.")
+    compute: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="The compute of each run."
+    )
+    gpu_type: Annotated[Text, Field(max_length=100, pattern=r"[A-Za-z0-9]")] | None = None
+    gpu_memory_gb: float | None = Field(default=None, gt=0, le=10_000, allow_inf_nan=False)
 
     @field_validator("fitness_direction", mode="before")
     @classmethod
@@ -186,6 +192,7 @@ class EvoSweepSpec(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "EvoSweepSpec":
+        check_wish(self)
         if self.budget > BUDGET_LIMIT:
             raise ValueError(
                 f"population_size x generations is {self.budget}: at most {BUDGET_LIMIT} trials"

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 
 from wildloop.flows.models.capacity import Capacity
-from wildloop.flows.models.cluster import HostRecord, total_cpus
+from wildloop.flows.models.cluster import HostRecord, every_offer, total_cpus
+from wildloop.flows.models.compute import Asked, is_particular, why_unserved
 from wildloop.flows.models.run import Run
 from wildloop.flows.text.plural import counted
 
 NAMED = 3
+SOON = "it is about to start, or what is free is used by others"
 
 
 def in_turn(queue: Sequence[Run]) -> list[Run]:
@@ -33,12 +35,16 @@ def reasons(
     """
     largest = max((host.largest for host in hosts), default=room.g)
     places, without = total_cpus(hosts), sum(run.gpus_requested == 0 for run in held)
+    computes = Computes(hosts, held)
     free, ahead, blocked = room.g - room.r, 0, ""
     found: dict[str, str] = {}
     for run in in_turn(queue):
         wants = run.gpus_requested
         if run.reason:
             found[run.id] = run.reason
+        elif computes.are_chosen_from(run):
+            found[run.id] = computes.reason(run) or limited(run) or SOON
+            continue
         elif wants > largest:
             found[run.id] = f"no host has {wants} slots: the most is {largest}"
         elif (limit := limited(run)) is not None:
@@ -53,10 +59,52 @@ def reasons(
             blocked = f"; the first wants {counted(wants, 'slot')}" if wants > 1 else ""
             blocked = blocked or ", and no slot is free"
         else:
-            found[run.id] = "it is about to start, or what is free is used by others"
+            found[run.id] = SOON
             free -= wants
         ahead += 0 < wants <= largest
     return found
+
+
+class Computes:
+    """The computes of all hosts, with what runs hold of each.
+
+    Args:
+        hosts: what there is.
+        held: the runs that launch or run.
+    """
+
+    def __init__(self, hosts: Sequence[HostRecord], held: Sequence[Run]) -> None:
+        self._offers = every_offer(hosts)
+        first = {host.host: host.own.name for host in hosts}
+        default = self._offers[0].name if self._offers else ""
+        free: dict[str, int] = {}
+        for offer in self._offers:
+            free[offer.name] = free.get(offer.name, 0) + offer.slots
+        for run in held:
+            name = run.compute or first.get(run.host or "", default)
+            free[name] = free.get(name, 0) - run.gpus_requested
+        self._free = free
+
+    def are_chosen_from(self, run: Run) -> bool:
+        """Whether a run's wish, or several computes, decide on where it goes."""
+        return is_particular(_asked(run)) or len({offer.name for offer in self._offers}) > 1
+
+    def reason(self, run: Run) -> str | None:
+        """Why a run waits; None where there is room for it, which it is counted to take."""
+        asked = _asked(run)
+        if (why := why_unserved(self._offers, asked)) is not None:
+            return why
+        names = list(dict.fromkeys(one.name for one in self._offers if one.serves(asked)))
+        room = next((name for name in names if self._free[name] >= asked.gpus), None)
+        if room is not None:
+            self._free[room] -= asked.gpus
+            return None
+        told = " and ".join(f"'{name}'" for name in names)
+        return f"it wants {counted(asked.gpus, 'slot')} of {told}, which are held by others"
+
+
+def _asked(run: Run) -> Asked:
+    return Asked(run.gpus_requested, run.compute, run.gpu_type, run.gpu_memory_gb)
 
 
 def _full(wants: int, free: int, room: Capacity, held: Sequence[Run]) -> str:

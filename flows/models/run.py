@@ -7,8 +7,10 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from wildloop.blocks.launchers.kubernetes_options import KubernetesOverride
 from wildloop.blocks.launchers.slurm_options import SlurmOverride
 from wildloop.flows.models.body import NOT_BLANK, Body
+from wildloop.flows.models.compute import ComputeWish, check_wish
 
 MOST_NAMES = 1_000
 """Parameters and variables of one run: each is kept, shown and compared many times."""
@@ -80,7 +82,7 @@ class Checkout(Body):
     )
 
 
-class RunSpec(Body):
+class RunSpec(ComputeWish):
     """What to run: the body of `POST /runs` and the parameter of the `experiment` flow."""
 
     name: str = Field(
@@ -140,6 +142,9 @@ class RunSpec(Body):
     slurm: SlurmOverride | None = Field(
         default=None, description="Slurm options of this run, instead of the compute block's."
     )
+    kubernetes: KubernetesOverride | None = Field(
+        default=None, description="Kubernetes options of this run, instead of the block's."
+    )
     checkout: Checkout | None = Field(
         default=None, description="Run this code in a worktree of its own, not what is there."
     )
@@ -162,6 +167,7 @@ class RunSpec(Body):
                 f"gpus: {self.gpus} cannot be spread evenly over {nodes} nodes (slurm.nodes): give "
                 "a multiple of it"
             )
+        check_wish(self)
         return self
 
     @field_validator("name", "command")
@@ -258,6 +264,11 @@ class Run(BaseModel):
     seed: int | None = None
     priority: int = 0
     gpus_requested: int = 1
+    compute: str | None = Field(
+        default=None, description="The compute that it was given; before that, what it asks for."
+    )
+    gpu_type: str | None = Field(default=None, description="Type of GPU that it asks for.")
+    gpu_memory_gb: float | None = Field(default=None, description="Memory of each, at least.")
     timeout_seconds: float | None = None
     created_at: float
     queued_at: float | None = None
@@ -345,6 +356,7 @@ class RunFacts(BaseModel):
     exit_code: int | None = None
     host: str | None = None
     gpus: str | None = Field(default=None, description="Comma-separated device ids.")
+    compute: str | None = Field(default=None, description="Where several can be chosen from.")
     run_dir: str | None = None
     git_commit: str | None = None
     code: str | None = None

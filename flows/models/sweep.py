@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 from pydantic.config import JsonDict
 
 from wildloop.flows.models.body import NOT_BLANK, Body, Word
+from wildloop.flows.models.compute import ComputeWish, check_wish
 from wildloop.flows.models.run import RunCounts, RunCreate
 from wildloop.flows.text.storable import UNUSABLE
 
@@ -62,7 +63,7 @@ def _finite(values: list[JsonValue]) -> list[JsonValue]:
 Values = Annotated[list[JsonValue], Field(min_length=1, max_length=10_000), AfterValidator(_finite)]
 
 
-class SweepCreate(Body):
+class SweepCreate(ComputeWish):
     """Body of `POST /sweeps`: a grid, of which every combination becomes a run.
 
     A sweep is `pending` by default: its runs are made and wait (`ready`) for its start. With
@@ -101,6 +102,7 @@ class SweepCreate(Body):
 
     @model_validator(mode="after")
     def _has_one_beginning(self) -> "SweepCreate":
+        check_wish(self)
         if self.status not in (None, *BEGINNINGS):
             raise ValueError(
                 f"status: a sweep cannot begin as '{self.status}': give draft, pending or running"
@@ -184,6 +186,9 @@ class SweepRecord(BaseModel):
     )
     max_runs: int | None = None
     gpus: int = 1
+    compute: str | None = None
+    gpu_type: str | None = None
+    gpu_memory_gb: float | None = None
     timeout_seconds: float | None = None
     skipped: int = Field(default=0, description="Combinations beyond `max_runs`, not run.")
     notes: list[str] = Field(default_factory=list, description="What was left out, and why.")

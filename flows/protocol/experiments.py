@@ -6,7 +6,7 @@ import math
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import (
@@ -17,8 +17,10 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationError,
+    model_validator,
 )
 
+from wildloop.flows.models.compute import check_wish, wish_of
 from wildloop.flows.models.run import RunSpec
 from wildloop.flows.text.storable import UNUSABLE, usable_text
 
@@ -30,7 +32,7 @@ _ITEM = re.compile(r"^([ \t]*)-(?=[ \t\n])", re.MULTILINE)
 _MENDS = {
     "missing": "is required",
     "extra_forbidden": "is no field of an experiment (goal, command, workdir, parameters, gpus, "
-    "timeout_seconds, name)",
+    "timeout_seconds, name, compute, gpu_type, gpu_memory_gb)",
 }
 
 
@@ -107,8 +109,16 @@ class ExperimentRequest(BaseModel):
         default_factory=dict
     )
     gpus: int = Field(default=1, ge=0, le=1024)
+    compute: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    gpu_type: Annotated[Text, Field(max_length=100, pattern=r"[A-Za-z0-9]")] | None = None
+    gpu_memory_gb: float | None = Field(default=None, gt=0, le=10_000, allow_inf_nan=False)
     timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     name: Annotated[Text, Field(max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_wish(self)
+        return self
 
     def to_run_spec(
         self, project_root: Path, session_id: str | None, sweep_id: str | None
@@ -132,6 +142,7 @@ class ExperimentRequest(BaseModel):
             else str(project_root),
             parameters=dict(self.parameters),
             gpus=self.gpus,
+            **wish_of(self),
             timeout_seconds=self.timeout_seconds,
             seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
             sweep_id=sweep_id,

@@ -66,6 +66,9 @@ class RunControl:
             still start in their order.
         guards: what the sessions protect.
 
+    `compute` is where it is to be launched, of a worker with several; `gpu_type` is what that calls
+    the type of GPU that the run asks for.
+
     `is_adopted` is true where an earlier worker has left the flow run: what its command has come to
     is its outcome, and no former attempt.
     """
@@ -83,6 +86,8 @@ class RunControl:
         self.environments = environments or EnvironmentRecorder()
         self.guards = guards or GuardBook()
         self.launched = asyncio.Event()
+        self.compute: str | None = None
+        self.gpu_type: str | None = None
         self.is_adopted = False
         self.activity = Activity()
         self._after = after

@@ -21,6 +21,7 @@ from wildloop.blocks.launchers.base import (
     ProcessState,
     ProcessStatus,
 )
+from wildloop.blocks.launchers.slurm_options import SlurmOverride
 from wildloop.blocks.launchers.slurm_reasons import explained_end
 from wildloop.blocks.proxies import around_proxies
 from wildloop.flows.errors import WildloopError
@@ -89,7 +90,7 @@ class Execution:
     def __post_init__(self) -> None:
         self.paths = RunPaths.of(self.workdir, self.run_id)
         self.attempt = current_attempt(self.paths)
-        self.launcher = self.control.launchers.of(self.paths.root)
+        self.launcher = self.control.launchers.of(self.paths.root, self.control.compute)
         if (given := elsewhere.code_given(self.paths)) is not None:
             self.spec = self.spec.model_copy(update={"checkout": given})
 
@@ -116,7 +117,7 @@ class Execution:
             await self._take_code()
         if self.spec.checkout is not None:
             cwd = await checkout.prepare(self.workdir, self.spec.checkout, self.run_id)
-        write_reservation(self.paths, self.control.devices)
+        write_reservation(self.paths, self.control.devices, self.control.compute)
         await self.control.turn()
         await self.guard.before_launch(cwd, self.spec.checkout is not None)
         env = self.environment()
@@ -133,7 +134,9 @@ class Execution:
                 run_id=self.run_id,
                 gpus=self.spec.gpus,
                 timeout_seconds=self.spec.timeout_seconds,
-                slurm=self.spec.slurm,
+                slurm=self._slurm_options(),
+                kubernetes=self.spec.kubernetes,
+                gpu_type=self.control.gpu_type,
             )
         )
         if launched.state is ProcessState.PENDING:
@@ -150,10 +153,22 @@ class Execution:
     def _command(self) -> str:
         """The command; where anything is sealed on this host, it cannot see that."""
         sealed = sealed_home(wildloop_home())
-        if not self.control.launchers.is_local or not sealed.is_dir():
+        if not self.is_here or not sealed.is_dir():
             return self.spec.command
         is_hidden = hiding.why_not(sealed) is None
         return hiding.without(sealed, self.spec.command) if is_hidden else self.spec.command
+
+    def _slurm_options(self) -> SlurmOverride | None:
+        """The run's own options, with the type of GPU that it asks for."""
+        own, kind = self.spec.slurm, self.control.gpu_type
+        if kind is None or self.is_here or (own is not None and own.gpu_type):
+            return own
+        return (own or SlurmOverride()).model_copy(update={"gpu_type": kind})
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the command runs on this host."""
+        return self.control.launchers.is_here(self.launcher)
 
     async def has_ended(self) -> bool:
         """Whether a command was launched in the run's folder, and is over."""

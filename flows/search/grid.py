@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from wildloop.flows.errors import InvalidRequest
+from wildloop.flows.models.compute import wish_of
 from wildloop.flows.models.run import RunSpec
 from wildloop.flows.models.sweep import SweepRecord
 from wildloop.flows.protocol.experiments import ExperimentRequest, is_open_ended
@@ -80,6 +81,7 @@ def sweep_run(
                 "command": record.base_command,
                 "parameters": dict(parameters),
                 "gpus": record.gpus,
+                **wish_of(record),
                 "timeout_seconds": record.timeout_seconds,
                 "name": name,
             }

@@ -68,6 +68,7 @@ class Bounds(BaseModel):
         queues: those of the queues, where people have lowered them, by queue.
         tag: that on the task tag `gpu`, where there is one.
         hosts: those of the hosts that are online, by host.
+        beside: slots of further computes, which have no such limit.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,6 +77,7 @@ class Bounds(BaseModel):
     queues: dict[str, Bound] = {}
     tag: Bound | None = None
     hosts: dict[str, Bound] = {}
+    beside: int = 0
 
     @property
     def lowered(self) -> list[Bound]:
@@ -87,7 +89,8 @@ class Bounds(BaseModel):
         """How many of `g` slots can be held while the limits are as they are."""
         found = [one.limit for one in (self.whole, self.tag) if one is not None]
         if self.hosts:
-            found.append(sum(min(one.limit, one.wanted or 0) for one in self.hosts.values()))
+            own = sum(min(one.limit, one.wanted or 0) for one in self.hosts.values())
+            found.append(own + self.beside)
         return max(0, min([g, *found]))
 
 
@@ -141,6 +144,7 @@ async def read_bounds(client: PrefectClient, records: Sequence[HostRecord]) -> B
             for record in records
             if (name := limit_name(record.host)) in named
         },
+        beside=sum(offer.slots for record in records for offer in record.further),
     )
 
 

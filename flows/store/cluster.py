@@ -13,7 +13,8 @@ from wildloop.blocks.cluster.detect import detect_cluster
 from wildloop.blocks.cluster.models import Cluster, ClusterDetails
 from wildloop.flows.errors import Conflict
 from wildloop.flows.models.capacity import Capacity, capacity
-from wildloop.flows.models.cluster import HostRecord, ManualCluster, merge
+from wildloop.flows.models.cluster import HostRecord, ManualCluster, every_offer, merge
+from wildloop.flows.models.compute import ComputeOffer
 from wildloop.flows.models.run import RunCounts, RunStatus
 from wildloop.flows.settings import POOL_NAME, RUNS_QUEUE, Settings
 from wildloop.flows.store.base import Store
@@ -34,6 +35,9 @@ class ClusterView(BaseModel):
     cluster: Cluster
     run_summary: RunCounts
     capacity: Capacity
+    computes: list[ComputeOffer] = Field(
+        default=[], description="What runs can be sent to: `compute` of a run names one."
+    )
     limits: list[Bound] = Field(
         default=[],
         description="Prefect's limits that leave less than the hosts have; g is what they leave.",
@@ -67,6 +71,7 @@ class ClusterStore(Store):
             cluster=await self.cluster(),
             run_summary=await runs.counts(),
             capacity=await self.capacity(),
+            computes=every_offer(await self.hosts()),
             limits=(await self.bounds()).lowered,
         )
 
@@ -150,9 +155,9 @@ class ClusterStore(Store):
     async def _set(self, cluster: Cluster) -> None:
         host = socket.gethostname()
         known = await read_host(self.client, host)
-        override = known.slots_override if known else None
-        cpus = known.cpus if known else None
-        record = HostRecord(host=host, cluster=cluster, slots_override=override, cpus=cpus)
+        record = HostRecord(host=host, cluster=cluster)
+        if known is not None:
+            record = known.model_copy(update={"cluster": cluster})
         await publish_host(self.client, record)
         # The worker of this host takes its slots from the record: tell it to read.
         emit_event(CLUSTER_EVENT, resource={"prefect.resource.id": CLUSTER_RESOURCE})

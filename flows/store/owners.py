@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -21,6 +22,7 @@ from wildloop.flows.models.researcher_name import session_in
 from wildloop.flows.models.run import Checkout
 from wildloop.flows.store.base import LOOP_TAG
 from wildloop.flows.store.graph import Anchors
+from wildloop.flows.store.session_mapping import project_of
 
 _BEGINNING = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]{0,27}")
 # Of the latest sessions; older ones are named in full.
@@ -126,6 +128,12 @@ async def _latest(
 def folder_of(session: FlowRun | None, default: Path) -> str:
     """Where a run is executed that names no folder: in its session's project."""
     return str((session.parameters.get("workdir") if session else None) or default)
+
+
+def compute_default(workdir: str) -> dict[str, Any]:
+    """What runs of a project ask for of the compute where they do not say: its [compute]."""
+    project = project_of(workdir)
+    return project.compute.model_dump(exclude_none=True) if project is not None else {}
 
 
 async def place_of(

@@ -14,6 +14,7 @@ from prefect.states import Scheduled
 
 from wildloop.flows.errors import Conflict, InvalidRequest, InvalidTransition
 from wildloop.flows.files.place import mark_place
+from wildloop.flows.models.compute import is_particular, why_unserved, wish_of
 from wildloop.flows.models.own_runs import is_own
 from wildloop.flows.models.researcher_name import researcher_in
 from wildloop.flows.models.run import (
@@ -31,7 +32,13 @@ from wildloop.flows.store.base import EXPERIMENT, every_flow_run
 from wildloop.flows.store.budget import BudgetGate
 from wildloop.flows.store.burst import Burst
 from wildloop.flows.store.hosts import live_hosts
-from wildloop.flows.store.owners import KnownSessions, front_end_id, place_of, snapshot_for
+from wildloop.flows.store.owners import (
+    KnownSessions,
+    compute_default,
+    front_end_id,
+    place_of,
+    snapshot_for,
+)
 from wildloop.flows.store.run_filter import ARCHIVED_TAG, RunFilter
 from wildloop.flows.store.run_index import RunIndex
 from wildloop.flows.store.run_mapping import (
@@ -111,8 +118,8 @@ class RunStore(RunReader):
             BudgetSpent: its session may create no more.
         """
         body = self.in_session(body)
-        await self._check_slots(body.gpus)
         (placed,) = await self._placed([body])
+        await self._check_served([placed.run])
         draft = self._draft(placed, idempotency_key)
         async with self.gate.room(self.client, {placed.run.chat_session_id: [idempotency_key]}):
             if self.burst is not None:
@@ -136,8 +143,8 @@ class RunStore(RunReader):
             Unavailable, InvalidRequest, BudgetSpent: as `create`.
         """
         bodies = {key: self.in_session(body) for key, body in bodies.items()}
-        await self._check_slots(max((body.gpus for body in bodies.values()), default=0))
         placed = await self._placed(list(bodies.values()))
+        await self._check_served([one.run for one in placed])
         drafts = [self._draft(body, key) for key, body in zip(bodies, placed, strict=True)]
         demands: dict[str | None, list[str | None]] = {}
         for key, one in zip(bodies, placed, strict=True):
@@ -154,6 +161,7 @@ class RunStore(RunReader):
         """
         sessions: dict[str, FlowRun | None] = {}
         taken: dict[tuple[str | None, str], Checkout | None] = {}
+        defaults: dict[str, dict[str, Any]] = {}
         placed = []
         for body in bodies:
             id = body.chat_session_id
@@ -164,7 +172,11 @@ class RunStore(RunReader):
             workdir, code = await place_of(session, number, body.workdir, self.settings.workdir)
             if body.checkout is None and (id, code) not in taken:
                 taken[id, code] = await snapshot_for(session, code, number)
+            if workdir not in defaults:
+                defaults[workdir] = compute_default(workdir)
+            wish = {} if is_particular(body) else defaults[workdir]
             changed = {
+                **(wish if body.gpus else {}),
                 "workdir": workdir,
                 # Without a thread: runs are made in the order in which they were asked for.
                 "place": mark_place(Path(workdir)),
@@ -209,16 +221,15 @@ class RunStore(RunReader):
             "parent_task_run_id": placed.parent,
         }
 
-    async def _check_slots(self, gpus: int) -> None:
-        if gpus <= 1:
-            return
-        hosts = await live_hosts(self.client)
-        most = max((host.largest for host in hosts), default=gpus)
-        if gpus > most:
-            raise InvalidRequest(
-                f"gpus: {gpus} are asked for, no host has more than {most}: ask for fewer, or "
-                "start `wildloop up` with more --slots on a host without GPUs"
-            )
+    async def _check_served(self, runs: Sequence[RunCreate]) -> None:
+        """Refuse what no compute can serve, however long it waits."""
+        asked = {(run.gpus, *wish_of(run).values()): run for run in runs}
+        unusual = [run for run in asked.values() if run.gpus > 1 or is_particular(run)]
+        hosts = await live_hosts(self.client) if unusual else []
+        for run in unusual:
+            why = why_unserved([offer for host in hosts for offer in host.offers], run)
+            if why is not None:
+                raise InvalidRequest(why)
 
     async def start(self, run_id: str) -> Run:
         """Queue a `ready` run; one that is queued already starts by itself, and stays as it is.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from wildloop.flows.errors import InvalidRequest
 from wildloop.flows.evidence.table import run_table
 from wildloop.flows.evidence.values import best_of
+from wildloop.flows.models.compute import wish_of
 from wildloop.flows.models.run import Run, RunCounts, RunCreate, RunStatus
 from wildloop.flows.models.sweep import Sweep, SweepBest, SweepRecord, SweepRunCreate, sweep_status
 from wildloop.flows.search.grid import expand, grid_specs, sweep_run
@@ -72,6 +73,7 @@ def run_of(record: SweepRecord, body: SweepRunCreate) -> RunCreate:
         "chat_session_id": record.chat_session_id,
         "researcher": record.researcher,
         "gpus": record.gpus,
+        **(wish_of(record) if body.gpus or "gpus" not in body.model_fields_set else {}),
         "timeout_seconds": record.timeout_seconds,
     }
     given = body.model_dump(exclude_unset=True)

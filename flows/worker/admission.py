@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -14,7 +15,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from wildloop.blocks.cluster.contention import Occupancy
-from wildloop.flows.models.capacity import Waiting, admit
+from wildloop.flows.models.capacity import Room, Waiting, place
+from wildloop.flows.models.compute import is_particular
 from wildloop.flows.models.run import RunSpec
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
 from wildloop.flows.store.states import in_states
@@ -22,7 +24,15 @@ from wildloop.flows.worker.host import HostCompute
 from wildloop.flows.worker.identity import WorkerIdentity
 
 PAGE = 200
+PAGES = 10
 Demand = Callable[[FlowRun], RunSpec]
+
+
+class Placed(NamedTuple):
+    """A run that may start, and the compute that it is to have."""
+
+    flow_run: FlowRun
+    room: str
 
 
 async def choose(
@@ -32,7 +42,7 @@ async def choose(
     offered: Sequence[FlowRun],
     demand: Demand = spec_of,
     bound: int | None = None,
-) -> list[FlowRun]:
+) -> list[Placed]:
     """Those that fit, counted in slots: by priority, then first in, first out.
 
     The server's count of a queue leaves out runs that are being cancelled, whose processes still
@@ -40,30 +50,69 @@ async def choose(
 
     Args:
         client: the Prefect client.
-        host: the slots and devices of this host.
+        host: the slots and devices of this host, and its further computes.
         held: the slots of each run that this worker drives, or that no worker drives now.
         offered: what the server offers: the oldest, as many as its limit lets through.
         demand: what each asks for.
-        bound: the most slots that a shared limit lets through; None: there is none.
+        bound: the most slots that a shared limit lets through of the first compute; None: there is
+            none.
     """
-    free = await host.servable.of(client, [run for run in offered if demand(run).gpus == 0])
+    rooms = _rooms(host, held, bound)
+    without = await host.servable.of(client, [run for run in offered if demand(run).gpus == 0])
+    free = await _placed(host, rooms, without, demand)
     needy = [run for run in offered if demand(run).gpus > 0]
     if not needy:
         return free
     # A limit of the pool or of a queue that people have lowered lets no more through.
     let_through = len(needy)
+    seen = await host.servable.of(client, await _with_preferred(client, host, needy, demand))
+    chosen = await _placed(host, rooms, seen, demand)
+    if len(chosen) < let_through and (
+        len(rooms) > 1 or any(is_particular(demand(r)) for r in seen)
+    ):
+        # Behind those that wait for one compute there may be others for what is free.
+        everyone = [run for run in await _all_queued(client) if demand(run).gpus > 0]
+        chosen = await _placed(host, rooms, await host.servable.of(client, everyone), demand)
+    return free + chosen[:let_through]
+
+
+def _rooms(host: HostCompute, held: Mapping[UUID, int], bound: int | None) -> list[Room]:
+    """The computes of a host, with what is free of each.
+
+    Of one alone, runs without a GPU are as many as the server lets through.
+    """
+    offers = host.offers
+    taken = [(host.room_of(str(id)), slots) for id, slots in held.items()]
+    rooms = []
+    for offer in offers:
+        is_first = offer is offers[0]
+        slots = min(offer.slots, bound) if is_first and bound is not None else offer.slots
+        used = sum(count for name, count in taken if name == offer.name)
+        counted = {str(id) for id, count in held.items() if count == 0}
+        places = None
+        if len(offers) > 1 and offer.places is not None:
+            places = max(0, offer.places - host.count_in(offer.name, counted))
+        rooms.append(
+            Room(name=offer.name, slots=slots, free=slots - used, places=places, here=is_first)
+        )
+    return rooms
+
+
+async def _placed(
+    host: HostCompute, rooms: Sequence[Room], runs: Sequence[FlowRun], demand: Demand
+) -> list[Placed]:
+    # What no compute of this host can serve is left to others; it must not block the rest.
+    fitting = {run.id: tuple(host.rooms_for(demand(run))) for run in runs}
+    fits = [run for run in runs if fitting[run.id]]
+    if not fits:
+        return []
     occupancy = await host.occupancy()
-    needy = await host.servable.of(client, await _with_preferred(client, host, needy, demand))
-    # What asks for more than there is here is left to other hosts; it must not block the rest.
-    slots = host.slots if bound is None else min(host.slots, bound)
-    needy = [run for run in needy if demand(run).gpus <= min(host.largest, slots)]
-    chosen = admit(
-        slots,
-        [count for count in held.values() if count],
-        [_waiting(run, host, occupancy, demand(run)) for run in needy],
-    )[:let_through]
-    by_id = {str(run.id): run for run in needy}
-    return free + [by_id[id] for id in chosen]
+    waiting = [
+        _waiting(run, host, occupancy, demand(run)).model_copy(update={"rooms": fitting[run.id]})
+        for run in fits
+    ]
+    by_id = {str(run.id): run for run in fits}
+    return [Placed(by_id[id], room) for id, room in place(rooms, waiting).items()]
 
 
 async def _with_preferred(
@@ -74,7 +123,7 @@ async def _with_preferred(
     The server knows no priorities, and offers no more than its limit: behind runs that ask for
     more than this host has, others would not be seen.
     """
-    stuck = all(demand(run).gpus > host.largest for run in offered)
+    stuck = not any(host.rooms_for(demand(run)) for run in offered)
     preferred = await _queued(client, [EXPERIMENT_TAG, PRIORITY_TAG])
     if not preferred and not stuck:
         return offered
@@ -83,7 +132,18 @@ async def _with_preferred(
     return [run for run in known.values() if demand(run).gpus > 0]
 
 
-async def _queued(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
+async def _all_queued(client: PrefectClient) -> list[FlowRun]:
+    """The runs that are due, the oldest first; of very many, the first `PAGES` pages."""
+    found: dict[UUID, FlowRun] = {}
+    for number in range(PAGES):
+        page = await _queued(client, [EXPERIMENT_TAG], number * PAGE)
+        found |= {run.id: run for run in page}
+        if len(page) < PAGE:
+            break
+    return list(found.values())
+
+
+async def _queued(client: PrefectClient, tags: list[str], offset: int = 0) -> list[FlowRun]:
     return await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             tags=FlowRunFilterTags(all_=tags),
@@ -94,6 +154,7 @@ async def _queued(client: PrefectClient, tags: list[str]) -> list[FlowRun]:
         ),
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         limit=PAGE,
+        offset=offset,
     )
 
 
@@ -115,6 +176,8 @@ def _waiting(
     return Waiting(
         id=str(flow_run.id),
         gpus=spec.gpus,
+        # One GPU of a type is had as soon as one is free: nobody need wait for it.
+        lets_by=spec.gpus == 1 and is_particular(spec),
         left_alone=host.devices.free() - host.devices.free(avoided),
         priority=spec.priority,
         queued_at=due.timestamp() if due else created,

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -40,6 +41,7 @@ class Choice:
         self._held, self._entrypoints = held, entrypoints
         self._background, self._nudge = background, nudge
         self._disk = disk.DiskGuard(wildloop_home())
+        self.rooms: dict[UUID, str] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def wants_slots(self, flow_run: FlowRun) -> bool:
@@ -54,7 +56,11 @@ class Choice:
         shares: Shares | None,
         offered: Sequence[FlowRun],
     ) -> list[FlowRun]:
-        """Those that may begin, with their slots of the shared limits taken."""
+        """Those that may begin, with their slots of the shared limits taken.
+
+        `rooms` then says which compute each of the runs is to have.
+        """
+        self.rooms = {}
         found = await self._with_room(client, [run for run in offered if self._is_due(run)])
         await self._entrypoints.look(client, found)
         if host is not None and any(LOOP_TAG in run.tags for run in found):
@@ -63,19 +69,26 @@ class Choice:
         if not runs or host is None:
             return found
         demand, bound = self._entrypoints.demand, shares.bound if shares else None
-        chosen = await admission.choose(client, host, self._held.slots, runs, demand, bound)
+        placed = await admission.choose(client, host, self._held.slots, runs, demand, bound)
+        self.rooms = {one.flow_run.id: one.room for one in placed}
+        chosen = [one.flow_run for one in placed]
         if shares is not None:
-            chosen = await self._with_shares(client, shares, chosen)
+            chosen = await self._with_shares(client, shares, host.record.own.name, chosen)
         return [run for run in found if not self.wants_slots(run)] + chosen
 
     async def _with_shares(
-        self, client: PrefectClient, shares: Shares, chosen: Sequence[FlowRun]
+        self, client: PrefectClient, shares: Shares, first: str, chosen: Sequence[FlowRun]
     ) -> list[FlowRun]:
-        """Those that get their slots, in order; where one does not, none that needs any follows."""
+        """Those that get their slots, in order; where one does not, none that needs any follows.
+
+        The limit is that of the first compute: those of another need none of it.
+        """
         got: list[FlowRun] = []
         has_room = True
         for flow_run in chosen:
             gpus = self._entrypoints.demand(flow_run).gpus
+            if self.rooms[flow_run.id] != first:
+                gpus = 0
             has_room = has_room and await shares.take(client, flow_run.id, gpus)
             if has_room or not gpus:
                 got.append(flow_run)

@@ -14,6 +14,7 @@ from prefect.types.entrypoint import EntrypointType
 from tzlocal import get_localzone_name
 
 from wildloop.blocks.agents.registry import AGENT_BLOCKS
+from wildloop.blocks.launchers.kubernetes_compute import KubernetesCompute
 from wildloop.blocks.launchers.slurm_compute import SlurmCompute
 from wildloop.flows.experiment import experiment
 from wildloop.flows.news.digest import DIGEST_TAG, digest
@@ -22,7 +23,7 @@ from wildloop.flows.settings import CPU_QUEUE, LOOPS_QUEUE, POOL_NAME, RUNS_QUEU
 from wildloop.flows.store.base import DEPLOYMENT, EXPERIMENT, MORNING, NIGHTLY, RESEARCH_LOOP
 from wildloop.flows.worker.variables import completed
 
-BLOCKS: tuple[type[Block], ...] = (*AGENT_BLOCKS, SlurmCompute)
+BLOCKS: tuple[type[Block], ...] = (*AGENT_BLOCKS, SlurmCompute, KubernetesCompute)
 REGISTER_TRIES = 6
 NIGHTLY_CRON = "0 22 * * *"
 MORNING_CRON = "0 8 * * *"

@@ -15,7 +15,6 @@ from prefect.context import AsyncClientContext
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
-from wildloop.blocks.launchers.choice import Launchers
 from wildloop.blocks.proof import prefect_key, proves
 from wildloop.blocks.proxies import async_transport_to, keep_off_proxies
 from wildloop.flows.errors import Unavailable, WildloopError
@@ -26,7 +25,8 @@ from wildloop.flows.prefect_inside.refusal import REFUSED, refused
 from wildloop.flows.settings import POOL_NAME, read_token, wildloop_home
 from wildloop.flows.store.hosts import WORKER_PREFIX, publish_host
 from wildloop.flows.text.redaction import Redactor, redact_logs
-from wildloop.flows.worker.compute import AUTO, CHOICES, SlurmRenewal, find_record
+from wildloop.flows.worker.compute import AUTO, CHOICES
+from wildloop.flows.worker.computes import find_all
 from wildloop.flows.worker.deployments import ensure_deployments
 from wildloop.flows.worker.host import HostCompute
 from wildloop.flows.worker.identity import worker_identity
@@ -117,9 +117,8 @@ async def serve(
         await ensure_deployments(context.client)
         hold = HostHold((await context.client.read_work_pool(POOL_NAME)).id)
         await hold.take(lambda: say_ready(ready_file, STANDING_BY))
-        record, slurm = await find_record(compute, worker_identity().host, slots)
-        launchers = Launchers(slurm)
-        host = HostCompute(record, SlurmRenewal(compute, launchers, slurm), launchers)
+        record, launchers, renewal = await find_all(compute, worker_identity().host, slots)
+        host = HostCompute(record, renewal, launchers)
         await publish_host(context.client, host.record)
         worker = WildloopWorker(
             work_pool_name=POOL_NAME,

@@ -207,7 +207,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         )
         # Counted from here on: the claim reaches the server only later.
         for run in [run for run in chosen if self.choice.wants_slots(run)]:
-            if self.host is not None and self._reserve(run) is None:
+            room = self.choice.rooms.get(run.id)
+            if self.host is not None and self._reserve(run, room) is None:
                 chosen.remove(run)
                 if self.shares is not None and run.id not in self.held:
                     self.shares.give(run.id)
@@ -251,8 +252,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             self._logger.warning("%s waits: its devices are not to be had now", flow_run.id)
             return
         control.is_adopted = True
-        if self.shares is not None:
-            self.shares.adopt(flow_run.id, self.held.slots.get(flow_run.id, 0))
+        if self.shares is not None and self.host is not None:
+            slots = self.held.slots.get(flow_run.id, 0)
+            self.shares.adopt(flow_run.id, self.host.shared_slots(str(flow_run.id), slots))
         if requests.is_to_end(flow_run):
             control.request(StopReason.CANCEL)
 
@@ -267,8 +269,11 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
 
         self._runs_task_group.start_soon(drive)
 
-    def _reserve(self, flow_run: FlowRun) -> RunControl | None:
-        """Count a flow run as this worker's, with its slots and devices; None if there are none."""
+    def _reserve(self, flow_run: FlowRun, room: str | None = None) -> RunControl | None:
+        """Count a flow run as this worker's, with its slots and devices; None if there are none.
+
+        Of several computes it has the one chosen for it, its `room`.
+        """
         if flow_run.id in self.held:
             return None
         slots = 0
@@ -276,7 +281,8 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
             control = RunControl(guards=self._guards)
         else:
             spec = self.entrypoints.demand(flow_run)
-            grant = self.host.grant(str(flow_run.id), spec) if self.host else Grant((), False)
+            id = str(flow_run.id)
+            grant = self.host.grant(id, spec, room) if self.host else Grant((), False)
             if grant is None and requests.is_to_end(flow_run):
                 # It is to be ended, not launched: it needs no devices.
                 grant = Grant((), False)
@@ -289,6 +295,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 after=self._last_launch,
                 guards=self._guards,
             )
+            if self.host is not None:
+                control.compute = self.host.chosen(id)
+                control.gpu_type = self.host.own_type(id, spec)
             self._last_launch = control.launched
             slots = spec.gpus
         self.held.claim(flow_run.id, control, slots)
@@ -299,7 +308,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
     def _release(self, flow_run_id: UUID) -> None:
         self.held.release(flow_run_id)
         if self.host is not None:
-            self.host.devices.release(str(flow_run_id))
+            self.host.release(str(flow_run_id), flow_run_id not in self.held.counted)
         # A command that goes on without a driver keeps its slots.
         if self.shares and not self._stopping and flow_run_id not in self.held.counted:
             self.shares.give(flow_run_id)

@@ -48,8 +48,9 @@ def up(
     compute: Annotated[
         str,
         typer.Option(
-            help="Where runs go: auto (Slurm where it is found), local, slurm, or a saved block "
-            "as wildloop-slurm-compute/<name>."
+            help="Where runs go: auto (Slurm where it is found), local, slurm, a saved block as "
+            "wildloop-slurm-compute/<name> or wildloop-kubernetes-compute/<name>, or several with "
+            "commas."
         ),
     ] = "auto",
     no_token: Annotated[

@@ -30,6 +30,8 @@ LONGEST = (
     "e2e/test_slurm_runs.py",
     "e2e/test_slurm_cluster.py",
     "e2e/test_slurm_session.py",
+    "e2e/test_computes.py",
+    "e2e/test_kubernetes_runs.py",
     "e2e/test_several_hosts.py",
     "e2e/test_researchers.py",
     "e2e/test_evo_sweep.py",

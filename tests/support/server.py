@@ -52,6 +52,7 @@ class Server:
     ) -> None:
         self.home, self.workdir = home, workdir
         self._slots, self._extra = slots, extra or {}
+        self.options: list[str] = []
         home.mkdir(parents=True, exist_ok=True)
         # A Prefect server that others have started has a database of its own.
         if not {"PREFECT_HOME", "PREFECT_API_URL"} & self._extra.keys():
@@ -76,6 +77,7 @@ class Server:
         if "PREFECT_HOME" not in self._extra:
             command += ["--prefect-port", str(self.prefect_port)]
         command += ["--slots", str(self._slots)] if self._slots is not None else []
+        command += self.options
         log = self.home / "up.log"
         with log.open("wb") as file:
             self.process = subprocess.Popen(

@@ -9,7 +9,7 @@ from wildloop.blocks.launchers.choice import Launchers
 from wildloop.blocks.launchers.slurm_compute import SlurmCompute
 from wildloop.flows.models.cluster import HostRecord
 from wildloop.flows.worker import compute
-from wildloop.flows.worker.compute import SlurmRenewal
+from wildloop.flows.worker.compute import ComputeRenewal
 
 
 def record(gpus: int) -> HostRecord:
@@ -37,7 +37,7 @@ async def test_changed_block_holds_for_new_jobs_and_its_partition_counts(
     monkeypatch.setattr(compute, "find_record", found)
     monkeypatch.setattr(compute, "RENEW_SECONDS", -1.0)
     launchers = Launchers(saved[0])
-    renewal = SlurmRenewal("auto", launchers, saved[0])
+    renewal = ComputeRenewal("auto", launchers, saved[0])
     assert await renewal.look(record(8)) is None and calls == []
     saved[0] = SlurmCompute(partition="short")
     changed = await renewal.look(record(8))
