@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -331,3 +332,32 @@ async def test_all_who_ask_at_once_share_one_look() -> None:
 def test_every_state_is_either_open_or_an_end() -> None:
     final = {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED}
     assert set(OPEN) | final == set(StateType)
+
+
+class SlowFlowRuns(FlowRuns):
+    """Each page takes a second."""
+
+    async def read_flow_runs(self, **asked: Any) -> list[FlowRun]:
+        """A page of them."""
+        page = await super().read_flow_runs(**asked)
+        self.seconds += 1.0
+        return page
+
+
+async def test_all_that_waits_is_read_rarer_the_longer_that_takes() -> None:
+    server = SlowFlowRuns()
+    picture = picture_of(server)
+    picture.connected()
+    for _ in range(1000):
+        server.create(Scheduled())
+
+    async def pages_in(seconds: int) -> int:
+        before, until = server.requests, server.seconds + seconds
+        while server.seconds < until:
+            server.seconds += 1.1
+            await picture.fresh()
+        return server.requests - before
+
+    await pages_in(60)
+    # Seven take seven seconds: every ten, more than half of the time would go to it.
+    assert await pages_in(600) < 60
