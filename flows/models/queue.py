@@ -1,6 +1,6 @@
 """Why each queued run waits, in words; the rules are those of `flows.models.capacity`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from wildloop.flows.models.capacity import Capacity
 from wildloop.flows.models.cluster import HostRecord, total_cpus
@@ -21,6 +21,7 @@ def reasons(
     room: Capacity,
     hosts: Sequence[HostRecord],
     limited: Callable[[Run], str | None] = lambda run: None,
+    wanted: Collection[str] | None = None,
 ) -> dict[str, str]:
     """The reason of each run in the queue, by its id.
 
@@ -30,6 +31,7 @@ def reasons(
         room: slots, and how many are held.
         hosts: what there is.
         limited: what a run waits for beside slots and its turn.
+        wanted: the runs whose reasons are asked for (default: all): thousands may wait.
     """
     largest = max((host.largest for host in hosts), default=room.g)
     places, without = total_cpus(hosts), sum(run.gpus_requested == 0 for run in held)
@@ -37,6 +39,10 @@ def reasons(
     found: dict[str, str] = {}
     for run in in_turn(queue):
         wants = run.gpus_requested
+        if blocked and wanted is not None and run.id not in wanted:
+            # It changes nothing for those behind it but their number.
+            ahead += 0 < wants <= largest
+            continue
         if run.reason:
             found[run.id] = run.reason
         elif wants > largest:
