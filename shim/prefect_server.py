@@ -57,6 +57,7 @@ def main() -> None:
     from wildloop.blocks.proof import own_key
     from wildloop.flows.prefect_inside.dialect import read_once
     from wildloop.flows.prefect_inside.docket import look_less_often
+    from wildloop.flows.prefect_inside.lookups import look_up_once
     from wildloop.flows.prefect_inside.schemas import check_once
     from wildloop.flows.prefect_inside.sqlite import begin_immediately
     from wildloop.flows.text.redaction import Redactor, redact_logs
@@ -69,6 +70,7 @@ def main() -> None:
     begin_immediately()
     read_once()
     check_once()
+    look_up_once()
     look_less_often()
     config = uvicorn.Config(
         # Web pages of others reach it neither by a name that points here nor by CORS.
