@@ -26,7 +26,7 @@ class HostsSubject(WildloopSubject):
         if os.geteuid() != 0:
             raise BenchError("a worker under another host name needs root")
         self.devices = devices
-        self.workers: dict[str, "subprocess.Popen[bytes]"] = {}
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def witnesses(self) -> Path:
