@@ -154,7 +154,8 @@ def make_grid(subject: HostsSubject, level: Level, size: int) -> None:
         "base_command": "true",
         "parameters": {"seed": list(range(size))},
         "max_runs": size,
-        "auto_start": True,
+        # Ten thousand are as many as may be queued.
+        "auto_start": False,
     }
     lists: list[float] = []
     with ThreadPoolExecutor(1) as pool:
