@@ -74,13 +74,14 @@ def is_whole(run: Run) -> bool:
     return not missing or time.time() - (run.finished_at or 0.0) > PATIENCE_SECONDS
 
 
-def notes_of(run: Run) -> list[str]:
-    """What to say of files that are not here."""
+def notes_of(run: Run, only: str | None = None) -> list[str]:
+    """What to say of files that are not here; `only`: of this one among them."""
     root = Path(run.run_dir)
     note = read_note(root)
     if note is None:
         return [_elsewhere(run)] if _lies_elsewhere(run, root) else []
-    said = [f"{name} is too large to be sent: it lies on '{note.host}'" for name in note.left_out]
+    left_out = [name for name in note.left_out if only in (None, name)]
+    said = [f"{name} is too large to be sent: it lies on '{note.host}'" for name in left_out]
     if not note.is_complete:
         said.append(f"more may come from '{note.host}'")
     return said

@@ -57,6 +57,7 @@ def read_log(run: Run, offset: int, limit: int) -> LogChunk:
         next_offset=end,
         size=size,
         eof=run.status.is_terminal and end >= size and is_whole(run),
+        notes=notes_of(run, path.name) if is_last else [],
     )
 
 
@@ -65,9 +66,9 @@ class LogFollower:
     """Follows a run's log as server-sent events.
 
     Each `log` event bears as its id the byte after its content, so that a client which reconnects
-    with `Last-Event-ID` goes on there. `end` comes once the run has ended and all is told; where
-    nothing happens, comments keep the connection open. One part of the log is held at a time: a
-    slow client slows down the reading.
+    with `Last-Event-ID` goes on there. `end` comes once the run has ended and all is told; `note`
+    says what has not come of it yet. Where nothing happens, comments keep the connection open. One
+    part of the log is held at a time: a slow client slows down the reading.
     """
 
     look: Callable[[], Awaitable[Run]]
@@ -78,6 +79,7 @@ class LogFollower:
     async def events(self) -> AsyncIterator[str]:
         """The events, as text of the event stream."""
         run, offset, told = await self.look(), self.offset, time.monotonic()
+        noted: list[str] = []
         yield f"retry: {RETRY_MS}\n\n"
         while True:
             chunk = await asyncio.to_thread(read_log, run, offset, STREAM_BYTES)
@@ -94,6 +96,9 @@ class LogFollower:
             if time.monotonic() - told > self.heartbeat_seconds:
                 told = time.monotonic()
                 yield ": still running\n\n"
+                if run.status.is_terminal and chunk.notes != noted:
+                    noted = chunk.notes
+                    yield _event("note", offset, LogNote(notes=noted))
             await asyncio.sleep(self.poll_seconds)
             try:
                 run = await self.look()
@@ -108,6 +113,12 @@ class LogPart(BaseModel):
     content: str
     offset: int
     next_offset: int
+
+
+class LogNote(BaseModel):
+    """Data of a `note` event: what is missing of an ended run's log, and why."""
+
+    notes: list[str]
 
 
 class LogEnd(BaseModel):

@@ -23,8 +23,10 @@ FEWER_QUERIES = {
     # Each of these looks every 5 s by itself, as long as nothing happens too. Pauses of ours do not
     # expire, and every `ready` run is a paused one, which the look reads with all it has.
     "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",
-    # That a flow run is late is shown, no more.
+    # That a flow run is late is shown, no more; and each that waits in a queue for more than so
+    # long changes its state for it, which costs a seventh of what the run does.
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "30",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "21600",
     # Workers take what is due at once; this is of schedules that were changed a moment ago.
     "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "15",
     # Flow runs that a worker of the other kind, with a channel, has left to be ended.

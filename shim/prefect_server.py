@@ -57,6 +57,7 @@ def main() -> None:
     from wildloop.blocks.proof import own_key
     from wildloop.flows.prefect_inside.dialect import read_once
     from wildloop.flows.prefect_inside.docket import look_less_often
+    from wildloop.flows.prefect_inside.lookups import look_up_once
     from wildloop.flows.prefect_inside.postgres import bind_plain_times, ping_rarely
     from wildloop.flows.prefect_inside.schemas import check_once
     from wildloop.flows.prefect_inside.sqlite import begin_immediately
@@ -70,6 +71,7 @@ def main() -> None:
     begin_immediately()
     read_once()
     check_once()
+    look_up_once()
     look_less_often()
     ping_rarely()
     bind_plain_times()

@@ -1,6 +1,6 @@
 """Why each queued run waits, in words; the rules are those of `flows.models.capacity`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from wildloop.flows.models.capacity import Capacity
 from wildloop.flows.models.cluster import HostRecord, every_offer, total_cpus
@@ -23,6 +23,7 @@ def reasons(
     room: Capacity,
     hosts: Sequence[HostRecord],
     limited: Callable[[Run], str | None] = lambda run: None,
+    wanted: Collection[str] | None = None,
 ) -> dict[str, str]:
     """The reason of each run in the queue, by its id.
 
@@ -32,6 +33,7 @@ def reasons(
         room: slots, and how many are held.
         hosts: what there is.
         limited: what a run waits for beside slots and its turn.
+        wanted: the runs whose reasons are asked for (default: all): thousands may wait.
     """
     largest = max((host.largest for host in hosts), default=room.g)
     places, without = total_cpus(hosts), sum(run.gpus_requested == 0 for run in held)
@@ -40,9 +42,14 @@ def reasons(
     found: dict[str, str] = {}
     for run in in_turn(queue):
         wants = run.gpus_requested
+        is_particular = computes.are_chosen_from(run)
+        if blocked and wanted is not None and run.id not in wanted and not is_particular:
+            # It changes nothing for those behind it but their number.
+            ahead += 0 < wants <= largest
+            continue
         if run.reason:
             found[run.id] = run.reason
-        elif computes.are_chosen_from(run):
+        elif is_particular:
             found[run.id] = computes.reason(run) or limited(run) or SOON
             continue
         elif wants > largest:
@@ -84,10 +91,11 @@ class Computes:
             name = run.compute or first.get(run.host or "", default)
             free[name] = free.get(name, 0) - run.gpus_requested
         self._free = free
+        self._are_several = len({offer.name for offer in self._offers}) > 1
 
     def are_chosen_from(self, run: Run) -> bool:
         """Whether a run's wish, or several computes, decide on where it goes."""
-        return is_particular(_asked(run)) or len({offer.name for offer in self._offers}) > 1
+        return self._are_several or is_particular(_asked(run))
 
     def reason(self, run: Run) -> str | None:
         """Why a run waits; None where there is room for it, which it is counted to take."""

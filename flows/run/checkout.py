@@ -31,11 +31,20 @@ class CheckoutFailed(WildloopError):
     """The commit or patch cannot be put in place; the text says what to do."""
 
 
-async def prepare(workdir: Path, checkout: Checkout, run_id: str) -> Path:
+async def prepare(
+    workdir: Path, checkout: Checkout, run_id: str, environment: Path | None = None
+) -> Path:
     """Check `checkout` out for a run, once; return the folder that stands for `workdir`.
 
     Each run has a worktree of its own, so that none reads what another has written; git's objects
     are shared. It is thinned out once the run has ended: see `release`.
+
+    Args:
+        workdir: the project.
+        checkout: the code.
+        run_id: the run.
+        environment: a worktree of whose folders outside git those that the project names are
+            linked, before those of `workdir`.
 
     Raises:
         CheckoutFailed: the commit is gone, or the patch does not apply.
@@ -45,7 +54,7 @@ async def prepare(workdir: Path, checkout: Checkout, run_id: str) -> Path:
         inner = workdir.resolve().relative_to(root.resolve())
         make_ignored(_home(workdir))
         async with _locked(workdir):
-            folder = await _folder(root, workdir, checkout, run_id)
+            folder = await _folder(root, workdir, checkout, run_id, environment)
             users = _beside(folder, "users")
             users.mkdir(exist_ok=True)
             (users / run_id).touch()
@@ -118,7 +127,9 @@ async def _locked(workdir: Path) -> AsyncIterator[None]:
         yield
 
 
-async def _folder(root: Path, workdir: Path, checkout: Checkout, run_id: str) -> Path:
+async def _folder(
+    root: Path, workdir: Path, checkout: Checkout, run_id: str, environment: Path | None
+) -> Path:
     """The worktree, made if need be; beside what runs have left of an earlier one."""
     number = 1
     while True:
@@ -138,8 +149,11 @@ async def _folder(root: Path, workdir: Path, checkout: Checkout, run_id: str) ->
     if checkout.snapshot is None and checkout.patch is not None:
         await run_git(folder, "apply", "--binary", "--whitespace=nowarn", checkout.patch)
     links: list[Path] = []
+    if environment is not None:
+        inside = environment / workdir.resolve().relative_to(root.resolve())
+        links = await asyncio.to_thread(link_all, environment, inside, folder)
     if checkout.snapshot is not None:
-        links = await asyncio.to_thread(link_all, root, workdir, folder, ALWAYS_LINKED)
+        links += await asyncio.to_thread(link_all, root, workdir, folder, ALWAYS_LINKED)
     listed = b"\0".join(os.fsencode(link) for link in links)
     await asyncio.to_thread(_beside(folder, "done").write_bytes, listed)
     return folder

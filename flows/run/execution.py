@@ -38,6 +38,7 @@ from wildloop.flows.run import checkout, elsewhere
 from wildloop.flows.run.attempts import Attempt, Retry, current_attempt, log_tail, retry_after
 from wildloop.flows.run.bytecode import prepare_bytecode
 from wildloop.flows.run.control import RunControl, StopReason
+from wildloop.flows.run.host_setup import environment_for
 from wildloop.flows.run.signals import signal_note
 from wildloop.flows.settings import (
     SERVER_URL_VARIABLE,
@@ -112,11 +113,11 @@ class Execution:
         # It holds what the run prints and writes: for its user alone.
         self.paths.root.mkdir(exist_ok=True)
         self.paths.root.chmod(0o700)
-        cwd = self.workdir
+        cwd, environment = self.workdir, None
         if await asyncio.to_thread(elsewhere.is_elsewhere, self.spec, self.workdir):
-            await self._take_code()
-        if self.spec.checkout is not None:
-            cwd = await checkout.prepare(self.workdir, self.spec.checkout, self.run_id)
+            environment = await self._take_code()
+        if (code := self.spec.checkout) is not None:
+            cwd = await checkout.prepare(self.workdir, code, self.run_id, environment)
         write_reservation(self.paths, self.control.devices, self.control.compute)
         await self.control.turn()
         await self.guard.before_launch(cwd, self.spec.checkout is not None)
@@ -143,12 +144,17 @@ class Execution:
             await self.guard.let_go()
         return launched
 
-    async def _take_code(self) -> None:
-        """Have the run's code in this clone, and keep which it is for whoever adopts the run."""
+    async def _take_code(self) -> Path | None:
+        """Have the run's code in this clone, and keep which it is for whoever adopts the run.
+
+        Returns:
+            Where the project's set-up lines have been carried out on this host, if it has any.
+        """
         settings = Settings.from_environment()
         given = await elsewhere.bring_code(self.spec, self.workdir, self.run_id, settings)
         self.spec = self.spec.model_copy(update={"checkout": given})
         self.paths.code.write_text(given.model_dump_json() + "\n", encoding="utf-8")
+        return await environment_for(self.workdir, given.snapshot or given.git_commit)
 
     def _command(self) -> str:
         """The command; where anything is sealed on this host, it cannot see that."""

@@ -23,6 +23,8 @@ EXPERIMENT = "experiment"
 RESEARCH_LOOP = "research-loop"
 LOOP_TAG = f"wildloop:{RESEARCH_LOOP}"
 PLACE_TAG = "wildloop:place:"
+# Of a session that waits: why no host takes it.
+WAITS_LABEL = "wildloop.session.waits"
 DEPLOYMENT = "wildloop"
 NIGHTLY = "nightly"
 MORNING = "morning"

@@ -8,6 +8,7 @@ Prefect stays the only database: what is told here can all be read again, and is
 - Runs that hold a slot are looked at once a second while somebody asks: their labels change
   without an event.
 - All that is open or young is read every ten seconds, and at each ask while there is no stream.
+  Where thousands wait it is read behind the answers, a twentieth of the time.
 - The rest is compared page by page, all of it where the server counts other than this table.
 """
 
@@ -37,6 +38,7 @@ from wildloop.flows.store.run_table import Reading, RunTable
 from wildloop.flows.store.states import ACTIVE, in_states
 
 OPEN = (*ACTIVE, StateType.PAUSED)
+OVER = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
 WANTED = FlowRunFilterTags(any_=[EXPERIMENT_TAG, LOOP_TAG])
 # How old an answer may be; the look behind it comes a little sooner.
 OLDEST_SECONDS = 1.0
@@ -44,6 +46,7 @@ LOOK_SECONDS = 0.7
 TICK_SECONDS = 0.25
 ATTENDED_SECONDS = 5.0
 OPEN_SECONDS = 10.0
+OPEN_SHARE = 0.05
 CHECK_SECONDS = 30.0
 COUNT_SECONDS = 10.0
 AGAIN_SECONDS = 2.0
@@ -85,6 +88,7 @@ class Picture:
         self._owes_all = 0
         self._is_due = True
         self._open_at, self._open_wall = clock(), wall()
+        self._open_seconds = OPEN_SECONDS
         self._connected_at = -math.inf
         self._checked_at = self._counted_at = clock()
         self._count_seconds = COUNT_SECONDS
@@ -249,7 +253,7 @@ class Picture:
         self._owed = {id: number for id, number in self._owed.items() if number > begin}
         if is_due:
             self._owes_all = self._owes_all if self._owes_all > begin else 0
-            self._open_at, self._open_wall = at, wall
+            self._opened(at, wall)
         self.as_of, self.as_of_wall = at, wall.timestamp()
 
     def _watched(self, all_open: bool) -> Iterable[str]:
@@ -260,24 +264,33 @@ class Picture:
         return {id for id in self.table.open if self.table.rows[id].type in held}
 
     async def _open_or_young(self, at: float, wall: datetime) -> list[FlowRun]:
-        """All that is open, and all that was created since the last such look.
+        """All that is open, and what was created since the last such look and has ended."""
+        # One after the other: what ends in between is found among those that have ended.
+        return [
+            one for wanted in self._open_and_young(at, wall) for one in await self._read(wanted)
+        ]
+
+    def _open_and_young(self, at: float, wall: datetime) -> list[FlowRunFilter]:
+        """What asks for both.
 
         Whoever creates a flow run puts a time on it, and a clock may have been set meanwhile.
         """
         since = min(self._open_wall, wall - timedelta(seconds=at - self._open_at)) - CLOCK_SLACK
         young = FlowRunFilterExpectedStartTime(after_=since)
-        both = await asyncio.gather(
-            self._read(FlowRunFilter(tags=WANTED, state=in_states(OPEN))),
-            self._read(FlowRunFilter(tags=WANTED, expected_start_time=young)),
-        )
-        return [one for some in both for one in some]
+        return [
+            FlowRunFilter(tags=WANTED, state=in_states(OPEN)),
+            FlowRunFilter(tags=WANTED, state=in_states(OVER), expected_start_time=young),
+        ]
 
     def _is_open_due(self, at: float) -> bool:
         if not self.is_live or self._is_due or self._owes_all:
             return True
         # The server subscribes us a moment after it says so.
         settled_at = self._connected_at + SETTLE_SECONDS
-        return self._open_at < settled_at <= at or at - self._open_at > OPEN_SECONDS
+        if self._open_at < settled_at <= at:
+            return True
+        # One that takes long is no part of an answer.
+        return self._open_seconds <= OPEN_SECONDS and at - self._open_at > OPEN_SECONDS
 
     async def _by_id(self, ids: Iterable[str]) -> list[FlowRun]:
         ordered = [UUID(id) for id in sorted(ids)]
@@ -321,7 +334,9 @@ class Picture:
     async def _check(self) -> None:
         """Compare with Prefect what no event would tell of, a page at a time."""
         now = self._clock()
-        if now - self._counted_at > self._count_seconds and not self._has_news():
+        if now - self._open_at > self._open_seconds > OPEN_SECONDS:
+            await self._read_open()
+        elif now - self._counted_at > self._count_seconds and not self._has_news():
             self._counted_at = now
             await self._check_count()
         elif now - self._checked_at > CHECK_SECONDS:
@@ -331,6 +346,31 @@ class Picture:
             self._checked = await self._check_page(0)
             if following:
                 self._checked = await self._check_page(following)
+
+    async def _read_open(self) -> None:
+        """Read all that is open or young, page by page, while others are answered."""
+        at, wall = self._clock(), self._wall()
+        seen: set[str] = set()
+        for wanted in self._open_and_young(at, wall):
+            offset, is_last = 0, False
+            while not is_last:
+                begin = self._next()
+                page = await self._page(wanted, offset)
+                self.table.take(page, Reading(begin, self._next()))
+                seen |= {str(one.id) for one in page}
+                offset, is_last = offset + PAGE, len(page) < PAGE
+        missing = self.table.open - seen
+        begin = self._next()
+        read = await self._by_id(missing)
+        reading = Reading(begin, self._next())
+        self.table.take(read, reading)
+        self.table.drop(missing - {str(one.id) for one in read}, reading)
+        self._opened(at, wall)
+
+    def _opened(self, at: float, wall: datetime) -> None:
+        """Note that all that is open was read, from then on until now."""
+        self._open_at, self._open_wall = at, wall
+        self._open_seconds = max(OPEN_SECONDS, (self._clock() - at) / OPEN_SHARE)
 
     async def _check_count(self) -> None:
         """Compare all where the server counts otherwise, twice by the same number."""

@@ -62,6 +62,7 @@ class RunTable:
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.version = 0
+        self._active: tuple[int, list[Run]] | None = None
         self.unsure: set[str] = set()
         self.open: set[str] = set()
         self._ordered: list[Order] = []
@@ -148,9 +149,12 @@ class RunTable:
 
     def active(self) -> list[Run]:
         """Every run that waits or holds a slot, oldest first."""
-        statuses = (RunStatus.QUEUED, RunStatus.LAUNCHING, RunStatus.RUNNING)
-        rows = [self.rows[id] for status in statuses for id in self._statuses[status]]
-        return [row.run for row in sorted(rows, key=lambda row: row.order) if row.run is not None]
+        if self._active is None or self._active[0] != self.version:
+            statuses = (RunStatus.QUEUED, RunStatus.LAUNCHING, RunStatus.RUNNING)
+            rows = [self.rows[id] for status in statuses for id in self._statuses[status]]
+            rows.sort(key=lambda row: row.order)
+            self._active = self.version, [row.run for row in rows if row.run is not None]
+        return list(self._active[1])
 
     def sessions(
         self,

@@ -25,7 +25,7 @@ from wildloop.flows.models.session_record import (
 from wildloop.flows.project import ProjectConfig, load_project
 from wildloop.flows.protocol.plan import parse_plan, progress
 from wildloop.flows.spending import spending
-from wildloop.flows.store.base import flow_run_url
+from wildloop.flows.store.base import WAITS_LABEL, flow_run_url
 from wildloop.flows.store.states import session_status
 
 LONG_TEXT = 300
@@ -68,7 +68,7 @@ def to_session(
         agent=spec.agent,
         status=status,
         phase=Phase.ENDED if status.is_terminal else record.phase,
-        note="" if status.is_terminal else record.note,
+        note="" if status.is_terminal else (waits_for(flow_run) or record.note),
         is_active=not status.is_terminal,
         iteration=totals.last_index,
         max_iterations=spec.max_iterations,
@@ -118,6 +118,12 @@ def spec_of(flow_run: FlowRun) -> SessionSpec:
     except ValidationError:
         goal, workdir = given.get("goal") or flow_run.name, given.get("workdir") or "."
         return SessionSpec.model_construct(goal=str(goal), workdir=str(workdir))
+
+
+def waits_for(flow_run: FlowRun) -> str:
+    """Why no host takes a session that waits for one; empty where nothing is known of it."""
+    is_waiting = flow_run.state is not None and flow_run.state.is_scheduled()
+    return str(flow_run.labels.get(WAITS_LABEL, "")) if is_waiting else ""
 
 
 def in_short(call: IterationRecord) -> IterationRecord:

@@ -1,6 +1,6 @@
 """Why each queued run waits: the one answer, for the API, the command line and the page."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from prefect.client.orchestration import PrefectClient
 
@@ -33,13 +33,13 @@ class Waits(Store):
         if all(run.reason for run in queued.values()):
             return list(runs)
         active = {run.id: run for run in await self._runs.active()} | queued
-        told = await self._reasons(list(active.values()))
+        told = await self._reasons(list(active.values()), queued.keys())
         return [
             run.model_copy(update={"reason": told[run.id]}) if run.id in queued else run
             for run in runs
         ]
 
-    async def _reasons(self, active: Sequence[Run]) -> dict[str, str]:
+    async def _reasons(self, active: Sequence[Run], wanted: Collection[str]) -> dict[str, str]:
         held: dict[str, int] = {}
         at_work = [run for run in active if run.status.is_active]
         for run in at_work:
@@ -52,4 +52,5 @@ class Waits(Store):
             await self._cluster.capacity(),
             await self._cluster.hosts(),
             lambda run: reason_of(run, bounds, held),
+            wanted,
         )

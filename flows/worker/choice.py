@@ -64,7 +64,7 @@ class Choice:
         found = await self._with_room(client, [run for run in offered if self._is_due(run)])
         await self._entrypoints.look(client, found)
         if host is not None and any(LOOP_TAG in run.tags for run in found):
-            found = await host.servable.sessions(client, found)
+            found = await self._sessions_here(client, host, found)
         runs = [run for run in found if self.wants_slots(run)]
         if not runs or host is None:
             return found
@@ -75,6 +75,16 @@ class Choice:
         if shares is not None:
             chosen = await self._with_shares(client, shares, host.record.own.name, chosen)
         return [run for run in found if not self.wants_slots(run)] + chosen
+
+    async def _sessions_here(
+        self, client: PrefectClient, host: HostCompute, found: list[FlowRun]
+    ) -> list[FlowRun]:
+        """Without the sessions of other hosts' folders; of what no host takes, people are told."""
+        here = await host.servable.sessions(client, found)
+        left = [run for run in found if run not in here]
+        for flow_run, finding in await host.servable.unserved(client, left):
+            self._background.spawn(trouble.tell_waits(client, flow_run, finding))
+        return here
 
     async def _with_shares(
         self, client: PrefectClient, shares: Shares, first: str, chosen: Sequence[FlowRun]

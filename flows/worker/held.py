@@ -54,6 +54,10 @@ class Held:
         """The slots of the GPU limit that each run takes on this host, driven or stray."""
         return self._strays | {id: drive.slots for id, drive in self._drives.items()}
 
+    def leaves_none_of(self, slots: int) -> bool:
+        """Whether all of so many slots are taken."""
+        return sum(self.slots.values()) >= slots
+
     def control(self, flow_run_id: UUID) -> RunControl | None:
         """The line to a flow run that is driven; None if it is not."""
         drive = self._drives.get(flow_run_id)

@@ -37,7 +37,7 @@ STATE_EVENTS = [
     )
 ]
 
-Handler = Callable[[UUID, str], Awaitable[None]]
+Handler = Callable[[UUID, str, str | None], Awaitable[None]]
 
 
 async def observe_flow_runs(
@@ -46,7 +46,7 @@ async def observe_flow_runs(
     connected: Callable[[], None] = lambda: None,
     cluster_changed: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Call `handle(flow_run_id, state_name)` for every state event of a work pool's flow runs.
+    """Call `handle(flow_run_id, state_name, queue)` for every state event of a pool's flow runs.
 
     Runs until cancelled. A lost connection is opened again; events of the last minute are then
     replayed by the server, so `handle` must bear repetition. `connected` is called at each
@@ -80,7 +80,7 @@ async def observe_flow_runs(
                         await cluster_changed()
                     found = flow_run_event(event)
                     if found is not None:
-                        await handle(*found)
+                        await handle(*found, queue_of(event))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - any fault of the socket: say so, reconnect
@@ -103,3 +103,9 @@ def flow_run_event(event: Event) -> tuple[UUID, str] | None:
         return UUID(resource.removeprefix(FLOW_RUN)), event.event.removeprefix(FLOW_RUN)
     except ValueError:
         return None
+
+
+def queue_of(event: Event) -> str | None:
+    """The name of the work queue that an event's flow run is in; None if it does not say."""
+    named = (one.name for one in event.related if one.role == "work-queue")
+    return next(named, None)

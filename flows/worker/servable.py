@@ -7,12 +7,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_logger
 
 from wildloop.flows.files.place import is_another
+from wildloop.flows.models.alert import CONTINUE, NOTED, AlertKind, Finding, Severity
 from wildloop.flows.store.base import PLACE_TAG
 from wildloop.flows.store.hosts import live_hosts
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
@@ -23,6 +25,8 @@ logger = get_logger("wildloop.hosts")
 # A run that no host takes for this long, while none is busy, is taken after all: it fails, and
 # says why.
 PATIENCE_SECONDS = 300.0
+# A session that no host takes for so long: people are told why.
+SESSION_PATIENCE_SECONDS = 60.0
 
 
 class Servable:
@@ -46,6 +50,7 @@ class Servable:
         self._is_aside, self._has_refused = is_aside, has_refused
         self._patience = patience_seconds
         self._missing: set[str] = set()
+        self._told: set[UUID] = set()
 
     async def of(self, client: PrefectClient, offered: Sequence[FlowRun]) -> list[FlowRun]:
         """Those of the queued runs whose folder is here, or that nobody else will take."""
@@ -81,6 +86,21 @@ class Servable:
             self._missing.add(str(one.id))
         return [run for run in offered if run not in foreign]
 
+    async def unserved(
+        self, client: PrefectClient, left: Sequence[FlowRun]
+    ) -> list[tuple[FlowRun, Finding]]:
+        """Those of the sessions left to others that none has taken in all this time, to be told.
+
+        A host that has a session's folder takes it within seconds of its start.
+        """
+        found = []
+        for run in left:
+            if run.id not in self._told and _waited(run) > SESSION_PATIENCE_SECONDS:
+                self._told.add(run.id)
+                hosts = [one.host for one in await live_hosts(client)]
+                found.append((run, _nobody_has(str(run.parameters.get("workdir")), hosts)))
+        return found
+
     async def _others_work(self, client: PrefectClient) -> bool:
         """Whether runs are under way on other hosts, so that waiting may be for want of room."""
         owners = [owner_of(run) for run in await active(client) if EXPERIMENT_TAG in run.tags]
@@ -99,6 +119,19 @@ def _is_foreign(session: FlowRun) -> bool:
     if place is None or not isinstance(workdir, str):
         return False
     return is_another(Path(workdir), place.removeprefix(PLACE_TAG))
+
+
+def _nobody_has(workdir: str, hosts: Sequence[str]) -> Finding:
+    return Finding(
+        kind=AlertKind.WAITING,
+        severity=Severity.CRITICAL,
+        message=f"nobody drives this session: none of the hosts online ({', '.join(hosts)}) has "
+        f"the very folder '{workdir}' in which it was started; another clone under the same path "
+        "does not count. Start `wildloop worker` on a host that has it, or stop this session and "
+        "start one in a folder that is there.",
+        choices=(CONTINUE, NOTED),
+        key="nobody-has-its-folder",
+    )
 
 
 def _is_there(folder: str) -> bool:

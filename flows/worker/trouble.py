@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import FlowRun
 from wildloop.flows.models.alert import CONTINUE, NOTED, AlertKind, Finding, Severity
 from wildloop.flows.settings import Settings
 from wildloop.flows.store.alerts import AlertStore
-from wildloop.flows.store.base import LOOP_TAG
+from wildloop.flows.store.base import LOOP_TAG, WAITS_LABEL
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
 
 
@@ -18,6 +18,12 @@ async def tell(client: PrefectClient, flow_run: FlowRun, finding: Finding) -> No
     if EXPERIMENT_TAG in flow_run.tags:
         session_id = spec_of(flow_run).chat_session_id
     await _alerts(client).report(str(flow_run.id), session_id, finding)
+
+
+async def tell_waits(client: PrefectClient, session: FlowRun, finding: Finding) -> None:
+    """Raise an alert at a session that nobody takes, and have its status say so until one does."""
+    await client.update_flow_run_labels(session.id, {WAITS_LABEL: finding.message})
+    await tell(client, session, finding)
 
 
 async def tell_outages(

@@ -27,7 +27,7 @@ from wildloop.flows.research_loop import leave_paused
 from wildloop.flows.run.control import RunControl, StopReason, enter_control
 from wildloop.flows.run.environment import EnvironmentRecorder
 from wildloop.flows.run.sending import send_left
-from wildloop.flows.settings import Settings, wildloop_home
+from wildloop.flows.settings import RUNS_QUEUE, Settings, wildloop_home
 from wildloop.flows.store.base import LOOP_TAG
 from wildloop.flows.store.leftovers import close_steps
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, spec_of
@@ -363,7 +363,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
         # It sees no suspensions: the observer does.
         return await run_to_end(flow, flow_run)
 
-    async def _on_event(self, flow_run_id: UUID, state_name: str) -> None:
+    async def _on_event(self, flow_run_id: UUID, state_name: str, queue: str | None = None) -> None:
         control = self.held.control(flow_run_id)
         if state_name in ("Cancelled", reconcile.DELETED) and control is not None:
             # Set by hand past Cancelling: Prefect lets the engine run it all the same.
@@ -388,7 +388,9 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 self.held.wake()
             # Of one that is driven here, or was, the end of the drive tells.
             is_ours = control is not None or self.held.has_ended(flow_run_id)
-            if state_name not in ENDED or not is_ours:
+            # Where all slots are held, runs that need one are looked for when one is given back.
+            is_full = self.host is not None and self.held.leaves_none_of(self.host.slots)
+            if (state_name not in ENDED or not is_ours) and not (is_full and queue == RUNS_QUEUE):
                 self.nudge()
 
     async def let_go(self) -> None:

@@ -7,7 +7,7 @@ import httpx
 import typer
 
 from wildloop.shim.client.errors import AWAY, no_answer, refusal
-from wildloop.shim.logs import HEARTBEAT_SECONDS, RETRY_MS, LogPart
+from wildloop.shim.logs import HEARTBEAT_SECONDS, RETRY_MS, LogNote, LogPart
 
 # A server that restarts is back long before; one that does not, never is.
 PATIENCE_SECONDS = 600.0
@@ -21,6 +21,7 @@ def follow_log(
     *,
     patience_s: float = PATIENCE_SECONDS,
     pause: Callable[[float], None] = time.sleep,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Iterator[str]:
     """The text of a run's log as it is written, until the run has ended.
 
@@ -32,6 +33,7 @@ def follow_log(
         offset: the byte to begin with; negative: from the end.
         patience_s: how long, after a break, an API that does not answer is asked again.
         pause: waits so many seconds.
+        note: is told what is missing of a log whose run has ended.
 
     Raises:
         ClientError: the API refuses, never answers, or stays away after a break.
@@ -44,6 +46,9 @@ def follow_log(
                 has_answered, away_since = True, None
                 if name == "end":
                     return
+                if name == "note":
+                    for one in LogNote.model_validate_json(data).notes:
+                        note(one)
                 if name == "log":
                     headers = {"Last-Event-ID": id}
                     yield LogPart.model_validate_json(data).content

@@ -74,10 +74,17 @@ def logs(
     client = server()
     run_id = client.full_id("run", run)
     offset = -tail if tail is not None else 0
-    parts = follow_log(client.http, run_id, offset) if follow else client.log(run_id, offset)
+    if follow:
+        parts = follow_log(client.http, run_id, offset, note=_note)
+    else:
+        parts = client.log(run_id, offset, _note)
     for content in parts:
         sys.stdout.write(content)
         sys.stdout.flush()
+
+
+def _note(text: str) -> None:
+    typer.echo(f"wildloop: {text}", err=True)
 
 
 def rerun(

@@ -251,11 +251,15 @@ class ApiClient:
         params = {"offset": offset, "limit": limit}
         return LogChunk.model_validate(self.request("GET", f"/runs/{run_id}/logs", params=params))
 
-    def log(self, run_id: str, offset: int) -> Iterator[str]:
-        """A run's log as far as it is written, in parts."""
+    def log(
+        self, run_id: str, offset: int, note: Callable[[str], None] = lambda _: None
+    ) -> Iterator[str]:
+        """A run's log as far as it is written, in parts; `note` is told what is missing of it."""
         while (chunk := self.logs(run_id, offset, LOG_PART_BYTES)).content:
             yield chunk.content
             offset = chunk.next_offset
+        for one in chunk.notes:
+            note(one)
 
     def full_id(self, kind: str, prefix: str) -> str:
         """The one id that begins with `prefix`; a session's also by the id of its front end.

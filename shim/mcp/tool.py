@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from wildloop.shim.client.api import ApiClient
 
 SESSION_VARIABLE = "WILDLOOP_SESSION_ID"
+# A grid of thousands takes minutes.
+CREATION_S = 900.0
 
 
 class ToolMisused(Exception):
@@ -41,7 +43,7 @@ class Desk:
     def create(self, path: str, body: dict[str, Any]) -> Any:
         """POST what creates something, under this call's key: sent again, it creates it once."""
         headers = {"Idempotency-Key": self.key} if self.key is not None else {}
-        return self.api.request("POST", path, json=body, headers=headers)
+        return self.api.request("POST", path, json=body, headers=headers, timeout=CREATION_S)
 
     def folder(self, given: str | None) -> str | None:
         """A run's folder, absolute: as given, or the session's project; None: the server's own."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from wildloop.flows.files.paths import SessionPaths
 from wildloop.flows.models.alert import Alert, AlertKind, AlertStatus
@@ -24,6 +25,7 @@ MOST_ALERTS = 50
 ACTIVITY_BYTES = 2048
 ACTIVITY_LINES = 3
 ENDED_SHOWN = 5
+QUEUE_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,15 @@ class Look:
         """Whether nothing is under way, so that nothing changes without an event."""
         return not self.active and not any(one.is_active for one in self.sessions)
 
-    @property
+    @cached_property
     def queue(self) -> list[Run]:
         """The runs that wait, in the order in which they are taken."""
         return in_turn([run for run in self.active if run.status is RunStatus.QUEUED])
+
+    @cached_property
+    def held(self) -> list[Run]:
+        """The runs that launch or run."""
+        return [run for run in self.active if run.status.is_active]
 
     def asks(self, session_id: str) -> list[Alert]:
         """What a session waits for its user's approval of."""
@@ -66,7 +73,7 @@ class Look:
 
     def holders(self, host: str, device: str) -> list[Run]:
         """The runs that hold a device of a host."""
-        return [run for run in self.active if run.host == host and device in run.gpus]
+        return [run for run in self.held if run.host == host and device in run.gpus]
 
 
 class Looker:
@@ -100,7 +107,7 @@ class Looker:
         values = {one.session_id: await self._values_of(one) for one in shown}
         return Look(
             sessions=sessions,
-            active=await self._limits.explained(self._disks.explained(active)),
+            active=await self._explained(active),
             hosts=hosts,
             cluster=cluster,
             alerts=alerts,
@@ -109,6 +116,13 @@ class Looker:
             values=values,
             at=time.time(),
         )
+
+    async def _explained(self, active: list[Run]) -> list[Run]:
+        """The runs; of those that wait, as many as are shown say why: there may be thousands."""
+        queue = in_turn([run for run in active if run.status is RunStatus.QUEUED])
+        first = await self._limits.explained(self._disks.explained(queue[:QUEUE_SHOWN]))
+        told = {run.id: run for run in first}
+        return [told.get(run.id, run) for run in active]
 
     async def _values_of(self, session: Session) -> list[float]:
         """What its runs have measured, in their order; read anew only when one has ended."""

@@ -84,6 +84,7 @@ async def stream_logs(
 ) -> StreamingResponse:
     """Server-sent events: `log` {content, offset, next_offset} as it is written, then `end`.
 
+    `note` {notes} says what has not come yet of a run that has ended on another host.
     An event's id is the byte to go on from: a client that reconnects with `Last-Event-ID` misses
     nothing. Comments keep a quiet connection open.
     """

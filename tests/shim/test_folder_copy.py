@@ -53,6 +53,17 @@ def test_log_that_comes_bit_by_bit_ends_when_all_is_there(tmp_path: Path) -> Non
     assert (Path(run.run_dir) / "out" / "a" / "b.txt").read_text() == "b"
 
 
+def test_log_of_which_only_a_part_has_come_says_so(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    take_step(run, step(part("run.log", "one "), left_out=["model.pt"]))
+    assert read_log(run, 0, 2).notes == []
+    assert read_log(run, 2, 100).notes == ["more may come from 'there'"]
+    late = run.model_copy(update={"finished_at": 1.0})
+    assert read_log(late, 0, 100).eof and read_log(late, 0, 100).notes
+    take_step(run, step(is_complete=True, left_out=["run.log"]))
+    assert read_log(run, 0, 100).notes == ["run.log is too large to be sent: it lies on 'there'"]
+
+
 def test_part_behind_the_end_of_its_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="has 0 bytes"):
         take_step(a_run(tmp_path), step(part("run.log", "two", offset=4)))

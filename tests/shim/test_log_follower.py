@@ -1,11 +1,13 @@
 """A log as server-sent events."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from wildloop.flows.models.copy import NOTE, FolderNote
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.shim.logs import STREAM_BYTES, LogFollower
 
@@ -112,3 +114,14 @@ async def test_server_that_does_not_answer_ends_no_stream(tmp_path: Path) -> Non
     )
     events = [parsed(t)[0] async for t in follow(script).events() if t.startswith("id")]
     assert events == ["log", "end"]
+
+
+async def test_what_is_missing_of_an_ended_run_elsewhere_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "run.log").write_text("one")
+    (tmp_path / NOTE).write_text(FolderNote(host="there").model_dump_json())
+    run = run_at(tmp_path, RunStatus.FINISHED).model_copy(update={"finished_at": time.time()})
+    whole = run.model_copy(update={"finished_at": 0.0})
+    texts = [t async for t in follow(Script(run, run, run, whole), heartbeat=0.0).events()]
+    events = [parsed(text) for text in texts if "event:" in text]
+    assert [name for name, _, _ in events] == ["log", "note", "end"]
+    assert events[1][2]["notes"] == ["more may come from 'there'"]

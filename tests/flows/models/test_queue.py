@@ -72,3 +72,16 @@ def test_a_limit_is_told_before_turn_and_slots_but_not_where_no_host_has_so_many
     found = reasons(queue, [run("v")], room(1, 1), [host(1)], lambda one: f"limit of {one.id}")
     assert (found["a"], found["b"]) == ("limit of a", "limit of b")
     assert found["c"] == "no host has 9 slots: the most is 1"
+
+
+def test_reasons_of_some_are_those_that_they_have_among_all() -> None:
+    queue = [
+        run(name, gpus) for name, gpus in zip("abcdefgh", (1, 0, 2, 9, 1, 0, 1, 3), strict=True)
+    ]
+    queue[6] = queue[6].model_copy(update={"reason": "the disk is full"})
+    queue[7] = queue[7].model_copy(update={"priority": 4})
+    for held in range(5):
+        given = (queue, [run("v")] * held, room(4, held), [host(4)])
+        every = reasons(*given)
+        for one in queue:
+            assert reasons(*given, wanted={one.id})[one.id] == every[one.id]

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -14,6 +15,7 @@ from prefect.states import Cancelled, Completed, Failed, Pending, Running, Sched
 
 from tests.support.flow_runs import FlowRuns
 from wildloop.flows.models.run import Run, RunStatus
+from wildloop.flows.store import picture as picture_module
 from wildloop.flows.store.picture import CHECK_SECONDS, COUNT_SECONDS, OPEN, WANTED, Picture
 from wildloop.flows.store.run_filter import ARCHIVED_TAG, RunFilter
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, LABEL_PREFIX, to_run
@@ -331,3 +333,41 @@ async def test_all_who_ask_at_once_share_one_look() -> None:
 def test_every_state_is_either_open_or_an_end() -> None:
     final = {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED}
     assert set(OPEN) | final == set(StateType)
+
+
+class SlowFlowRuns(FlowRuns):
+    """Each page takes a second."""
+
+    async def read_flow_runs(self, **asked: Any) -> list[FlowRun]:
+        """A page of them."""
+        page = await super().read_flow_runs(**asked)
+        self.seconds += 1.0
+        return page
+
+
+async def test_all_that_waits_is_read_behind_the_answers_where_that_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(picture_module, "TICK_SECONDS", 0.0)
+    server = SlowFlowRuns()
+    picture = picture_of(server)
+    picture.connected()
+    runs = [server.create(Scheduled()) for _ in range(1000)]
+    await picture.fresh()
+    server.seconds += 5
+    await picture.fresh()
+    # Nobody tells of these.
+    server.change(runs[7].id, state=Cancelled())
+    server.delete(runs[8].id)
+    server.seconds += 60
+    before = server.requests
+    await picture.fresh()
+    assert server.requests - before <= 1
+    server.seconds += 200
+    keeping = asyncio.create_task(picture.keep())
+    async with asyncio.timeout(20):
+        while len(picture.table.open) > 998:
+            await picture.fresh()
+            await asyncio.sleep(0)
+    keeping.cancel()
+    same(picture, server)

@@ -32,6 +32,16 @@ def test_negative_slots_are_refused_and_nothing_is_held() -> None:
     assert not held and held.slots == {}
 
 
+def test_slots_are_all_taken_by_runs_that_are_driven_and_by_strays() -> None:
+    held = Held()
+    held.claim(ID, RunControl(), 1)
+    assert not held.leaves_none_of(2)
+    held.look({OTHER: 1})
+    assert held.leaves_none_of(2)
+    held.release(ID)
+    assert not held.leaves_none_of(2)
+
+
 def test_a_run_that_is_over_lets_the_next_one_launch() -> None:
     held, control = Held(), RunControl()
     held.claim(ID, control, 1)

@@ -9,6 +9,7 @@ from prefect.states import Cancelling, Suspended
 from prefect.workers.base import BaseWorker
 
 from wildloop.flows.run.control import RunControl, StopReason
+from wildloop.flows.settings import CPU_QUEUE, RUNS_QUEUE
 from wildloop.flows.worker.worker import WildloopWorker
 
 
@@ -53,3 +54,20 @@ async def test_request_is_read_at_the_next_heartbeat(
     worker.held.claim(held.id, control)
     await worker.sync_with_backend()
     assert control.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("held", "queue", "looks"),
+    [(2, RUNS_QUEUE, False), (1, RUNS_QUEUE, True), (2, CPU_QUEUE, True), (2, None, True)],
+)
+async def test_worker_without_a_free_slot_does_not_look_for_runs_that_need_one(
+    held: int, queue: str | None, looks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = WildloopWorker(work_pool_name="wildloop")
+    worker.host = SimpleNamespace(slots=2)  # type: ignore[assignment]
+    worker.held.claim(uuid4(), RunControl(), held)
+    asked: list[str] = []
+    monkeypatch.setattr(worker, "nudge", lambda: asked.append(""))
+    for state in ("Scheduled", "Completed"):
+        await worker._on_event(uuid4(), state, queue)
+    assert bool(asked) is looks

@@ -112,6 +112,23 @@ async def test_session_of_another_folder_is_left_to_a_host_that_has_it(
     assert await host.sessions(client, [foreign]) == [foreign]  # type: ignore[arg-type]
 
 
+async def test_session_that_no_host_takes_is_told_of_once_and_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def live(_: object) -> list[Any]:
+        return [HERE, THERE]
+
+    monkeypatch.setattr(servable, "live_hosts", live)
+    new, old = queued(tmp_path), queued(tmp_path, waited=70)
+    for one in (new, old):
+        one.parameters = {"workdir": str(tmp_path)}
+    host, client = Servable("here"), SimpleNamespace()
+    told = await host.unserved(client, [new, old])  # type: ignore[arg-type]
+    assert [flow_run for flow_run, _ in told] == [old]
+    assert all(word in told[0][1].message for word in (str(tmp_path), "here, there", "worker"))
+    assert await host.unserved(client, [new, old]) == []  # type: ignore[arg-type]
+
+
 async def test_run_whose_code_could_not_be_had_is_left_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
