@@ -42,14 +42,14 @@ def reasons(
     found: dict[str, str] = {}
     for run in in_turn(queue):
         wants = run.gpus_requested
-        is_particular = computes.are_chosen_from(run)
-        if blocked and wanted is not None and run.id not in wanted and not is_particular:
+        chooses = computes.are_chosen_from(run)
+        if blocked and wanted is not None and run.id not in wanted and not chooses:
             # It changes nothing for those behind it but their number.
             ahead += 0 < wants <= largest
             continue
         if run.reason:
             found[run.id] = run.reason
-        elif is_particular:
+        elif chooses:
             found[run.id] = computes.reason(run) or limited(run) or SOON
             continue
         elif wants > largest:
