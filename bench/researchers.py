@@ -2,11 +2,12 @@
 
 Scripted agents think for so long, turn one knob, and run it on as many seeds as there are slots.
 Two of three knobs help, each by the same, so that the best is known. Told are the share of the
-slots' time that runs were using from the first iteration on, experiments an hour, and how much of
-what helps is on the session's branch at its end.
+slots' time that runs were using from the first iteration on, where the rest was lost, experiments
+an hour, and how much of what helps is on the session's branch at its end.
 """
 
 import argparse
+import json
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.idle import CAUSES, lost
 from bench.night import say
 from bench.processes import BenchError, until
 from bench.report import table_head, table_row
@@ -83,6 +85,7 @@ class Figures:
     right: int
     possible: int
     wrong: int
+    lost: dict[str, float]
 
     @property
     def row(self) -> list[str]:
@@ -95,6 +98,7 @@ class Figures:
             str(self.runs),
             f"{self.right} of {self.possible}",
             str(self.wrong),
+            *(f"{self.lost[cause]:.1%}" for cause in CAUSES),
         ]
 
 
@@ -161,14 +165,19 @@ def session(researchers: int, options: argparse.Namespace) -> Figures:
         id = answer(api.post("/wild/v2/start", json=body))["session_id"]
 
         def ended() -> dict[str, Any] | None:
-            found: dict[str, Any] = answer(api.get(f"/wild/v2/status?session_id={id}"))
+            found: dict[str, Any] = answer(api.get(f"/wild/v2/status?session_id={id}&history=all"))
             return found if found["status"] in ("completed", "failed", "stopped") else None
 
         found = until(ended, "the session ends", SESSION_SECONDS, 1.0)
         if found["status"] != "completed":
             raise BenchError(f"the session has {found['status']}: {found['error']}")
         runs = api.get(f"/runs?chat_session_id={id}&limit=1000").raise_for_status().json()
-        return _figures(researchers, options, runs, _knobs(project, found["branch"]))
+        if options.save is not None:
+            text = json.dumps({"runs": runs, "history": found["history"]})
+            (options.save / f"{researchers}.json").write_text(text, encoding="utf-8")
+        return _figures(
+            researchers, options, runs, found["history"], _knobs(project, found["branch"])
+        )
     finally:
         subject.close()
 
@@ -181,26 +190,33 @@ def _knobs(project: Path, branch: str) -> list[int]:
 
 
 def _figures(
-    researchers: int, options: argparse.Namespace, runs: list[dict[str, Any]], turned: list[int]
+    researchers: int,
+    options: argparse.Namespace,
+    runs: list[dict[str, Any]],
+    calls: list[dict[str, Any]],
+    turned: list[int],
 ) -> Figures:
     done = [run for run in runs if run["status"] == "finished"]
     begin = min(run["created_at"] for run in done) - options.think
     seconds = max(run["finished_at"] for run in done) - begin
     used = sum(run["finished_at"] - run["started_at"] for run in done)
+    idle, all_slots = lost(done, calls, options.slots, begin), options.slots * seconds
     helping = [number for number in range(1, options.knobs + 1) if number % 3]
     return Figures(
         researchers=researchers,
-        share=used / (options.slots * seconds),
+        share=used / all_slots,
         per_hour=3600 * len(done) / seconds,
         seconds=seconds,
         runs=len(done),
         right=len(set(helping) & set(turned)),
         possible=len(helping),
         wrong=len(set(turned) - set(helping)),
+        lost={cause: seconds / all_slots for cause, seconds in idle.items()},
     )
 
 
 HEAD = ["researchers", "slot time used", "runs an hour", "minutes", "runs", "found", "wrong"]
+LOST = [f"lost: {cause}" for cause in CAUSES]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -211,8 +227,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=float, default=10.0, help="seconds of a run")
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--knobs", type=int, default=18, help="tasks beside baseline and ablation")
+    parser.add_argument("--save", type=Path, help="a folder for the runs and calls as JSON")
     options = parser.parse_args(arguments)
-    say(table_head(HEAD))
+    say(table_head([*HEAD, *LOST]))
     for number in options.researchers:
         say([table_row(session(number, options).row)])
     return 0

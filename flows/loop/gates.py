@@ -16,7 +16,7 @@ def due_gates(position: Position) -> list[str]:
     """
     record, plan = position.record, position.plan()
     gates = [gate for gate in closed_gates(plan) if gate not in record.reflected_gates]
-    coming = next_gate(plan)
+    coming = next_gate(plan, is_passed=bool(record.desks))
     if coming is not None and not record.awaiting_turn and not record.pending_runs:
         gates.append(name_of(coming))
     return [gate for gate in gates if gate not in record.reflected_gates]

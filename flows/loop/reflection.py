@@ -1,5 +1,6 @@
 """Reflection: at the plan's gates and after DONE, continue or stop, and what was learnt."""
 
+import re
 from typing import Any
 
 from prefect import flow
@@ -18,7 +19,7 @@ from wildloop.flows.loop.effects import (
 from wildloop.flows.loop.gates import deliver, due_gates, gate_section, tick
 from wildloop.flows.loop.lessons import keep_lessons
 from wildloop.flows.loop.work import Work, current_work
-from wildloop.flows.models.session_record import Phase
+from wildloop.flows.models.session_record import Phase, SessionRecord
 from wildloop.flows.protocol.plan import open_tasks
 from wildloop.flows.run.control import StopRequested
 from wildloop.flows.session.position import Position
@@ -39,18 +40,25 @@ async def reflect(work: Work, why: str) -> bool:
     record.phase = Phase.REFLECTION
     gates, done = due_gates(position), record.done
     tick(position, gates)
-    index = record.last_index
+    index = _index(record)
     number = 1 + sum(1 for it in record.iterations if it.kind == "reflection" and it.index == index)
     label = f"reflection-{index:02d}" + (f".{number}" if number > 1 else "")
     step = reflection(position.id, index, label, why, gates, return_state=True)
     last = await work.step(label, step)
     record.reflected_gates += gates
-    record.done = False
+    # What somebody has declared since then is reflected upon next.
+    record.done = record.done and not done
     await position.save()
     if last.continue_session is None:
         # At the last gate there is nothing to go on with.
         return not done and not (gates and not open_tasks(position.plan()))
     return last.continue_session
+
+
+def _index(record: SessionRecord) -> int:
+    """The last iteration's, of one under way as it began: others may have ended some since."""
+    begun = re.match(r"reflection-(\d+)", record.in_progress or "")
+    return int(begun[1]) if begun is not None else record.last_index
 
 
 @flow(name="reflection", flow_run_name="{label}", persist_result=False)
@@ -69,13 +77,16 @@ async def reflection(
     work = current_work()
     position = work.position
     known = {run.id for run in await work.stores.runs.all(chat_session_id=position.id)}
-    await keep_on_branch(position)
+    # Changes of researchers are merged into the same folder, if there are any at work.
+    async with work.line:
+        await keep_on_branch(position)
     before = await plan_before(position, label)
     number = 1 + sum(
         1 for it in position.record.iterations if it.kind == "reflection" and it.index == index
     )
     try:
-        told = {"gate_section": gate_section(position, gates)}
+        said = [gate_section(position, gates), position.beside]
+        told = {"gate_section": "\n".join(filter(None, said))}
         call = await agent_turn(work, "reflection", index, number, sections=told)
     except StopRequested as stop:
         return Cancelled(message=str(stop))
@@ -90,7 +101,8 @@ async def reflection(
         call.record.failed, call.record.error = False, None
     await keep_lessons(work, call.tags.memories)
     runs = await work.stores.runs.all(chat_session_id=position.id)
-    await close_turn(work, call, runs, known)
+    async with work.line:
+        await close_turn(work, call, runs, known)
     if call.record.failed:
         return Failed(message=call.record.error or "failed")
     decision = {True: "continue", False: "stop", None: "no decision"}[call.record.continue_session]

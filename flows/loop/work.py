@@ -91,9 +91,11 @@ class Work:
         before = len(iterations)
         state = await flow_run
         self.control.check()
-        if len(iterations) == before:
+        # Others may have added theirs meanwhile.
+        found = next((it for it in iterations[before:] if it.label == label), None)
+        if found is None:
             raise StepFailed(f"{label} ended without a record: {state.message}")
-        return iterations[-1]
+        return found
 
 
 _current: ContextVar[Work | None] = ContextVar("wildloop-work", default=None)

@@ -7,9 +7,9 @@ Each option is declared here and nowhere else. From these models come the body o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from wildloop.flows.models.body import Body
@@ -218,24 +218,26 @@ class SessionStart(Body):
         "merged one at a time, and make no evolutionary sweep.",
     )
 
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        if self.researchers > 1 and self.keep != "better":
+    @field_validator("researchers")
+    @classmethod
+    def _work_together(cls, value: int, info: ValidationInfo) -> int:
+        if value == 1:
+            return value
+        if info.data.get("keep", "better") != "better":
             raise ValueError(
-                f"researchers: {self.researchers} need keep: better (`--keep better`), which "
-                "decides what of their work is merged"
+                f"{value} need keep: better (`--keep better`), which decides what of their work "
+                "is merged"
             )
-        if self.researchers > 1 and self.evo_sweep_enabled:
+        if info.data.get("evo_sweep_enabled"):
             raise ValueError(
-                f"researchers: {self.researchers} make no evolutionary sweep: leave "
-                "evo_sweep_enabled out, or work with one"
+                f"{value} make no evolutionary sweep: leave evo_sweep_enabled out, or work with one"
             )
-        if self.researchers > 1 and self.explore == "tree":
+        if info.data.get("explore") == "tree":
             raise ValueError(
-                f"researchers: {self.researchers} begin from what was merged last: leave "
-                "`explore: tree` out, or work with one"
+                f"{value} begin from what was merged last: leave `explore: tree` out, or work with "
+                "one"
             )
-        return self
+        return value
 
     @field_validator("explore")
     @classmethod

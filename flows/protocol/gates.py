@@ -13,10 +13,15 @@ def name_of(gate: Task) -> str:
     return gate.id or gate.text
 
 
-def next_gate(plan: Plan) -> Task | None:
-    """The gate that is the next task: all before it are closed, and none is in progress."""
+def next_gate(plan: Plan, is_passed: bool = False) -> Task | None:
+    """The gate that is the next task: all before it are closed, and none is in progress.
+
+    Args:
+        plan: of the session.
+        is_passed: whether tasks behind a gate may have been begun before its reflection.
+    """
     left = open_tasks(plan)
-    begun = [task for task in left if task.status is TaskStatus.IN_PROGRESS]
+    begun = [task for task in left if task.status is TaskStatus.IN_PROGRESS and not is_passed]
     task = next(iter(begun or left), None)
     return task if task is not None and task.is_gate else None
 

@@ -13,14 +13,15 @@ from prefect.runtime import flow_run as runtime
 from prefect.states import Cancelled, Completed
 
 from wildloop.flows.git import merging
+from wildloop.flows.git.restore import project_changes
 from wildloop.flows.loop.ends import SEEN_SECONDS, check_failures, check_sight, limit_reached
-from wildloop.flows.loop.gates import due_gates
 from wildloop.flows.loop.iteration import next_iteration, rest
 from wildloop.flows.loop.outcome import attach_outcomes
 from wildloop.flows.loop.settle import settle
 from wildloop.flows.loop.work import enter_work
 from wildloop.flows.models.session_record import Phase
 from wildloop.flows.researchers.claims import next_claim
+from wildloop.flows.researchers.reflecting import has_said_stop
 from wildloop.flows.researchers.room import LOOK_SECONDS, Room, others_claims
 from wildloop.flows.run.control import StopRequested
 from wildloop.flows.session.desk import DeskPosition
@@ -53,8 +54,7 @@ def researcher(room: Room, number: int) -> Callable[[str, int], Awaitable[State[
             room.has_failed |= not is_whole
             room.at_work.discard(number)
             room.here.discard(number)
-            room.news.set()
-            room.to_merge.set()
+            room.tell()
 
     work_on.__qualname__ = f"researcher_{number}"
     name = f"researcher-{number}"
@@ -93,28 +93,28 @@ async def research(room: Room, number: int) -> str:
         if calls and (woken := await rest(work, calls[-1])) is not None:
             get_run_logger().info("woken: %s", woken)
         before = _decided(position)
+        await first_measurement(room, position)
         await settle(work)
         if _decided(position) != before:
-            room.news.set()
-            room.to_merge.set()
+            room.tell()
         check_failures(position.record)
         if position.record.done:
             room.lead.position.record.done, position.record.done = True, False
             await position.save()
-            room.news.set()
+            room.tell()
         why = await why_pause(room)
         if not goes_on(position):
             if why is not None:
                 return await _pause(room, position, why)
             if is_ahead(position) or not await claim(room, position):
                 if await nobody_else(room, number):
-                    return await _pause(room, position, "no task is left before the next gate")
+                    return await _pause(room, position, "no task is left")
                 continue
         elif why in ENDS_CALLS:
             return await _pause(room, position, why)
         room.at_work.add(number)
         await next_iteration(work)
-        room.news.set()
+        room.tell()
         runs = await work.stores.runs.all(chat_session_id=position.id, max_age_s=SEEN_SECONDS)
         await attach_outcomes(room.lead, runs)
         check_sight(runs, position.whole.iterations)
@@ -141,9 +141,9 @@ async def why_pause(room: Room) -> str | None:
     limit = await limit_reached(lead, room.lead.stores.runs)
     if limit is not None:
         return limit.name
-    if room.is_to_reflect():
-        return "a reflection is called for"
-    return "a reflection gate" if due_gates(lead) else None
+    if has_said_stop(lead.record):
+        return "a reflection decided to stop"
+    return "a reflection is called for" if room.is_to_reflect() else None
 
 
 async def claim(room: Room, position: DeskPosition) -> bool:
@@ -151,11 +151,12 @@ async def claim(room: Room, position: DeskPosition) -> bool:
     one to take.
     """
     lead, desk = room.lead.position, position.desk
-    if is_unmeasured(lead) and room.at_work - {desk.number}:
-        return False
     async with room.lead.line:
         room.lead.control.check()
-        wanted = next_claim(lead.plan(), desk.task, others_claims(lead.record.desks, desk.number))
+        if not await may_begin(room, position):
+            return False
+        others = others_claims(lead.record.desks, desk.number)
+        wanted = next_claim(lead.plan(), desk.task, others, ahead=len(room.desks))
         begun = [one.index or 0 for one in lead.record.desks]
         index = 1 + max(lead.record.last_index, *begun)
         is_begun = desk.index is not None and desk.index > position.record.last_index
@@ -181,14 +182,51 @@ def is_ahead(position: DeskPosition) -> bool:
 
 
 def is_unmeasured(lead: Position) -> bool:
-    """Whether nothing is there yet that a change could be compared with: until then one works."""
+    """Whether nothing is there yet that a change could be compared with."""
     contract = lead.record.contract
     return contract is not None and contract.metric is not None and lead.record.keep.best is None
 
 
+def is_undecided(position: DeskPosition) -> bool:
+    """Whether it has an iteration that nothing is decided about."""
+    index = position.desk.index
+    keep = position.record.keep
+    return index is not None and keep.of(index) is None and index not in position.merging
+
+
+def first_undecided(room: Room) -> DeskPosition | None:
+    """The researcher at work on the first of these iterations."""
+    at_work = [one.position for one in room.desks if one.position.researcher in room.at_work]
+    found = [one for one in at_work if isinstance(one, DeskPosition) and is_undecided(one)]
+    return min(found, key=lambda one: one.desk.index or 0, default=None)
+
+
+async def may_begin(room: Room, position: DeskPosition) -> bool:
+    """Whether there is code to begin with: until something was measured, that which is measured."""
+    lead = room.lead.position
+    first = first_undecided(room) if is_unmeasured(lead) else None
+    if first is None or first is position:
+        return True
+    is_run = bool(first.record.pending_runs) and first.record.in_progress is None
+    onto, tip = first.desk.onto, first.record.tip
+    return is_run and tip is not None and not await project_changes(lead.workdir, onto, tip)
+
+
+async def first_measurement(room: Room, position: DeskPosition) -> None:
+    """While there is nothing to compare with, decisions are made in the order of iterations."""
+    control = room.desks[position.desk.number - 1].control
+    while is_unmeasured(room.lead.position) and is_undecided(position):
+        first = first_undecided(room)
+        if first is None or first is position:
+            break
+        room.news.clear()
+        await control.guard(control.something_happens(LOOK_SECONDS, room.news))
+    position.refresh()
+
+
 async def _pause(room: Room, position: DeskPosition, why: str) -> str:
     room.at_work.discard(position.desk.number)
-    room.news.set()
+    room.tell()
     await position.enter(Phase.WAITING)
     return f"paused: {why}"
 
@@ -198,8 +236,8 @@ async def nobody_else(room: Room, number: int) -> bool:
     if number in room.at_work:
         # Told once: those who are idle would wake each other without end.
         room.at_work.discard(number)
-        room.news.set()
-    if not room.at_work and not room.merges:
+        room.tell()
+    if not room.at_work and not room.merges and not room.reflects:
         return True
     control = room.desks[number - 1].control
     room.news.clear()

@@ -18,24 +18,40 @@ def name_of(task: Task) -> str:
     return task.id or task.text
 
 
-def next_claim(plan: Plan, own: str | None, claimed: Collection[str]) -> str | None:
-    """What a researcher does next; None where nothing is left for it before the next gate.
+def next_claim(plan: Plan, own: str | None, claimed: Collection[str], ahead: int = 0) -> str | None:
+    """What a researcher does next; None where nothing is left for it.
 
     Args:
         plan: the session's.
         own: what it has claimed: as long as that is open, it goes on with it.
         claimed: what the others have.
+        ahead: so many tasks behind a gate may be begun before that is reflected upon.
     """
     left = open_tasks(plan)
     if own is not None and any(name_of(task) == own for task in left):
         return own
     begun = [task for task in left if task.status is TaskStatus.IN_PROGRESS and not task.is_gate]
+    behind = _behind_a_gate(plan)
+    taken = sum(name in claimed or name not in map(name_of, left) for name in behind)
+    barred = behind if taken >= ahead else []
     for task in [*begun, *left]:
-        if task.is_gate:
-            return None
-        if name_of(task) not in claimed:
-            return name_of(task)
+        name = name_of(task)
+        if not task.is_gate and name not in claimed and name not in barred:
+            return name
     return None
+
+
+def tasks_before(plan: Plan, gate: str) -> set[str]:
+    """The tasks that stand before a gate."""
+    names = [name_of(task) for task in plan.tasks]
+    return set(names[: names.index(gate)]) if gate in names else set()
+
+
+def _behind_a_gate(plan: Plan) -> list[str]:
+    """The tasks behind the first open gate."""
+    tasks, left = plan.tasks, open_tasks(plan)
+    gate = next((n for n, task in enumerate(tasks) if task.is_gate and task in left), len(tasks))
+    return [name_of(task) for task in tasks[gate:] if not task.is_gate]
 
 
 def with_task(text: str, beside: str | None, said: str, mark: str) -> str:

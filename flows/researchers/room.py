@@ -1,6 +1,7 @@
 """The researchers of a session at their desks: opened, taken up again after a crash, closed."""
 
 import asyncio
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +23,7 @@ from wildloop.flows.researchers.merge import Merging
 from wildloop.flows.researchers.steers import heard_by
 from wildloop.flows.run.checkout import link_all
 from wildloop.flows.run.control import ControlBeside
+from wildloop.flows.session.beside import reflection_folder
 from wildloop.flows.session.desk import DeskPosition
 from wildloop.flows.session.position import Position
 from wildloop.flows.turn.calls import end_call_left
@@ -38,8 +40,10 @@ class Room:
         desks: the researchers.
         at_work: the numbers of those who are not idle.
         here: the numbers of those who have not paused.
+        reflects: whether the session's agent reflects while they work.
         news: set when a call has ended, so that those without a task look again.
         to_merge: set when something may be there to be merged, or nobody any more to bring it.
+        to_reflect: set when a gate may be due, or nobody is there any more to pass it.
         has_failed: whether a researcher, or the merging, was ended by a fault or a stop.
         faults: what has ended researchers.
         struggle: why the session's agent is asked to reflect, where it is by struggle.
@@ -49,11 +53,18 @@ class Room:
     desks: list[Work]
     at_work: set[int] = field(default_factory=set)
     here: set[int] = field(default_factory=set)
+    reflects: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
     to_merge: asyncio.Event = field(default_factory=asyncio.Event)
+    to_reflect: asyncio.Event = field(default_factory=asyncio.Event)
     has_failed: bool = False
     faults: list[Exception] = field(default_factory=list)
     struggle: str | None = None
+
+    def tell(self) -> None:
+        """Have everybody look again."""
+        for event in (self.news, self.to_merge, self.to_reflect):
+            event.set()
 
     def is_to_reflect(self) -> bool:
         """Whether struggle calls for a reflection; why is noted in `struggle`.
@@ -131,7 +142,7 @@ async def merge_all(room: Room) -> None:
                 merge, desk = room.merges[0]
                 assert isinstance(desk.position, DeskPosition)
                 await Merging(room.lead, desk, desk.position).finish(merge, control)
-                room.news.set()
+                room.tell()
             elif room.here:
                 await control.guard(control.something_happens(LOOK_SECONDS, room.to_merge))
         is_whole = True
@@ -141,6 +152,7 @@ async def merge_all(room: Room) -> None:
 
 async def close_desks(lead: Position) -> None:
     """Take the worktrees away; what lies uncommitted in one is kept on its branch."""
+    await asyncio.to_thread(shutil.rmtree, reflection_folder(lead), ignore_errors=True)
     for desk in lead.record.desks:
         folder = desk_folder(lead.workdir, lead.id, desk.number)
         message = f"wild: researcher {desk.number}: files found at the end\n\nSession: {lead.id}"

@@ -14,6 +14,7 @@ from wildloop.flows.loop.settle import settle
 from wildloop.flows.loop.work import Work
 from wildloop.flows.protocol.plan import open_tasks
 from wildloop.flows.researchers.at_work import researcher
+from wildloop.flows.researchers.reflecting import has_said_stop, reflect_beside
 from wildloop.flows.researchers.room import Room, end_calls, merge_all, open_room
 from wildloop.flows.spending import Limit
 
@@ -36,13 +37,15 @@ async def work_together(work: Work) -> str:
         if (limit := await limit_reached(position, work.stores.runs)) is not None:
             return await _close(room, limit)
         record.done = record.done or not open_tasks(position.plan())
+        if has_said_stop(record):
+            return "a reflection decided to stop"
         if record.done:
             if not await reflect(work, "DONE") or not open_tasks(position.plan()):
                 return "done: every task is closed"
         elif due_gates(position):
             if not await reflect(work, "reflection gate"):
                 return "a reflection decided to stop"
-        elif room.struggle is not None:
+        elif room.is_to_reflect() and room.struggle is not None:
             tell_stuck(position, room.struggle)
             if not await reflect(work, room.struggle):
                 return f"a reflection decided to stop ({room.struggle})"
@@ -62,7 +65,8 @@ async def side_by_side(room: Room) -> None:
     numbers = [desk.position.researcher or 0 for desk in room.desks]
     room.at_work, room.here = set(numbers), set(numbers)
     flows = [researcher(room, number)(work.position.id, number) for number in numbers]
-    states = await asyncio.gather(*flows, merge_all(room), return_exceptions=True)
+    beside = (merge_all(room), reflect_beside(room))
+    states = await asyncio.gather(*flows, *beside, return_exceptions=True)
     work.control.check()
     for fault in [*room.faults, *states]:
         if isinstance(fault, BaseException):

@@ -7,7 +7,7 @@ that record: branch and worktree, the claimed task, the call under way, what it 
 from pathlib import Path
 from uuid import UUID
 
-from wildloop.flows.files.paths import SessionPaths
+from wildloop.flows.files.paths import SessionPaths, desk_folder
 from wildloop.flows.models.keep import Verdict
 from wildloop.flows.models.researcher_name import called
 from wildloop.flows.models.run import Run
@@ -17,7 +17,7 @@ from wildloop.flows.models.session_record import (
     Phase,
     SessionRecord,
 )
-from wildloop.flows.protocol.plan_merge import merged_plan
+from wildloop.flows.session.own_plan import OwnPlan
 from wildloop.flows.session.position import Position
 from wildloop.flows.store import artifacts
 
@@ -68,6 +68,8 @@ class DeskPosition(Position):
         spec = lead.spec.model_copy(update={"workdir": desk.workdir, "isolation": "snapshot"})
         super().__init__(client=lead.client, spec=spec, record=record)
         self.lead, self.desk = lead, desk
+        folder = desk_folder(lead.workdir, lead.id, desk.number)
+        self._own_plan = OwnPlan(lead, self.paths.tasks, folder.with_name(f"{folder.name}.md"))
         self._ended = list[IterationRecord]()
         self.refresh()
 
@@ -197,37 +199,20 @@ class DeskPosition(Position):
         """Write the session's record with what has become of this desk."""
         self.hand_in()
         desks = self.lead.record.desks
-        self.lead.record.note = "; ".join(doing_of(one) for one in desks)
+        reflects = [told] if (told := self.lead.record.in_progress) is not None else []
+        self.lead.record.note = "; ".join([*reflects, *map(doing_of, desks)])
         at_work = any(one.phase is Phase.ITERATION for one in desks)
         self.lead.record.phase = Phase.ITERATION if at_work else Phase.WAITING
         await self.lead.save()
 
     async def save_plan(self, flow_run_id: UUID | None = None) -> None:
         """Take over into the session's plan what this researcher has changed of its own."""
-        mine, theirs = self.plan_text(), self.lead.plan_text()
-        text = merged_plan(self._plan_before(), mine, theirs)
-        if text != theirs:
-            self.lead.paths.tasks.write_text(text, encoding="utf-8")
-        self.take_plan()
+        self._own_plan.hand_in(self.plan_text())
         await self.lead.save_plan(flow_run_id)
 
     def take_plan(self) -> None:
         """Have the session's plan as it is now."""
-        text, tasks = self.lead.plan_text(), self.paths.tasks
-        tasks.parent.mkdir(parents=True, exist_ok=True)
-        tasks.write_text(text, encoding="utf-8")
-        self._before.write_text(text, encoding="utf-8")
-
-    @property
-    def _before(self) -> Path:
-        """Where its plan lies as it was taken over, beside the worktree."""
-        return self.lead.workdir / ".wild" / "researchers" / f"{self.id[:8]}-r{self.desk.number}.md"
-
-    def _plan_before(self) -> str:
-        try:
-            return self._before.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return self.lead.plan_text()
+        self._own_plan.take()
 
 
 def doing_of(desk: Desk) -> str:

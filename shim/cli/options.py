@@ -42,7 +42,8 @@ def with_session_options(
             body = SessionStart.model_validate(body_of(options, given))
         except ValidationError as error:
             first = error.errors()[0]
-            fail(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 2)
+            said = first["msg"].removeprefix("Value error, ")
+            fail(f"{'.'.join(map(str, first['loc']))}: {said}", 2)
         command(body, **{one.name: given[one.name] for one in own})  # type: ignore[call-arg]
 
     taken = [*(option.parameter for option in options), *own]

@@ -289,6 +289,63 @@ def test_merged_code_is_confirmed_on_seeds_that_no_agent_has_seen(
     assert "one=1" in code and "two=0" in code
 
 
+@pytest.mark.long
+def test_others_begin_while_the_first_measurement_runs(
+    server: Server, project: Path, tmp_path: Path
+) -> None:
+    play = Play(tmp_path / "play", project)
+    waits = f"[ $one$two != 00 ] || {play.until_begun('P1-T3')}"
+    train = (project / "train.sh").read_text().replace("noise=", f"{waits}\nnoise=", 1)
+    (project / "train.sh").write_text(train)
+    git(project, "commit", "-qam", "the baseline waits")
+    play.measured("P1-T1", "true")
+    play.measured("P1-T3", "sed -i s/one=0/one=1/ train.sh")
+    session_id = server.start(project, play.agent, keep="better", researchers=3, max_iterations=14)
+    session = server.session_ended(session_id)
+    assert (session["status"], session["error"]) == ("completed", None)
+    rows = server.get(f"/wild/v2/results/{session_id}")["rows"]
+    assert [row["description"] for row in rows if row["metric"]] == ["P1-T1", "P1-T3"]
+    assert verdicts(server, session_id)["P1-T3"]["status"] == "keep"
+
+
+@pytest.mark.long
+def test_nobody_stands_at_a_gate_while_its_reflection_thinks(
+    server: Server, project: Path, tmp_path: Path
+) -> None:
+    play = Play(tmp_path / "play", project, kills=("think",))
+    begun = f"until [ -e '{play.folder}/prompt-reflection.1.md' ]; do sleep 0.2; done"
+    play.measured("P1-T1", "true")
+    play.measured("P3-T1", "sed -i s/one=0/one=1/ train.sh", begun)
+    over = "until grep -q 'P4-T4' \"$WILDLOOP_SESSION_DIR/tasks.md\"; do sleep 0.2; done\n"
+    for task in ("P3-T2", "P3-T3"):
+        (play.folder / f"{task}.sh").write_text(over + desk_agent.CLOSE)
+    added = "- [ ] [P4-T4] Added | deliverable: a.md | done-when: it is there"
+    (play.folder / "reflection.1.sh").write_text(
+        "until grep -q '\\[x\\] \\[P3-T1' \"$WILDLOOP_SESSION_DIR/tasks.md\"; do sleep 0.2; done\n"
+        f"{play.killed('think')}\n"
+        "sed -i -e 's|. . .P4-T1.|[-] [P4-T1]|' "
+        f'-e "/P4-T2/i {added}" "$WILDLOOP_TASKS_PATH"\n'
+        "echo '<summary>on</summary><reflection>on</reflection><continue>yes</continue>'\n"
+    )
+    session_id = server.start(project, play.agent, keep="better", researchers=2, max_iterations=14)
+    session = play.ended(server, session_id)
+    assert (session["status"], session["error"]) == ("completed", None)
+    reflections = [call for call in session["history"] if call["kind"] == "reflection"]
+    assert [call["continue_session"] for call in reflections] == [True, False]
+    # The runs that others have made meanwhile are not its own.
+    assert reflections[0]["run_ids"] == []
+    plan = server.get(f"/wild/v2/plan/{session_id}")["plan"]
+    for line in ("[x] [P2-T3]", "[x] [P3-T1]", "[-] [P4-T1]", "[x] [P4-T4] Added"):
+        assert line in plan
+    assert not (play.folder / "prompt-P4-T1.1.md").exists()
+    assert not (play.folder / "prompt-reflection.3.md").exists()
+    told = (play.folder / "prompt-reflection.1.md").read_text()
+    assert "The researchers go on meanwhile" in told and "P3-T1" in told
+    assert not list((project / ".wild/researchers").glob("*-r*"))
+    code = git(project, "show", f"{session['branch']}:train.sh")
+    assert "one=1" in code
+
+
 def test_steer_pause_and_stop_are_for_all(server: Server, project: Path, tmp_path: Path) -> None:
     play = Play(tmp_path / "play", project)
     forever = f"touch '{play.folder}/'$TASK; while :; do sleep 0.2; done\n"

@@ -123,6 +123,23 @@ def test_the_command_line_gives_the_body() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        ({"keep": "all"}, "2 need keep: better"),
+        ({"keep": "better", "evo_sweep_enabled": True}, "leave evo_sweep_enabled out"),
+        ({"keep": "better", "explore": "tree"}, "leave `explore: tree` out"),
+    ],
+)
+def test_what_several_researchers_cannot_do_is_told_of_their_number(
+    options: dict[str, Any], mend: str
+) -> None:
+    with pytest.raises(ValidationError, match=mend) as found:
+        SessionStart.model_validate({"goal": "g", "researchers": 2} | options)
+    assert found.value.errors()[0]["loc"] == ("researchers",)
+    SessionStart.model_validate({"goal": "g"} | options)
+
+
 def test_a_tree_is_explored_only_where_changes_are_taken_back() -> None:
     with pytest.raises(ValidationError, match="give `keep: better` with it"):
         SessionStart.model_validate({"goal": "g", "explore": "tree"})

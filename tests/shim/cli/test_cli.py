@@ -65,6 +65,7 @@ def test_no_server_is_one_line_with_the_mend(tmp_path: Path) -> None:
         (["start", "x", "--branch", "sideways"], "branch"),
         (["start", "x", "--keep", "best"], "keep"),
         (["start", "x", "--keep-alpha", "0.9"], "keep_alpha"),
+        (["start", "x", "--researchers", "2"], "wildloop: researchers: 2 need keep: better"),
         (["stop", "--runs", "maybe"], "keep or stop"),
         (["up", "--host", "0.0.0.0", "--no-token"], "without a token"),
         (["up", "--workdir", "/no/such/folder"], "/no/such/folder"),

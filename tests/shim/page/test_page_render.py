@@ -8,6 +8,7 @@ import pytest
 
 from wildloop.flows.models.alert import Alert, AlertKind, Severity
 from wildloop.flows.models.run import Run, RunCounts, RunStatus
+from wildloop.flows.models.session_record import IterationRecord
 from wildloop.shim.page.render import bars, duration, environment, markdown, number, render, spark
 from wildloop.shim.page.table import Wanted, columns, in_order, matching
 
@@ -142,3 +143,12 @@ def test_rows_are_sorted_by_any_column_and_those_without_a_value_come_last() -> 
     assert ids(matching(rows, Wanted(q="LR=0.1"))) == ["1"]
     assert ids(matching(rows, Wanted(status=RunStatus.FAILED))) == []
     assert columns(rows) == (["lr"], ["acc"])
+
+
+def test_the_time_line_says_which_of_several_researchers_was_called() -> None:
+    calls = [
+        IterationRecord(index=1, started_at=1.0, finished_at=2.0, researcher=2),
+        IterationRecord(index=2, started_at=3.0, finished_at=4.0),
+    ]
+    text = render("part/timeline.html.j2", {"session": {"session_id": "s"}, "calls": calls})
+    assert re.findall(r"researcher \d+", text) == ["researcher 2"]
