@@ -35,8 +35,6 @@ GROWING = (
     *(Measure.LIST, Measure.LIST_ONE, Measure.HEALTH),
 )
 SEED_SECONDS = 900.0
-SEEDED = 1000
-"""Recorded runs that are made through the API; more are copies of them in the database."""
 INTERRUPTED = "interrupted: what follows was not measured"
 PEER_TOKEN = "BENCH_PEER_TOKEN"
 
@@ -148,16 +146,10 @@ def measure_history(plan: Plan, report: Report, recorded: int, folder: Path) -> 
 
         def fill() -> None:
             say(f"{subject.name}: recording {recorded:,} runs")
-            project = subject.folder / "project"
-            first = recorded if plan.database == "sqlite" else min(recorded, SEEDED)
-            made = history.seed(subject.prefect_api_url, project, first, SEED_SECONDS)
-            if first < recorded:
-                made = history.multiply(subject.database_url, recorded)
-                # What is in its memory is read at the start.
-                subject.stop()
-                subject.start(1)
-            if made < recorded:
-                raise BenchError(f"only {made} runs were recorded within {SEED_SECONDS:g} s")
+            history.fill(subject, recorded, SEED_SECONDS)
+            # What it knows of the past is read at the start.
+            subject.stop()
+            subject.start(1)
 
         take(plan, report, subject, 1, steps, folder, recorded, fill)
 

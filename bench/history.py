@@ -14,21 +14,25 @@ from typing import Any
 import asyncpg
 import httpx
 
+from bench.processes import BenchError
+from bench.subjects import WildloopSubject
 from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.models.run import RunFacts, RunSpec
 from wildloop.flows.settings import RUNS_QUEUE
 from wildloop.flows.store.base import DEPLOYMENT, EXPERIMENT
 from wildloop.flows.store.run_mapping import LABEL_PREFIX, run_tags
+from wildloop.shim.database import has_postgres
 
 CLIENTS = 4
 BATCH = 50
 SWEEP_SIZE = 20
-COUNT = "SELECT count(*) FROM flow_run WHERE state_type = 'COMPLETED'"
+SEEDED = 1000
+"""Recorded runs that are made through the API; more are copies of them in the database."""
 COPIES = (
-    f"""CREATE TEMP TABLE copies ON COMMIT DROP AS
+    """CREATE TEMP TABLE copies ON COMMIT DROP AS
     SELECT f.id AS old, gen_random_uuid() AS id, gen_random_uuid() AS state_id, n
-    FROM flow_run f, generate_series(1, {{count}}) n WHERE f.state_type = 'COMPLETED'
-    LIMIT {{count}} - ({COUNT})""",
+    FROM flow_run f, generate_series(1, {count}) n WHERE f.state_type = 'COMPLETED'
+    LIMIT {count} - (SELECT count(*) FROM flow_run WHERE state_type = 'COMPLETED')""",
     """INSERT INTO flow_run SELECT (jsonb_populate_record(f, jsonb_build_object(
         'id', c.id, 'state_id', NULL, 'idempotency_key', NULL, 'name', f.name || '-' || n,
         'created', f.created - n * interval '1 minute',
@@ -40,6 +44,31 @@ COPIES = (
     "UPDATE flow_run f SET state_id = c.state_id FROM copies c WHERE f.id = c.id",
     "ANALYZE flow_run, flow_run_state",
 )
+
+
+def fill(
+    subject: WildloopSubject,
+    count: int,
+    seconds: float,
+    sweep_ids: Sequence[str] | None = None,
+) -> None:
+    """Record `count` finished runs; the subject has to be started anew to know all of them.
+
+    Args:
+        subject: started.
+        count: how many.
+        seconds: how long may be taken for those that the API makes.
+        sweep_ids: as for `seed`.
+
+    Raises:
+        BenchError: there was not enough time.
+    """
+    first = min(count, SEEDED) if has_postgres(subject.home) else count
+    made = seed(subject.prefect_api_url, subject.folder / "project", first, seconds, sweep_ids)
+    if made < first:
+        raise BenchError(f"only {made} runs were recorded within {seconds:g} s")
+    if first < count:
+        multiply(subject.database_url, count)
 
 
 def seed(
@@ -59,8 +88,8 @@ def seed(
     return asyncio.run(_seed(prefect_api_url, workdir, count, seconds, sweep_ids))
 
 
-def multiply(database_url: str, count: int) -> int:
-    """Copy the finished runs of a PostgreSQL until there are `count` of them; how many there are.
+def multiply(database_url: str, count: int) -> None:
+    """Copy the finished runs of a PostgreSQL until there are `count` of them.
 
     A hundred thousand through the API would take three quarters of an hour. Each copy has an id,
     a state, a name and times of its own. Who holds runs in memory has to be started anew.
@@ -69,17 +98,15 @@ def multiply(database_url: str, count: int) -> int:
         database_url: as Prefect takes it.
         count: how many in the end; at least one is there.
     """
-    return asyncio.run(_multiply(database_url, count))
+    asyncio.run(_multiply(database_url, count))
 
 
-async def _multiply(url: str, count: int) -> int:
+async def _multiply(url: str, count: int) -> None:
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         async with connection.transaction():
             for statement in COPIES:
                 await connection.execute(statement.format(count=count))
-        found: int = await connection.fetchval(COUNT)
-        return found
     finally:
         await connection.close()
 

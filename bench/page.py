@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 from playwright.sync_api import sync_playwright
 
+from bench import history
 from bench.engine import interrupt
-from bench.history import seed
 from bench.processes import MachineWatch
 from bench.report import table_head, table_row
 from bench.subjects import WildloopSubject
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     watch = MachineWatch()
     with WildloopSubject() as subject:
         subject.start(SLOTS)
-        made = seed(subject.prefect_api_url, subject.folder / "project", options.runs, SEED_SECONDS)
+        history.fill(subject, options.runs, SEED_SECONDS)
         subject.stop()
         # A long history is an old one: what was created a moment ago is asked for again.
         time.sleep(min(options.rest_s, CLOCK_SLACK.total_seconds()))
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cost(subject, f"{pages} pages", pages, options.seconds)
             for pages in (0, 1, options.pages)
         ]
-    print(f"{made:,} runs; others {watch.cores_of_others():.2f}")
+    print(f"{options.runs:,} runs; others {watch.cores_of_others():.2f}")
     head = ["first view", "answer (ms)", "painted (ms)", "slowest of 5 (ms)", "kB"]
     print("\n".join([*table_head(head), *views, ""]))
     print("\n".join([*table_head(["open at rest", "% of a core", "of which"]), *costs]))

@@ -17,9 +17,9 @@ from uuid import UUID, uuid5
 import httpx
 from prefect.client.orchestration import PrefectClient
 
+from bench import history
 from bench.engine import interrupt
 from bench.figures import percentile
-from bench.history import seed
 from bench.processes import BenchError, MachineWatch
 from bench.report import table_head, table_row
 from bench.subjects import WildloopSubject, answer
@@ -48,9 +48,7 @@ def fill(subject: WildloopSubject, runs: int, sweeps: int) -> None:
     """
     project = subject.folder / "project"
     ids = [sweep_id(number) for number in range(sweeps)]
-    made = seed(subject.prefect_api_url, project, runs, SEED_SECONDS, ids)
-    if made < runs:
-        raise BenchError(f"only {made} runs were recorded within {SEED_SECONDS:g} s")
+    history.fill(subject, runs, SEED_SECONDS, ids)
     asyncio.run(_record_sweeps(subject.prefect_api_url, project, ids))
 
 
