@@ -88,9 +88,10 @@ def test_log_of_a_run_elsewhere_is_followed_while_it_is_written(hosts: Hosts) ->
     with hosts.http.stream("GET", f"/runs/{id}/logs/stream") as answer:
         for line in answer.iter_lines():
             seen.append(line)
-            if "first" in line and hosts.get(f"/runs/{id}")["status"] == "running":
-                seen.append("while it ran")
-    assert "while it ran" in seen
+            if "first" in line:
+                seen.append(hosts.get(f"/runs/{id}")["status"])
+    # What a command prints may come before Prefect has noted that it runs.
+    assert {"launching", "running"} & set(seen), seen
     assert any("last" in line for line in seen)
     assert hosts.get(f"/runs/{id}")["host"] == "clone"
 
