@@ -6,14 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import prefect
 import pytest
-from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 
 from tests.support.kubernetes import NAMESPACE, FakeKubernetes, fake_kubernetes, unknown_fields
-from tests.support.server import alive
+from tests.support.prefect import prefect_client
+from tests.support.server import Server, alive
 from wildloop.blocks.launchers import kubernetes_watch
 from wildloop.blocks.launchers.base import LaunchFailed, LaunchSpec, ProcessState, ProcessStatus
 from wildloop.blocks.launchers.kubernetes import KubernetesLauncher
@@ -295,7 +296,7 @@ def test_manifest_is_what_kubernetes_knows(tmp_path: Path) -> None:
 
 @pytest.mark.server
 async def test_work_pool_of_prefect_is_what_jobs_are_made_from(
-    prefect_client: PrefectClient, cluster: FakeKubernetes, tmp_path: Path
+    server: Server, cluster: FakeKubernetes, tmp_path: Path
 ) -> None:
     # What `prefect work-pool create --type kubernetes` gives a pool.
     shipped = Path(prefect.__file__).parent / "server/api/collections_data/views"
@@ -306,10 +307,13 @@ async def test_work_pool_of_prefect_is_what_jobs_are_made_from(
     for name, value in defaults.items():
         template["variables"]["properties"][name]["default"] = value
     template["variables"]["properties"]["env"]["default"] = {"HF_HOME": "/cache"}
-    pool = WorkPoolCreate(name="gpu", type="kubernetes", base_job_template=template)
-    await prefect_client.create_work_pool(pool)
-    compute = block(None, tmp_path, image=None, work_pool="gpu", namespace=None)
-    target, base = await Target().of(compute)
+    name = f"gpu-{uuid4().hex[:8]}"
+    pool = WorkPoolCreate(name=name, type="kubernetes", base_job_template=template)
+    compute = block(None, tmp_path, image=None, work_pool=name, namespace=None)
+    async with prefect_client(server) as client:
+        await client.create_work_pool(pool)
+        target, base = await Target().of(compute)
+        await client.delete_work_pool(name)
     job = job_manifest(compute, spec_in(tmp_path, "true"), "wildloop-x", base, target.namespace)
     assert unknown_fields(job, "V1Job") == []
     assert target.namespace == job["metadata"]["namespace"] == "team"
