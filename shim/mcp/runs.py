@@ -18,9 +18,6 @@ Folder = Annotated[
     str | None, Field(description="Folder to run in (default: the session's project).")
 ]
 Gpus = Annotated[int, Field(ge=0, le=1024, description="GPU slots of a run; 0: CPU only.")]
-Compute = Annotated[str | None, Field(description="Compute to run on (default: any).")]
-GpuType = Annotated[str | None, Field(description="Type of its GPUs, as A100 (default: any).")]
-GpuMemory = Annotated[float | None, Field(gt=0, description="Least memory of each of its GPUs.")]
 Seconds = Annotated[float | None, Field(gt=0, description="Time-out of a run (default: none).")]
 
 
@@ -44,9 +41,6 @@ class CreateSweep(Tool):
     auto_start: bool = Field(default=False, description="Queue a grid's runs at once.")
     workdir: Folder = None
     gpus: Gpus = 1
-    compute: Compute = None
-    gpu_type: GpuType = None
-    gpu_memory_gb: GpuMemory = None
     timeout_seconds: Seconds = None
 
     def call(self, desk: Desk) -> str:
@@ -80,9 +74,6 @@ class CreateRun(Tool):
     )
     env: Strings = Field(default_factory=dict, description="Extra environment variables.")
     gpus: Gpus = 1
-    compute: Compute = None
-    gpu_type: GpuType = None
-    gpu_memory_gb: GpuMemory = None
     timeout_seconds: Seconds = None
     seed: int | None = Field(default=None, description="Seed, recorded in the manifest.")
     priority: int = Field(default=0, ge=-1000, le=1000, description="Higher starts first.")
