@@ -38,7 +38,6 @@ from wildloop.flows.store.run_table import Reading, RunTable
 from wildloop.flows.store.states import ACTIVE, in_states
 
 OPEN = (*ACTIVE, StateType.PAUSED)
-OVER = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
 WANTED = FlowRunFilterTags(any_=[EXPERIMENT_TAG, LOOP_TAG])
 # How old an answer may be; the look behind it comes a little sooner.
 OLDEST_SECONDS = 1.0
@@ -47,6 +46,7 @@ TICK_SECONDS = 0.25
 ATTENDED_SECONDS = 5.0
 OPEN_SECONDS = 10.0
 OPEN_SHARE = 0.05
+MANY_OPEN = 800
 CHECK_SECONDS = 30.0
 COUNT_SECONDS = 10.0
 AGAIN_SECONDS = 2.0
@@ -264,8 +264,7 @@ class Picture:
         return {id for id in self.table.open if self.table.rows[id].type in held}
 
     async def _open_or_young(self, at: float, wall: datetime) -> list[FlowRun]:
-        """All that is open, and what was created since the last such look and has ended."""
-        # One after the other: what ends in between is found among those that have ended.
+        """All that is open, and all that was created since the last such look."""
         return [
             one for wanted in self._open_and_young(at, wall) for one in await self._read(wanted)
         ]
@@ -279,7 +278,8 @@ class Picture:
         young = FlowRunFilterExpectedStartTime(after_=since)
         return [
             FlowRunFilter(tags=WANTED, state=in_states(OPEN)),
-            FlowRunFilter(tags=WANTED, state=in_states(OVER), expected_start_time=young),
+            # In any state: what ends while many pages are read makes others be passed over there.
+            FlowRunFilter(tags=WANTED, expected_start_time=young),
         ]
 
     def _is_open_due(self, at: float) -> bool:
@@ -370,7 +370,8 @@ class Picture:
     def _opened(self, at: float, wall: datetime) -> None:
         """Note that all that is open was read, from then on until now."""
         self._open_at, self._open_wall = at, wall
-        self._open_seconds = max(OPEN_SECONDS, (self._clock() - at) / OPEN_SHARE)
+        is_long = len(self.table.open) > MANY_OPEN
+        self._open_seconds = max(OPEN_SECONDS, (self._clock() - at) / OPEN_SHARE * is_long)
 
     async def _check_count(self) -> None:
         """Compare all where the server counts otherwise, twice by the same number."""

@@ -63,7 +63,8 @@ if args.trick in ("late", "child") and os.fork() == 0:
     os.setsid()
     if args.trick == "late" and os.fork():
         os._exit(0)
-    time.sleep(1)
+    # Longer than a busy machine takes to see that the command is over.
+    time.sleep(4)
     print("val_accuracy: 0.95", flush=True)
     with open(os.path.join(os.environ["WILDLOOP_RUN_DIR"], "metrics.jsonl"), "a") as out:
         out.write(json.dumps({"step": 9, "val_accuracy": 0.95}) + "\\n")
