@@ -117,7 +117,14 @@ def _beside(folder: Path, suffix: str) -> Path:
 @asynccontextmanager
 async def _locked(workdir: Path) -> AsyncIterator[None]:
     """Alone with the worktrees of a project: `git worktree add` bears no second one beside it."""
-    with (_home(workdir) / ".lock").open("w") as file:
+    async with alone(_home(workdir) / ".lock"):
+        yield
+
+
+@asynccontextmanager
+async def alone(lock: Path) -> AsyncIterator[None]:
+    """While entered, others on this host who ask for the same lock file wait."""
+    with lock.open("w") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,12 +6,10 @@ lock file makes another one.
 """
 
 import asyncio
-import fcntl
 import hashlib
 import shutil
 import tomllib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect.logging import get_logger
@@ -22,11 +20,10 @@ from wildloop.flows.files.paths import make_ignored
 from wildloop.flows.git.place import top_of
 from wildloop.flows.git.process import NO_HOOKS, GitError, run_git, run_git_locking
 from wildloop.flows.project import FILE, ProjectConfig
-from wildloop.flows.run.checkout import link_all
+from wildloop.flows.run.checkout import alone, link_all
 from wildloop.flows.run.elsewhere import CannotServe
 from wildloop.flows.settings import TOKEN_VARIABLE
 
-LOCK_PAUSE_S = 0.2
 # What says which packages there are to be; all of them count, those that are not there too.
 LOCK_FILES = (
     *("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pixi.lock", "conda-lock.yml"),
@@ -66,7 +63,8 @@ async def _environment_for(workdir: Path, commit: str) -> Path | None:
     make_ignored(home)
     home.mkdir(exist_ok=True)
     name = await _name(root, inner, commit, commands)
-    async with _alone(home / ".lock"):
+    # Runs that begin at once wait for the first one's set-up.
+    async with alone(home / ".lock"):
         if not (home / f"{name}.done").exists():
             await _make(root, workdir, home / name, inner, commit, commands)
             (home / f"{name}.done").touch()
@@ -119,16 +117,3 @@ async def _make(
                 f"a set-up line of {FILE} fails in the clone '{workdir}' ({error}): see the "
                 "worker's log on that host"
             ) from error
-
-
-@asynccontextmanager
-async def _alone(lock: Path) -> AsyncIterator[None]:
-    """Runs that begin at once wait for the first one's set-up."""
-    with lock.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(LOCK_PAUSE_S)
-        yield
