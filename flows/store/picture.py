@@ -265,9 +265,8 @@ class Picture:
 
     async def _open_or_young(self, at: float, wall: datetime) -> list[FlowRun]:
         """All that is open, and all that was created since the last such look."""
-        return [
-            one for wanted in self._open_and_young(at, wall) for one in await self._read(wanted)
-        ]
+        both = await asyncio.gather(*map(self._read, self._open_and_young(at, wall)))
+        return [one for some in both for one in some]
 
     def _open_and_young(self, at: float, wall: datetime) -> list[FlowRunFilter]:
         """What asks for both.
