@@ -54,6 +54,7 @@ def main() -> None:
     registers_blocks = leave_out_at_start()
     from prefect.server.api.server import create_app
 
+    from wildloop.blocks.part import LOOKS
     from wildloop.blocks.proof import own_key
     from wildloop.flows.prefect_inside.dialect import read_once
     from wildloop.flows.prefect_inside.docket import look_less_often
@@ -89,6 +90,7 @@ def main() -> None:
         timeout_graceful_shutdown=3,
     )
     gc.freeze()
+    gc.set_threshold(*LOOKS)
     gc.enable()
     while options.database_ready is not None and not options.database_ready.exists():
         time.sleep(0.02)
