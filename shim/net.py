@@ -89,7 +89,8 @@ def _resolved(name: str) -> list[str]:
 
 def _bound(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # Only a socket that names its protocol is one on which asyncio sends small answers at once.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if family is socket.AF_INET6 and address != "::":
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import socket
 
@@ -65,3 +66,17 @@ def test_a_localhost_of_ipv6_that_is_not_there_stops_nothing(
 
 def test_a_host_that_is_none_is_at_fault() -> None:
     assert port_fault("no.such.host.invalid", 1)
+
+
+async def test_small_answers_are_not_held_back_until_the_last_one_is_acknowledged() -> None:
+    (port,) = free_ports(1)
+    accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+    (listening,) = listening_sockets("127.0.0.1", port)[:1]
+    server = await asyncio.start_server(
+        lambda _, writer: accepted.set_result(writer), sock=listening
+    )
+    async with server:
+        _, asking = await asyncio.open_connection("127.0.0.1", port)
+        taken = (await accepted).get_extra_info("socket")
+        assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        asking.close()
