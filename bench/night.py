@@ -3,7 +3,8 @@
 400 iterations of an agent that answers at once, each with a file changed and a run that ends at
 once: what an iteration costs the control plane at the 50th, the 200th and the 400th, in seconds,
 CPU-seconds and bytes, and what of it a run alone costs; and what `status` and the list of sessions
-take then. Prints Markdown, a row as soon as its mark is reached.
+take then. Prints Markdown, a row as soon as its mark is reached. Its last column is how long a
+fixed computation took meanwhile: on a machine that others share, the hour is told by it.
 
 With `--home PATH --fill-disk 3` the file system of the home, which must be one of its own, is
 filled and freed three times on the way: nothing may be lost or done twice.
@@ -30,10 +31,11 @@ from bench.report import table_head, table_row
 from bench.subjects import WildloopSubject, answer
 
 MARKS = (50, 200, 400)
-WINDOW = 20
+WINDOW = 40
 SLOTS = 2
 ITERATION_SECONDS = 120.0
 LOOKS = 9
+STEPS = 50_000
 ALONE = 20
 KILOBYTE = 1000
 PATHS = ("/wild/v2/status", "/wild/v2/sessions")
@@ -140,6 +142,15 @@ def bytes_of(folder: Path) -> int:
     return int(subprocess.run(command, capture_output=True, text=True).stdout.split()[0])
 
 
+def pace() -> float:
+    """How long a fixed computation takes now, in milliseconds of CPU."""
+    began = time.thread_time()
+    total = 0
+    for number in range(STEPS):
+        total += number % 7
+    return (time.thread_time() - began) * 1000
+
+
 class Night:
     """A session that goes on for as many iterations as asked for, and what it was seen to take."""
 
@@ -151,6 +162,7 @@ class Night:
         self.run_alone = Cost({}, 0.0, 0.0)
         self.looks: dict[int, Look] = {}
         self.readings: dict[int, dict[str, Reading]] = {}
+        self.paces: dict[int, float] = {}
 
     def go(self, marks: Sequence[int], window: int, fills: int, head: Sequence[str]) -> None:
         """Carry the session out; print what it takes at each mark.
@@ -224,6 +236,7 @@ class Night:
 
             what = f"iteration {seen + 1} begins"
             seen = until(more, what, ITERATION_SECONDS, pause=0.02)
+            self.paces[seen] = pace()
 
     def _look(self) -> Look:
         cpu = {part.name: part.cpu_seconds for part in self.subject.parts()}
@@ -274,7 +287,11 @@ class Night:
             f"{took.home:.0f}",
             f"{took.project:.0f}",
             *answers,
+            f"{statistics.median(self._paces(first, mark)):.2f}",
         ]
+
+    def _paces(self, first: int, last: int) -> list[float]:
+        return [ms for number, ms in self.paces.items() if first < number <= last]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -286,7 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     window, watch = options.window, MachineWatch()
     head = ["iteration", "seconds", "CPU-seconds", "kB in the home"]
     head += ["CPU-seconds with the run", "kB in the home with it", "kB in the project with it"]
-    head += [f"{path} (ms / kB)" for path in PATHS]
+    head += [f"{path} (ms / kB)" for path in PATHS] + ["a fixed computation (ms)"]
     with WildloopSubject(options.database, options.home) as subject:
         subject.start(SLOTS)
         night = Night(subject, options.iterations)
