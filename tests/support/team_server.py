@@ -28,6 +28,8 @@ TABLES = (
 )
 CLOCKS = ("updated", "last_polled", "status", "last_heartbeat", "active_slots")
 OURS = ("wildloop", "research-loop", "experiment", "digest", "nightly", "morning")
+# Flows of which a session's graph is made.
+PARTS = ("planning", "iteration", "reflection", "evo-sweep", "runs")
 
 
 class TeamServer:
@@ -172,7 +174,8 @@ class TeamServer:
 
 def _is_ours(row: Mapping[str, Any]) -> bool:
     """Whether a record has one of Wildloop's names, or hangs on one of its flows."""
-    return str(row.get("name", "")).startswith(OURS)
+    name = str(row.get("name", ""))
+    return name.startswith(OURS) or name in PARTS
 
 
 def _prefect() -> str:
