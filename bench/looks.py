@@ -142,14 +142,13 @@ async def _begin(client: "PrefectClient") -> str:
 
 def looks(client: "PrefectClient") -> dict[str, tuple[Look, int]]:
     """What is asked, and how often it is done here."""
-    from prefect.client.schemas.filters import FlowRunFilter
-
     from wildloop.flows.settings import CPU_QUEUE, POOL_NAME, RUNS_QUEUE
-    from wildloop.flows.store.picture import WANTED, Picture
+    from wildloop.flows.store.flow_run_pages import EVERY, FlowRunPages
+    from wildloop.flows.store.picture import Picture
     from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, PRIORITY_TAG
     from wildloop.flows.worker import admission, reconcile
 
-    picture, every = Picture(client), FlowRunFilter(tags=WANTED)
+    picture, pages = Picture(client), FlowRunPages(client)
     queues = [RUNS_QUEUE, CPU_QUEUE]
     return {
         f"a worker looks for work, {FREE} of {SLOTS} slots free": (
@@ -165,8 +164,8 @@ def looks(client: "PrefectClient") -> dict[str, tuple[Look, int]]:
             TIMES,
         ),
         "a worker reads what is active": (lambda: reconcile.active(client), TIMES),
-        "the API counts": (lambda: client.count_flow_runs(flow_run_filter=every), TIMES),
-        "the API reads the newest 200": (lambda: picture._page(every), TIMES),
+        "the API counts": (lambda: pages.count(), TIMES),
+        "the API reads the newest 200": (lambda: pages.page(EVERY), TIMES),
         "the API reads all that is open": (
             lambda: picture._open_or_young(time.monotonic(), datetime.now(UTC)),
             1,

@@ -18,27 +18,16 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterExpectedStartTime,
-    FlowRunFilterId,
-    FlowRunFilterTags,
-)
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.sorting import FlowRunSort
 
-from wildloop.flows.store.base import CLOCK_SLACK, LOOP_TAG, PAGE
+from wildloop.flows.store.base import CLOCK_SLACK, PAGE
+from wildloop.flows.store.flow_run_pages import EVERY, FlowRunPages, open_and_young
 from wildloop.flows.store.recent import Recent
-from wildloop.flows.store.run_mapping import EXPERIMENT_TAG
 from wildloop.flows.store.run_table import Reading, RunTable
-from wildloop.flows.store.states import ACTIVE, in_states
 
-OPEN = (*ACTIVE, StateType.PAUSED)
-WANTED = FlowRunFilterTags(any_=[EXPERIMENT_TAG, LOOP_TAG])
 # How old an answer may be; the look behind it comes a little sooner.
 OLDEST_SECONDS = 1.0
 LOOK_SECONDS = 0.7
@@ -81,7 +70,7 @@ class Picture:
         self.as_of_wall = 0.0
         self.writes = 0
         self.news = 0
-        self._client, self._clock, self._wall = client, clock, wall
+        self._pages, self._clock, self._wall = FlowRunPages(client), clock, wall
         self._count = 0
         self._owed: dict[str, int] = {}
         self._told: dict[str, tuple[int, float]] = {}
@@ -241,7 +230,7 @@ class Picture:
         told = {id for id, (number, _) in self._told.items() if number < begin}
         owed = {id for id, number in self._owed.items() if number < begin}
         wanted = {*told, *owed, *self.table.unsure, *self._watched(is_due)} - seen
-        read = await self._by_id(wanted)
+        read = await self._pages.by_id(wanted)
         reading = Reading(begin, self._next())
         self.table.take([*found, *read], reading)
         self.table.drop(wanted - {str(one.id) for one in read}, reading)
@@ -265,21 +254,16 @@ class Picture:
 
     async def _open_or_young(self, at: float, wall: datetime) -> list[FlowRun]:
         """All that is open, and all that was created since the last such look."""
-        both = await asyncio.gather(*map(self._read, self._open_and_young(at, wall)))
+        wanted = open_and_young(self._since(at, wall))
+        both = await asyncio.gather(*map(self._pages.all_of, wanted))
         return [one for some in both for one in some]
 
-    def _open_and_young(self, at: float, wall: datetime) -> list[FlowRunFilter]:
-        """What asks for both.
+    def _since(self, at: float, wall: datetime) -> datetime:
+        """When what is young was created: after the last look at all that is open.
 
         Whoever creates a flow run puts a time on it, and a clock may have been set meanwhile.
         """
-        since = min(self._open_wall, wall - timedelta(seconds=at - self._open_at)) - CLOCK_SLACK
-        young = FlowRunFilterExpectedStartTime(after_=since)
-        return [
-            FlowRunFilter(tags=WANTED, state=in_states(OPEN)),
-            # In any state: what ends while many pages are read makes others be passed over there.
-            FlowRunFilter(tags=WANTED, expected_start_time=young),
-        ]
+        return min(self._open_wall, wall - timedelta(seconds=at - self._open_at)) - CLOCK_SLACK
 
     def _is_open_due(self, at: float) -> bool:
         if not self.is_live or self._is_due or self._owes_all:
@@ -291,38 +275,12 @@ class Picture:
         # One that takes long is no part of an answer.
         return self._open_seconds <= OPEN_SECONDS and at - self._open_at > OPEN_SECONDS
 
-    async def _by_id(self, ids: Iterable[str]) -> list[FlowRun]:
-        ordered = [UUID(id) for id in sorted(ids)]
-        parts = [ordered[first : first + PAGE] for first in range(0, len(ordered), PAGE)]
-        found = await asyncio.gather(
-            *(self._page(FlowRunFilter(id=FlowRunFilterId(any_=part))) for part in parts)
-        )
-        return [one for some in found for one in some]
-
-    async def _read(self, wanted: FlowRunFilter) -> list[FlowRun]:
-        found: dict[UUID, FlowRun] = {}
-        offset = 0
-        while True:
-            page = await self._page(wanted, offset)
-            found |= {one.id: one for one in page}
-            offset += PAGE
-            if len(page) < PAGE:
-                return list(found.values())
-
-    async def _page(self, wanted: FlowRunFilter, offset: int = 0) -> list[FlowRun]:
-        return await self._client.read_flow_runs(
-            flow_run_filter=wanted,
-            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-            limit=PAGE,
-            offset=offset,
-        )
-
     async def _fill(self) -> None:
         """Read all, page by page: what is created meanwhile pushes some into two of them."""
         at, wall, offset = self._clock(), self._wall(), 0
         while True:
             begin = self._next()
-            page = await self._page(FlowRunFilter(tags=WANTED), offset)
+            page = await self._pages.page(EVERY, offset)
             self.table.take(page, Reading(begin, self._next()))
             offset += PAGE
             if len(page) < PAGE:
@@ -350,17 +308,17 @@ class Picture:
         """Read all that is open or young, page by page, while others are answered."""
         at, wall = self._clock(), self._wall()
         seen: set[str] = set()
-        for wanted in self._open_and_young(at, wall):
+        for wanted in open_and_young(self._since(at, wall)):
             offset, is_last = 0, False
             while not is_last:
                 begin = self._next()
-                page = await self._page(wanted, offset)
+                page = await self._pages.page(wanted, offset)
                 self.table.take(page, Reading(begin, self._next()))
                 seen |= {str(one.id) for one in page}
                 offset, is_last = offset + PAGE, len(page) < PAGE
         missing = self.table.open - seen
         begin = self._next()
-        read = await self._by_id(missing)
+        read = await self._pages.by_id(missing)
         reading = Reading(begin, self._next())
         self.table.take(read, reading)
         self.table.drop(missing - {str(one.id) for one in read}, reading)
@@ -374,7 +332,7 @@ class Picture:
 
     async def _check_count(self) -> None:
         """Compare all where the server counts otherwise, twice by the same number."""
-        there = await self._client.count_flow_runs(flow_run_filter=FlowRunFilter(tags=WANTED))
+        there = await self._pages.count()
         before, self._difference = self._difference, there - len(self.table.rows)
         if self._difference == 0:
             self._count_seconds = COUNT_SECONDS
@@ -406,7 +364,7 @@ class Picture:
         The last of a page is the first of the next, so that nothing lies between them.
         """
         begin = self._next()
-        page = await self._page(FlowRunFilter(tags=WANTED), offset)
+        page = await self._pages.page(EVERY, offset)
         self.table.take(page, Reading(begin, self._next()))
         is_last = len(page) < PAGE
         known = [str(one.id) for one in page if str(one.id) in self.table.rows]
@@ -415,7 +373,7 @@ class Picture:
             oldest = None if is_last else known[-1]
             missing = {*self.table.between(newest, oldest)} - {str(one.id) for one in page}
             begin = self._next()
-            read = await self._by_id(missing)
+            read = await self._pages.by_id(missing)
             reading = Reading(begin, self._next())
             self.table.take(read, reading)
             self.table.drop(missing - {str(one.id) for one in read}, reading)

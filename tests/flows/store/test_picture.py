@@ -16,7 +16,8 @@ from prefect.states import Cancelled, Completed, Failed, Pending, Running, Sched
 from tests.support.flow_runs import FlowRuns
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.store import picture as picture_module
-from wildloop.flows.store.picture import CHECK_SECONDS, COUNT_SECONDS, OPEN, WANTED, Picture
+from wildloop.flows.store.flow_run_pages import OPEN, WANTED
+from wildloop.flows.store.picture import CHECK_SECONDS, COUNT_SECONDS, Picture
 from wildloop.flows.store.run_filter import ARCHIVED_TAG, RunFilter
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, LABEL_PREFIX, to_run
 from wildloop.flows.store.run_table import Reading, RunTable
