@@ -102,10 +102,9 @@ def act(folder: pathlib.Path, action: list[str], program: str, index: int, place
 
 def wait(ids: list[str]) -> None:
     """Until all these runs have ended."""
-    left = set(ids)
-    while left:
-        left = {id for id in left if ask(f"/runs/{id}")["status"] not in ENDED}
-        time.sleep(0.2 if left else 0)
+    for id in ids:
+        while ask(f"/runs/{id}")["status"] not in ENDED:
+            time.sleep(0.2)
 
 
 def post(path: str, body: dict) -> dict:  # type: ignore[type-arg]

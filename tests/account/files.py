@@ -5,6 +5,7 @@ import math
 import shlex
 import subprocess
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 
@@ -41,12 +42,12 @@ class Run:
         """By its name, as people see it."""
         return self.is_own and self.name.startswith("further ")
 
-    @property
+    @cached_property
     def program(self) -> str:
         """The command without its settings."""
         return " ".join(word for word in shlex.split(self.command) if not word.startswith("--"))
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, str]:
         """Of the command, without the seed."""
         words = [word[2:] for word in shlex.split(self.command) if word.startswith("--")]

@@ -192,7 +192,7 @@ class Account:
         ]
         return is_exact([*(list(one.side.values()) for one in self.groups), *again])
 
-    @property
+    @cached_property
     def baseline(self) -> Group | None:
         """What was measured first."""
         if self.first is not None:
@@ -217,7 +217,7 @@ class Account:
         near = self.neighbours(ours, theirs)
         return compare(ours.compared, theirs.compared, self.sign, near, self.exact)
 
-    @property
+    @cached_property
     def is_told_by_further(self) -> bool:
         """Whether best and baseline have two seeds each that have decided nothing."""
         best, base = self.best, self.baseline
@@ -247,13 +247,13 @@ class Account:
             return False
         return self.exact or (len(one.compared) > 1 and one.is_unchosen)
 
-    @property
+    @cached_property
     def tested(self) -> list[Group]:
         """What is compared with the baseline; once Wildloop has confirmed any, these alone."""
         rivals = [one for one in self.groups if one is not self.baseline and self.testable(one)]
         return [one for one in rivals if len(one.own) > 1] or rivals
 
-    @property
+    @cached_property
     def shown(self) -> list[tuple[Group, Tested]]:
         """Those better than the baseline after Holm, without regard to keeping."""
         base = self.baseline
@@ -271,7 +271,7 @@ class Account:
                 found.append((one, test))
         return found
 
-    @property
+    @cached_property
     def best(self) -> Group | None:
         """What the branch holds; else the best lower bound, of equal ones the simplest."""
         if self.kept is not None:
@@ -321,7 +321,7 @@ class Account:
         tested = len(self.tested)
         return ALPHA / ((tested if tested > 1 else len(rivals)) + 1)
 
-    @property
+    @cached_property
     def estimates(self) -> set[str]:
         """How its configurations may be written."""
         found = {

@@ -145,7 +145,7 @@ class Reader:
                 self.note(f"not recomputed: {bounds[0]} ({line[:160]!r})")
         rest = INTERVAL.sub("", re.sub(ESTIMATE, "", line))
         for gain in re.findall(rf"({NUMBER}) on the best mean before", rest):
-            if not any(close(gain, one, "+.5g") for one in self._gains()):
+            if not any(close(gain, one, "+.5g") for one in self._gains):
                 self.note(f"no gain of {gain} ({line[:160]!r})")
         rest = re.sub(rf"{NUMBER} on the best mean before", "", rest)
         gains = [f"{test.gain:+.4g}" for test in self._tests]
@@ -172,10 +172,12 @@ class Reader:
         tests += [self.account.test(*pair) for pair in pairs]
         return tests + [one.test for one in (found[1] if found else []) if one.test is not None]
 
+    @cached_property
     def _gains(self) -> list[float]:
-        means = [mean(s) for s in self._sides()]
+        means = [mean(s) for s in self._sides]
         return [one - other for one in means for other in means]
 
+    @cached_property
     def _sides(self) -> list[dict[str, float]]:
         return [
             side
@@ -188,14 +190,18 @@ class Reader:
         said = (bounds["low"], bounds["high"])
         if self.decided.issuperset(said):
             return True
-        of_means = [interval(side) for side in self._sides() if len(side) > 1]
+        return said in self._intervals
+
+    @cached_property
+    def _intervals(self) -> set[tuple[str, str]]:
+        of_means = [interval(side) for side in self._sides if len(side) > 1]
         of_gains = [(t.low, t.high) for t in self._tests if t.low is not None]
-        told = [(f"{low:.4g}", f"{high:.4g}") for low, high in of_means]
-        return said in told or said in [(f"{low:+.4g}", f"{high:+.4g}") for low, high in of_gains]
+        told = {(f"{low:.4g}", f"{high:.4g}") for low, high in of_means}
+        return told | {(f"{low:+.4g}", f"{high:+.4g}") for low, high in of_gains}
 
     def _decimals(self, said: str) -> None:
         """What is left: values of runs, means, spreads and differences as tables have them."""
-        known = self._known()
+        known = self._known
         for line in said.splitlines():
             if OPINION in line:
                 continue
@@ -204,6 +210,7 @@ class Reader:
                 if one.lstrip("+") not in known and one not in known:
                     self.note(f"{one} is no number of the evidence ({line.strip()[:160]!r})")
 
+    @cached_property
     def _known(self) -> set[str]:
         runs = [
             run.value
@@ -211,8 +218,8 @@ class Reader:
             for run in [*one.runs, *one.further]
             if run.value is not None
         ]
-        means = [mean(side) for side in self._sides()]
-        spreads = [float(np.std(list(s.values()), ddof=1)) for s in self._sides() if len(s) > 1]
+        means = [mean(side) for side in self._sides]
+        spreads = [float(np.std(list(s.values()), ddof=1)) for s in self._sides if len(s) > 1]
         numbers = [*runs, *means, *spreads]
         if self.target is not None:
             numbers += [self.target, *(abs(self.target - mean) for mean in means)]

@@ -88,6 +88,12 @@ def test_artifacts_are_listed_and_downloaded(server: Server) -> None:
     assert got.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.fixture(scope="module")
+def linked(server: Server) -> str:
+    """A run, ended, whose folder has a link out of it; its id."""
+    return str(server.ended(server.run('ln -s "$PWD" "$WILDLOOP_RUN_DIR/link"')["id"])["id"])
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -95,10 +101,9 @@ def test_artifacts_are_listed_and_downloaded(server: Server) -> None:
         *("//etc/passwd", "link/wildloop.toml", "%ff", "nothing", ".", "%2e"),
     ],
 )
-def test_no_download_leads_out_of_the_run(server: Server, path: str) -> None:
-    run = server.ended(server.run('ln -s "$PWD" "$WILDLOOP_RUN_DIR/link"')["id"])
+def test_no_download_leads_out_of_the_run(server: Server, linked: str, path: str) -> None:
     # The client would resolve dots by itself: the path is sent as it is.
-    target = f"/runs/{run['id']}/artifacts/{path}".encode()
+    target = f"/runs/{linked}/artifacts/{path}".encode()
     answer = server.http.get("/", extensions={"target": target})
     assert answer.status_code == 404
     assert "[metric]" not in answer.text
