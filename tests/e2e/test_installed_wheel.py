@@ -52,9 +52,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` of a fresh environment with the wheel in it; the libraries are those of here."""
     place = tmp_path_factory.mktemp("environment") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+    # The pip of here installs into it: one of its own would take longer to come than the wheel.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
     python = place / "bin" / "python"
-    command = [python, "-m", "pip", "install", "--quiet", "--no-deps", wheel]
+    command = [sys.executable, "-m", "pip", "--python", python, "install"]
+    command += ["--quiet", "--no-deps", wheel]
     subprocess.run(command, check=True, timeout=patient(240))
     found = subprocess.check_output(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
@@ -115,13 +117,21 @@ class User:
         )
 
     def ended(self, session_id: str) -> Any:
-        """The session, once it is over."""
+        """The session as `status` tells it, once it is over."""
+        # Asked from here until then: a command's start costs a second of the machine's time.
+        with self.client() as client:
+            session = client.session(session_id)
+            wait_for(
+                lambda: not session.status().is_active,
+                f"session {session_id} ends",
+                300,
+                pauses=(0.5, 2.0),
+            )
+        return self("status", session_id)
 
-        def look() -> Any:
-            session = self("status", session_id)
-            return None if session["is_active"] else session
-
-        return wait_for(look, f"session {session_id} ends", 300, pauses=(1.0, 3.0))
+    def client(self) -> "wildloop.Client":
+        """A client of the user's server."""
+        return wildloop.connect(self.url, (self.home / "token").read_text().strip())
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +182,7 @@ def test_projects_as_they_are_reach_a_baseline_and_no_file_is_edited(
 
     with ThreadPoolExecutor(2) as pool:
         ids = list(pool.map(started, UNLIKE))
-    # Asked from here: a command's start costs a second of the machine's time.
-    with wildloop.connect(user.url, (user.home / "token").read_text().strip()) as client:
+    with user.client() as client:
         for metric, session in zip(UNLIKE, map(client.session, ids), strict=True):
 
             def measured(session: Any = session) -> Any:

@@ -1,5 +1,6 @@
 """Wildloop on a real Slurm: whole sessions, and whatever Slurm may do to a run."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,9 @@ def shared_server(
 
 @pytest.fixture
 def slurm_server(slurm: Slurm, shared_server: Server) -> Iterator[Server]:
-    """The server, with an idle cluster and nothing else to do."""
+    """The server, alive, with an idle cluster and nothing else to do."""
+    if shared_server.process.poll() is not None:
+        shared_server.launch()
     yield shared_server
     shared_server.stop_runs()
 
@@ -44,9 +47,11 @@ def test_baseline_session_runs_wholly_on_slurm(
     project = tmp_path / "digits"
     shutil.copytree(DIGITS, project)
     config = project / "wildloop.toml"
-    text = config.read_text().replace("runs = 24", "runs = 12")
+    text, fewer = re.subn(r"(?m)^runs = \d+$", "runs = 12", config.read_text())
     # How Wildloop confirms is tried without Slurm, where a run takes a second.
-    config.write_text(text.replace("[confirm]\nseeds = 5", "[confirm]\nseeds = 0"))
+    text, unconfirmed = re.subn(r"(\[confirm\]\nseeds) = \d+\n", r"\1 = 0\n", text)
+    assert (fewer, unconfirmed) == (1, 1), "the example's budget stands otherwise"
+    config.write_text(text)
     git(project, "init", "-q", "-b", "main")
     for key, value in (("user.name", "T"), ("user.email", "t@localhost")):
         git(project, "config", key, value)
@@ -115,27 +120,24 @@ def test_run_on_a_node_that_fails_starts_again_or_is_failed_by_name(
     assert count.read_text().split() == ["x", "x"]
 
 
-def test_restart_in_mid_run_takes_the_job_up_again(slurm: Slurm, tmp_path: Path) -> None:
-    extra = {"SLURM_CONF": str(slurm.conf)}
-    project = make_project(tmp_path / "project")
-    server, gate = start_server(tmp_path / "home", project, None, extra), Gate(tmp_path / "gate")
-    try:
-        running = server.run(f"echo begun; {gate.command}; echo ended; exit 5")
-        waiting = [server.run("sleep 900", gpus=4), server.run("true")]
-        job = server.reaches(running["id"], "running")["job_id"]
-        gate.await_runs(1)
-        assert server.stop() == 0
-        server.launch()
-        gate.open()
-        ended = server.ended(running["id"])
-        assert (ended["status"], ended["exit_code"], ended["job_id"]) == ("failed", 5, job)
-        log = server.get(f"/runs/{running['id']}/logs")["content"]
-        assert log == "begun\nended\n"
-        assert slurm.jobs(running["id"]) == [job]
-        server.reaches(waiting[0]["id"], "running")
-        assert server.get(f"/runs/{waiting[1]['id']}")["status"] == "queued"
-    finally:
-        server.stop()
+def test_restart_in_mid_run_takes_the_job_up_again(
+    slurm: Slurm, slurm_server: Server, tmp_path: Path
+) -> None:
+    server, gate = slurm_server, Gate(tmp_path / "gate")
+    running = server.run(f"echo begun; {gate.command}; echo ended; exit 5")
+    waiting = [server.run("sleep 900", gpus=4), server.run("true")]
+    job = server.reaches(running["id"], "running")["job_id"]
+    gate.await_runs(1)
+    assert server.stop() == 0
+    server.launch()
+    gate.open()
+    ended = server.ended(running["id"])
+    assert (ended["status"], ended["exit_code"], ended["job_id"]) == ("failed", 5, job)
+    log = server.get(f"/runs/{running['id']}/logs")["content"]
+    assert log == "begun\nended\n"
+    assert slurm.jobs(running["id"]) == [job]
+    server.reaches(waiting[0]["id"], "running")
+    assert server.get(f"/runs/{waiting[1]['id']}")["status"] == "queued"
 
 
 def test_full_cluster_says_why_a_run_waits(slurm: Slurm, slurm_server: Server) -> None:
