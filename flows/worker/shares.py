@@ -125,13 +125,14 @@ class Shares:
             if any(limit.active_slots > limit.limit for limit in self._limits):
                 # Lowered meanwhile; `settle` gives it back.
                 return False
-        self._kept.free.remove(share)
         if not is_turn and now - self._full_since > self._turn_after:
             await self._look(client)
             self._turn = (now + TURN_SECONDS, self._others())
+            self._kept.free.remove(share)
             await self._return(client, share)
             self._note()
             return await self.take(client, id, slots)
+        self._kept.free.remove(share)
         self._kept.shares[id] = share
         self._note()
         return True

@@ -15,7 +15,7 @@ def run(id: str, gpus: int = 1, **fields: object) -> Waiting:
 
 def test_large_run_that_lets_others_by_is_passed_and_the_rest_is_filled() -> None:
     found = plan([Room(slots=4, free=3)], [run("a", 4), run("b"), run("c", 3), run("d", 2)])
-    assert (list(found.chosen), found.passed, found.is_open) == (["b", "d"], ("a",), False)
+    assert (list(found.chosen), found.passed, found.is_open) == (["b", "d"], ("a", "c"), False)
 
 
 def test_what_is_free_is_kept_for_one_that_waited_long_enough() -> None:
@@ -109,12 +109,12 @@ def test_run_that_slots_are_kept_for_is_delayed_by_nobody(
         assert all(one.lasts is not None and one.lasts <= whole for one in begun)
 
 
-@given(turns=st.integers(1, 30), slots=st.integers(2, 6))
-def test_flood_of_one_owner_leaves_the_other_its_half(turns: int, slots: int) -> None:
+@given(slots=st.integers(2, 6))
+def test_flood_of_one_owner_leaves_the_other_its_half(slots: int) -> None:
     held = Counter[str]()
     last: dict[str, int] = {}
-    waiting = [run("a", id=f"a{n}", owner="a") for n in range(60)]
-    waiting += [run("b", id=f"b{n}", owner="b", created_at=1e6) for n in range(60)]
+    waiting = [Waiting(id=f"a{n}", owner="a") for n in range(60)]
+    waiting += [Waiting(id=f"b{n}", owner="b", created_at=1e6) for n in range(60)]
     for turn in range(1, slots + 1):
         room = Room(slots=slots, free=slots - held.total())
         first = next(iter(plan([room], waiting, Turns(held=dict(held), last=last)).chosen))
