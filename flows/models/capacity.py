@@ -1,6 +1,8 @@
 """Capacity: how many runs may start now. Pure functions, used by everything."""
 
-from collections.abc import Sequence
+import math
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +31,8 @@ class Waiting(BaseModel):
     `gpus` is the slots that it takes; `left_alone` how many of the free ones of this host it may
     not have, since others use their devices, or they are of another type. `rooms` are the names of
     those that can serve it, the preferred one first; None: each. One that `lets_by` holds nobody up
-    who comes after it.
+    who comes after it; for any other, what it needs is kept. `owner` is whose it is: owners take
+    turns. `lasts` is how many seconds it holds its slots at most; None: any number.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +42,8 @@ class Waiting(BaseModel):
     left_alone: int = Field(default=0, ge=0)
     rooms: tuple[str, ...] | None = None
     lets_by: bool = False
+    owner: str = ""
+    lasts: float | None = None
     priority: int = 0
     queued_at: float = 0.0
     created_at: float = 0.0
@@ -88,7 +93,8 @@ class Room(BaseModel):
     """One compute as admission sees it.
 
     `slots` in all, of which `free` are not held; `places` is how many runs without a GPU may begin,
-    None any number. In one that is `here` devices are left alone.
+    None any number. In one that is `here` devices are left alone. `ends` is of what is held: in how
+    many seconds at the latest, and how many slots; what may be held for ever is not in it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -98,6 +104,32 @@ class Room(BaseModel):
     free: int
     places: int | None = None
     here: bool = True
+    ends: tuple[tuple[float, int], ...] = ()
+
+
+class Turns(BaseModel):
+    """What owners have had: the slots that each holds, and the number of its last turn."""
+
+    model_config = ConfigDict(frozen=True)
+
+    held: dict[str, int] = Field(default_factory=dict)
+    last: dict[str, int] = Field(default_factory=dict)
+
+
+class Plan(BaseModel):
+    """What may start now, and what that leaves.
+
+    Attributes:
+        chosen: the room of each run that may start, in their order.
+        passed: the runs that want more than what was free when they were asked.
+        is_open: whether a run that was not listed might start as well.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    chosen: dict[str, str]
+    passed: tuple[str, ...] = ()
+    is_open: bool = False
 
 
 def admit(g: int, active: Sequence[int], waiting: Sequence[Waiting]) -> list[str]:
@@ -112,36 +144,126 @@ def admit(g: int, active: Sequence[int], waiting: Sequence[Waiting]) -> list[str
 
 
 def place(rooms: Sequence[Room], waiting: Sequence[Waiting]) -> dict[str, str]:
+    """Which runs may start now, in their order, and in which room: see `plan`."""
+    return plan(rooms, waiting).chosen
+
+
+def plan(rooms: Sequence[Room], waiting: Sequence[Waiting], turns: Turns | None = None) -> Plan:
     """Which runs may start now, in their order, and in which room.
 
-    Never more than its slots are held of a room. A large request at the head is not overtaken by
-    small ones behind it in a room that can serve it, or it would starve. One that asks for more
-    than a room has would block for ever: it is passed over. One that takes no slot is never held
-    up by those that do.
+    Never more than its slots are held of a room. What a large request lacks is kept for it in one
+    room that can serve it, unless it lets others by, or it would starve: meanwhile only those
+    start there that delay it by nothing. One that asks for more than a room has would block for
+    ever: it is passed over. One that takes no slot is never held up by those that do. Within a
+    priority the owner comes first that holds the fewest slots, then the one whose last turn is
+    longest ago.
     """
-    by_name = {room.name: room for room in rooms}
-    free = {room.name: room.free for room in rooms}
-    places = {room.name: room.places for room in rooms}
-    blocked, chosen = set[str](), dict[str, str]()
-    for run in order(waiting):
+    by_name = {room.name: _Filling(room) for room in rooms}
+    chosen, passed = dict[str, str](), list[str]()
+    line = _Line(waiting, turns or Turns())
+    for run in line:
         wanted = by_name if run.rooms is None else run.rooms
-        names = [name for name in wanted if name in by_name]
-        if run.gpus == 0:
-            found = next((name for name in names if places[name] != 0), None)
-            if found is not None:
-                chosen[run.id] = found
-                left = places[found]
-                places[found] = None if left is None else left - 1
-            continue
-        names = [name for name in names if run.gpus <= by_name[name].slots and name not in blocked]
-        found = next((n for n in names if run.gpus <= _usable(by_name[n], free[n], run)), None)
+        serving = [by_name[name] for name in wanted if name in by_name]
+        if run.gpus > 0:
+            serving = [room for room in serving if run.gpus <= room.slots]
+        found = next((room for room in serving if room.takes(run)), None)
         if found is not None:
-            free[found] -= run.gpus
-            chosen[run.id] = found
-        elif not run.lets_by:
-            blocked |= set(names)
-    return chosen
+            found.give(run)
+            line.give(run)
+            chosen[run.id] = found.name
+        elif run.gpus > 0 and serving:
+            if any(room.free > 0 for room in serving):
+                passed.append(run.id)
+            if not run.lets_by:
+                min(serving, key=lambda room: room.lacks(run)).keep_for(run)
+    is_open = any(room.is_open for room in by_name.values())
+    return Plan(chosen=chosen, passed=tuple(passed), is_open=is_open)
 
 
-def _usable(room: Room, free: int, run: Waiting) -> int:
-    return free - run.left_alone if room.here else free
+class _Line:
+    """The queued runs in the order of their turns, which follows what is given meanwhile."""
+
+    def __init__(self, waiting: Sequence[Waiting], turns: Turns) -> None:
+        self._held, self._last = Counter(turns.held), dict(turns.last)
+        self._turn = max(self._last.values(), default=0)
+        self._ranks: dict[int, dict[str, deque[Waiting]]] = {}
+        for run in order(waiting):
+            rank = self._ranks.setdefault(run.priority, {})
+            rank.setdefault(run.owner, deque()).append(run)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        for rank in self._ranks.values():
+            while rank:
+                owner = min(rank, key=lambda name: self._key(name, rank))
+                run = rank[owner].popleft()
+                if not rank[owner]:
+                    del rank[owner]
+                yield run
+
+    def give(self, run: Waiting) -> None:
+        if run.gpus > 0:
+            self._turn += 1
+            self._held[run.owner] += run.gpus
+            self._last[run.owner] = self._turn
+
+    def _key(self, owner: str, rank: Mapping[str, deque[Waiting]]) -> tuple[int, int, float, str]:
+        first = rank[owner][0]
+        return self._held[owner], self._last.get(owner, 0), first.queued_at, first.id
+
+
+class _Filling:
+    """A room while runs are placed into it."""
+
+    def __init__(self, room: Room) -> None:
+        self.name, self.slots, self.free = room.name, room.slots, room.free
+        self._places, self._here = room.places, room.here
+        self._ends = list(room.ends)
+        self._kept_until: float | None = None
+        self._spare = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.free > 0 and (self._kept_until is None or math.isfinite(self._kept_until))
+
+    def lacks(self, run: Waiting) -> int:
+        return run.gpus + (run.left_alone if self._here else 0) - self.free
+
+    def takes(self, run: Waiting) -> bool:
+        if run.gpus == 0:
+            return self._places != 0
+        return self.lacks(run) <= 0 and (self._kept_until is None or self._lets(run))
+
+    def give(self, run: Waiting) -> None:
+        if run.gpus == 0:
+            self._places = None if self._places is None else self._places - 1
+            return
+        if self._kept_until is not None and not self._is_short(run):
+            self._spare -= run.gpus
+        self.free -= run.gpus
+        if run.lasts is not None:
+            self._ends.append((run.lasts, run.gpus))
+
+    def keep_for(self, run: Waiting) -> None:
+        """Keep what is free for a run until it has all, unless it is kept for another already."""
+        if self._kept_until is not None:
+            return
+        self._kept_until, self._spare = math.inf, 0
+        lacking = self.lacks(run)
+        for seconds, slots in sorted(self._ends):
+            lacking -= slots
+            if lacking <= 0:
+                # What is left over then may be held for ever.
+                self._kept_until, self._spare = seconds, -lacking
+                return
+
+    def _lets(self, run: Waiting) -> bool:
+        return self._is_short(run) or run.gpus <= self._spare
+
+    def _is_short(self, run: Waiting) -> bool:
+        until = self._kept_until
+        return (
+            until is not None
+            and math.isfinite(until)
+            and run.lasts is not None
+            and run.lasts <= until
+        )

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -33,6 +33,12 @@ class HostRecord(BaseModel):
     kinds: list[GpuKind] = Field(
         default_factory=list, description="GPUs by type, of compute that is not this host's own."
     )
+    partitions: list[str] = Field(
+        default_factory=list, description="Of Slurm, whose GPUs are counted; none: not known."
+    )
+    partition_type: str | None = Field(
+        default=None, description="The type of GPU that is counted of them; none: all."
+    )
     further: list[ComputeOffer] = Field(
         default_factory=list, description="Other computes that its worker sends runs to."
     )
@@ -58,6 +64,8 @@ class HostRecord(BaseModel):
             places=self.cpus,
             kinds=self.kinds if is_away else kinds_of(gpus),
             shared=self.cluster.label if kind is ClusterType.SLURM else None,
+            pool=",".join(sorted(self.partitions)) or None,
+            pool_type=self.partition_type,
         )
 
     @property
@@ -99,8 +107,25 @@ def kinds_of(gpus: Sequence[Gpu]) -> list[GpuKind]:
 
 
 def total_slots(records: Sequence[HostRecord]) -> int:
-    """g over all hosts, at least 1. Hosts that submit to one Slurm count it once."""
-    return max(1, sum(offer.slots for offer in every_offer(records)))
+    """g over all hosts, at least 1. Hosts that submit to one Slurm count it once.
+
+    So do blocks that submit to the same partitions of one: those for one type of GPU each count
+    together, unless one of all types counts more.
+    """
+    own, pools = 0, dict[tuple[str, str], dict[str | None, int]]()
+    for offer in every_offer(records):
+        if offer.shared is None or offer.pool is None:
+            own += offer.slots
+            continue
+        cluster = offer.shared.removesuffix(f"/{offer.name}")
+        types = pools.setdefault((cluster, offer.pool), {})
+        types[offer.pool_type] = max(offer.slots, types.get(offer.pool_type, 0))
+    return max(1, own + sum(_together(types) for types in pools.values()))
+
+
+def _together(types: Mapping[str | None, int]) -> int:
+    """The GPUs of some partitions, as they are counted by type; None: of all types."""
+    return max(types.get(None, 0), sum(count for type, count in types.items() if type is not None))
 
 
 def total_cpus(records: Sequence[HostRecord]) -> int:

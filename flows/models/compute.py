@@ -115,6 +115,8 @@ class ComputeOffer(BaseModel):
         places: runs without a GPU at once; None: not known.
         kinds: its GPUs by type; none where that is not known.
         shared: the cluster that it is a part of, where other hosts may submit to it too.
+        pool: the partitions of that cluster whose GPUs are counted; None: they are its own.
+        pool_type: the type of GPU that is counted of them; None: all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -126,6 +128,8 @@ class ComputeOffer(BaseModel):
     places: int | None = None
     kinds: list[GpuKind] = Field(default_factory=list)
     shared: str | None = None
+    pool: str | None = None
+    pool_type: str | None = None
 
     def most(self, wish: Wish) -> int:
         """How many GPUs of those that a run asks for it can have here; 0: none."""

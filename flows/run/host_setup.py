@@ -17,6 +17,7 @@ from prefect_shell import ShellOperation
 from pydantic import ValidationError
 
 from wildloop.flows.files.paths import make_ignored
+from wildloop.flows.files.setups import NAME_LENGTH, mark_of, setups_of
 from wildloop.flows.git.place import top_of
 from wildloop.flows.git.process import NO_HOOKS, GitError, run_git, run_git_locking
 from wildloop.flows.project import FILE, ProjectConfig
@@ -59,16 +60,17 @@ async def _environment_for(workdir: Path, commit: str) -> Path | None:
     commands = await _setup_of(root, inner, commit)
     if not commands:
         return None
-    home = workdir / ".wild" / "setup"
+    home = setups_of(workdir)
     make_ignored(home)
     home.mkdir(exist_ok=True)
-    name = await _name(root, inner, commit, commands)
+    tree = home / await _name(root, inner, commit, commands)
     # Runs that begin at once wait for the first one's set-up.
     async with alone(home / ".lock"):
-        if not (home / f"{name}.done").exists():
-            await _make(root, workdir, home / name, inner, commit, commands)
-            (home / f"{name}.done").touch()
-    return home / name
+        if not mark_of(tree).exists():
+            await _make(root, workdir, tree, inner, commit, commands)
+        # Its time is that of the last use, for `wildloop prune`.
+        mark_of(tree).touch()
+    return tree
 
 
 async def _setup_of(root: Path, inner: Path, commit: str) -> Sequence[str]:
@@ -89,7 +91,7 @@ async def _name(root: Path, inner: Path, commit: str, commands: Sequence[str]) -
         root, "ls-tree", commit, "--", *((inner / name).as_posix() for name in LOCK_FILES)
     )
     content = "\n".join(commands).encode() + b"\0" + listed
-    return hashlib.sha256(content).hexdigest()[:16]
+    return hashlib.sha256(content).hexdigest()[:NAME_LENGTH]
 
 
 async def _make(

@@ -3,7 +3,8 @@
 A session goes as a whole, once it and all its runs ended before the given time: runs of a session
 that stays are needed by its report, however old they are. Runs without a session go by themselves,
 unless one that stays is a repetition or an evaluation of them. Branches, tags and what git tracks
-are the user's. Of events Prefect's API deletes none: its own retention does.
+are the user's. Environments of clones go that no run has been given since. Of events Prefect's API
+deletes none: its own retention does.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +36,7 @@ from wildloop.flows.store.base import LOOP_TAG, PAGE, every_flow_run
 from wildloop.flows.store.evo import STOP_KEY
 from wildloop.flows.store.naming import READABLE, readable_key
 from wildloop.flows.store.position import LOG_KEY, POSITION_KEY
-from wildloop.flows.store.pruned_folders import folders_of, remove_folders
+from wildloop.flows.store.pruned_folders import folders_of, remove_folders, setups_of_clones
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, to_run
 from wildloop.flows.store.session_mapping import spec_of
 from wildloop.flows.store.sessions import EVENTS_KEY
@@ -70,6 +71,10 @@ async def plan_prune(client: PrefectClient, before: float) -> PrunePlan:
     await _count_logs(client, plan)
     specs = {str(one.id): spec_of(one).workdir for one in old}
     plan.folders, plan.left = await folders_of(gone, specs)
+    # A run that goes on has what it was given when it began.
+    busy = {run.workdir for run in runs if not run.status.is_terminal}
+    idle = {run.workdir for run in runs} - busy
+    plan.folders += await setups_of_clones(idle, before)
     return plan
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from wildloop.flows.files.paths import RunPaths, SessionPaths
+from wildloop.flows.files.setups import mark_of, unused_since
 from wildloop.flows.git.process import GitError, run_git
 from wildloop.flows.models.prune import PruneFolder
 from wildloop.flows.models.run import Run
@@ -34,6 +35,21 @@ async def folders_of(
     return await asyncio.to_thread(_measured, there), left
 
 
+async def setups_of_clones(workdirs: Iterable[str], before: float) -> list[PruneFolder]:
+    """The environments of clones on this machine that no run has been given since.
+
+    Args:
+        workdirs: the projects' folders.
+        before: Unix seconds.
+    """
+
+    def look() -> list[PruneFolder]:
+        places = {Path(one).resolve() for one in workdirs if Path(one).is_absolute()}
+        return _measured(tree for one in sorted(places) for tree in unused_since(one, before))
+
+    return await asyncio.to_thread(look)
+
+
 async def remove_folders(folders: Iterable[PruneFolder]) -> None:
     """Remove them; one that is gone already is no error.
 
@@ -41,6 +57,8 @@ async def remove_folders(folders: Iterable[PruneFolder]) -> None:
         OSError: one cannot be removed.
     """
     for folder in folders:
+        # Of an environment first: without it, none counts as complete.
+        mark_of(Path(folder.path)).unlink(missing_ok=True)
         if Path(folder.path).is_dir():
             await asyncio.to_thread(shutil.rmtree, folder.path)
 

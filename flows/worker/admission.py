@@ -15,13 +15,15 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from wildloop.blocks.cluster.contention import Occupancy
-from wildloop.flows.models.capacity import Room, Waiting, place
+from wildloop.flows.models.capacity import Plan, Room, Turns, Waiting, plan
 from wildloop.flows.models.compute import is_particular
 from wildloop.flows.models.run import RunSpec
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, PRIORITY_TAG, spec_of
 from wildloop.flows.store.states import in_states
 from wildloop.flows.worker.host import HostCompute
 from wildloop.flows.worker.identity import WorkerIdentity
+from wildloop.flows.worker.keeping import Keeping
+from wildloop.flows.worker.turns import TurnBook, longest_seconds, owner_of
 
 PAGE = 200
 PAGES = 10
@@ -35,6 +37,35 @@ class Placed(NamedTuple):
     room: str
 
 
+class Rules:
+    """Who comes first, and who is waited for.
+
+    Args:
+        turns: whose turn it is; None: nobody takes turns.
+        keeping: for whom slots are kept; None: for each run that wants more than what is free.
+    """
+
+    def __init__(self, turns: TurnBook | None = None, keeping: Keeping | None = None) -> None:
+        self.turns, self.keeping = turns, keeping
+
+    async def others(self, client: PrefectClient, offered: Sequence[FlowRun]) -> list[FlowRun]:
+        """Runs of those who take turns with the owners of what is offered."""
+        if self.turns is None:
+            return []
+        return await self.turns.others(client, offered, len(offered))
+
+    async def let_by(
+        self, client: PrefectClient, runs: Sequence[FlowRun], demand: Demand
+    ) -> set[UUID]:
+        """Those that hold nobody up."""
+        if self.keeping is None:
+            # One GPU of a type is had as soon as one is free: nobody need wait for it.
+            asked = [(run.id, demand(run)) for run in runs]
+            return {id for id, spec in asked if spec.gpus == 1 and is_particular(spec)}
+        kept_for = await self.keeping.due(client, runs, demand)
+        return {run.id for run in runs} - kept_for
+
+
 async def choose(
     client: PrefectClient,
     host: HostCompute,
@@ -42,8 +73,9 @@ async def choose(
     offered: Sequence[FlowRun],
     demand: Demand = spec_of,
     bound: int | None = None,
+    rules: Rules | None = None,
 ) -> list[Placed]:
-    """Those that fit, counted in slots: by priority, then first in, first out.
+    """Those that fit, counted in slots: by priority, by turns, then first in, first out.
 
     The server's count of a queue leaves out runs that are being cancelled, whose processes still
     live, and counts a run as one whatever it holds: so slots are counted here anew.
@@ -56,67 +88,107 @@ async def choose(
         demand: what each asks for.
         bound: the most slots that a shared limit lets through of the first compute; None: there is
             none.
+        rules: who comes first, and who is waited for.
     """
-    rooms = _rooms(host, held, bound)
+    rules = rules or Rules()
     without = await host.servable.of(client, [run for run in offered if demand(run).gpus == 0])
-    free = await _placed(host, rooms, without, demand)
+    free, _ = await _placed(client, host, held, without, demand, bound, Rules())
     needy = [run for run in offered if demand(run).gpus > 0]
     if not needy:
         return free
     # A limit of the pool or of a queue that people have lowered lets no more through.
     let_through = len(needy)
-    seen = await host.servable.of(client, await _with_preferred(client, host, needy, demand))
-    chosen = await _placed(host, rooms, seen, demand)
-    if len(chosen) < let_through and (
-        len(rooms) > 1 or any(is_particular(demand(r)) for r in seen)
-    ):
-        # Behind those that wait for one compute there may be others for what is free.
+    listed = await _with_preferred(client, host, needy, demand, rules)
+    seen = await host.servable.of(client, listed)
+    chosen, made = await _placed(client, host, held, seen, demand, bound, rules)
+    is_varied = len(host.offers) > 1 or any(is_particular(demand(run)) for run in seen)
+    has_room = made is None or made.is_open
+    has_passed = made is not None and made.passed
+    if len(chosen) < let_through and has_room and (is_varied or has_passed):
+        # Behind those that wait for more than what is free, or for one compute, there may be
+        # others for it.
         everyone = [run for run in await _all_queued(client) if demand(run).gpus > 0]
-        chosen = await _placed(host, rooms, await host.servable.of(client, everyone), demand)
+        served = await host.servable.of(client, everyone)
+        chosen, made = await _placed(client, host, held, served, demand, bound, rules)
+    if rules.keeping is not None and made is not None:
+        rules.keeping.look(made.passed, made.chosen)
     return free + chosen[:let_through]
 
 
-def _rooms(host: HostCompute, held: Mapping[UUID, int], bound: int | None) -> list[Room]:
+def _rooms(
+    host: HostCompute, held: Mapping[UUID, int], bound: int | None, turns: TurnBook | None
+) -> list[Room]:
     """The computes of a host, with what is free of each.
 
     Of one alone, runs without a GPU are as many as the server lets through.
     """
     offers = host.offers
-    taken = [(host.room_of(str(id)), slots) for id, slots in held.items()]
+    taken = [(host.room_of(str(id)), slots, id) for id, slots in held.items()]
     rooms = []
     for offer in offers:
         is_first = offer is offers[0]
         slots = min(offer.slots, bound) if is_first and bound is not None else offer.slots
-        used = sum(count for name, count in taken if name == offer.name)
+        used = sum(count for name, count, _ in taken if name == offer.name)
+        known = [
+            (ends_in, count)
+            for name, count, id in taken
+            if turns is not None
+            and name == offer.name
+            and (ends_in := turns.ends_in(id)) is not None
+        ]
         counted = {str(id) for id, count in held.items() if count == 0}
         places = None
         if len(offers) > 1 and offer.places is not None:
             places = max(0, offer.places - host.count_in(offer.name, counted))
         rooms.append(
-            Room(name=offer.name, slots=slots, free=slots - used, places=places, here=is_first)
+            Room(
+                name=offer.name,
+                slots=slots,
+                free=slots - used,
+                places=places,
+                here=is_first,
+                ends=tuple(known),
+            )
         )
     return rooms
 
 
 async def _placed(
-    host: HostCompute, rooms: Sequence[Room], runs: Sequence[FlowRun], demand: Demand
-) -> list[Placed]:
+    client: PrefectClient,
+    host: HostCompute,
+    held: Mapping[UUID, int],
+    runs: Sequence[FlowRun],
+    demand: Demand,
+    bound: int | None,
+    rules: Rules,
+) -> tuple[list[Placed], Plan | None]:
     # What no compute of this host can serve is left to others; it must not block the rest.
     fitting = {run.id: tuple(host.rooms_for(demand(run))) for run in runs}
     fits = [run for run in runs if fitting[run.id]]
     if not fits:
-        return []
+        return [], None
     occupancy = await host.occupancy()
+    let_by = await rules.let_by(client, fits, demand)
     waiting = [
-        _waiting(run, host, occupancy, demand(run)).model_copy(update={"rooms": fitting[run.id]})
+        _waiting(run, host, occupancy, demand(run)).model_copy(
+            update={"rooms": fitting[run.id], "lets_by": run.id in let_by}
+        )
         for run in fits
     ]
+    turns = rules.turns.of(held) if rules.turns is not None else Turns()
+    if rules.turns is None:
+        waiting = [run.model_copy(update={"owner": ""}) for run in waiting]
     by_id = {str(run.id): run for run in fits}
-    return [Placed(by_id[id], room) for id, room in place(rooms, waiting).items()]
+    made = plan(_rooms(host, held, bound, rules.turns), waiting, turns)
+    return [Placed(by_id[id], room) for id, room in made.chosen.items()], made
 
 
 async def _with_preferred(
-    client: PrefectClient, host: HostCompute, offered: list[FlowRun], demand: Demand
+    client: PrefectClient,
+    host: HostCompute,
+    offered: list[FlowRun],
+    demand: Demand,
+    rules: Rules,
 ) -> list[FlowRun]:
     """Add those that may go before what the server offers.
 
@@ -124,11 +196,10 @@ async def _with_preferred(
     more than this host has, others would not be seen.
     """
     stuck = not any(host.rooms_for(demand(run)) for run in offered)
+    others = await rules.others(client, offered)
     preferred = await _queued(client, [EXPERIMENT_TAG, PRIORITY_TAG])
-    if not preferred and not stuck:
-        return offered
-    oldest = await _queued(client, [EXPERIMENT_TAG])
-    known = {run.id: run for run in [*oldest, *preferred, *offered]}
+    oldest = await _queued(client, [EXPERIMENT_TAG]) if preferred or stuck else []
+    known = {run.id: run for run in [*oldest, *others, *preferred, *offered]}
     return [run for run in known.values() if demand(run).gpus > 0]
 
 
@@ -176,8 +247,8 @@ def _waiting(
     return Waiting(
         id=str(flow_run.id),
         gpus=spec.gpus,
-        # One GPU of a type is had as soon as one is free: nobody need wait for it.
-        lets_by=spec.gpus == 1 and is_particular(spec),
+        owner=owner_of(flow_run),
+        lasts=longest_seconds(spec),
         left_alone=host.devices.free() - host.devices.free(avoided),
         priority=spec.priority,
         queued_at=due.timestamp() if due else created,

@@ -16,7 +16,9 @@ from wildloop.flows.worker.background import Background
 from wildloop.flows.worker.entrypoints import Entrypoints
 from wildloop.flows.worker.held import Held
 from wildloop.flows.worker.host import HostCompute
+from wildloop.flows.worker.keeping import Keeping
 from wildloop.flows.worker.shares import Shares
+from wildloop.flows.worker.turns import TurnBook
 
 LIMIT_SECONDS = 1.0
 
@@ -42,6 +44,8 @@ class Choice:
         self._background, self._nudge = background, nudge
         self._disk = disk.DiskGuard(wildloop_home())
         self.rooms: dict[UUID, str] = {}
+        self.turns = TurnBook()
+        self._rules: admission.Rules | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def wants_slots(self, flow_run: FlowRun) -> bool:
@@ -69,7 +73,11 @@ class Choice:
         if not runs or host is None:
             return found
         demand, bound = self._entrypoints.demand, shares.bound if shares else None
-        placed = await admission.choose(client, host, self._held.slots, runs, demand, bound)
+        if self._rules is None:
+            self._rules = admission.Rules(self.turns, Keeping(host.record.host))
+        placed = await admission.choose(
+            client, host, self._held.slots, runs, demand, bound, self._rules
+        )
         self.rooms = {one.flow_run.id: one.room for one in placed}
         chosen = [one.flow_run for one in placed]
         if shares is not None:

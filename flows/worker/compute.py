@@ -89,6 +89,8 @@ async def find_record(choice: str, host: str, slots: int | None) -> Found:
         cpus=max(1, cpus),
         compute=name_of(choice),
         kinds=_kinds(slurm, share, cluster.gpu_count),
+        partitions=list(share.partitions) if share is not None else [],
+        partition_type=_type_in_gres(slurm),
     )
     return record, slurm
 

@@ -29,7 +29,7 @@ from wildloop.flows.worker.use import UseNotes
 
 FRESH_SECONDS = 0.1
 # What a user's word about the compute does not change.
-KEPT = ("slots_override", "cpus", "compute", "further")
+KEPT = ("slots_override", "cpus", "compute", "further", "partitions", "partition_type")
 
 
 class HostCompute:

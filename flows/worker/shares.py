@@ -5,9 +5,10 @@ and gives them back when its processes are gone, so that Prefect's pages show wh
 cannot be had keeps a run in the queue, where it holds nothing.
 
 A run that ends hands its slots to the next one in the queue without a word to the server. But a
-limit that is full of ours is never seen free by others, who only ask now and then: so after some
-time what becomes free is left so for `TURN_SECONDS`. Where nobody takes it, that is done ever more
-rarely.
+limit that is full of ours is never seen free by others, who only ask now and then, and of whose
+waiting the server knows nothing: so after some time what one run gives back is left free for
+`TURN_SECONDS`, while others go on handing theirs over. Where nobody takes it, that is done ever
+more rarely.
 """
 
 import time
@@ -110,11 +111,11 @@ class Shares:
         """Take slots for a flow run that is about to begin; False if they are not to be had now."""
         if slots == 0 or id in self._kept.shares or not self._limits:
             return True
-        if self._turn is not None and not await self._turn_is_over(client):
-            return False
+        is_turn = self._turn is not None and not await self._turn_is_over(client)
         share = next((share for share in self._kept.free if share.slots == slots), None)
         if share is None:
-            if self._waits and not await self._has_room(client, slots):
+            # What is free in a turn is left to others.
+            if is_turn or (self._waits and not await self._has_room(client, slots)):
                 return False
             return await self._acquire(client, id, slots)
         now = self._clock()
@@ -124,10 +125,13 @@ class Shares:
             if any(limit.active_slots > limit.limit for limit in self._limits):
                 # Lowered meanwhile; `settle` gives it back.
                 return False
-        if now - self._full_since > self._turn_after:
+        if not is_turn and now - self._full_since > self._turn_after:
             await self._look(client)
             self._turn = (now + TURN_SECONDS, self._others())
-            return False
+            self._kept.free.remove(share)
+            await self._return(client, share)
+            self._note()
+            return await self.take(client, id, slots)
         self._kept.free.remove(share)
         self._kept.shares[id] = share
         self._note()
@@ -153,13 +157,15 @@ class Shares:
         if self._turn is None:
             self._full_since = None
         for share in unused:
-            if self._clock() - share.renewed_at > DOUBTFUL_SECONDS and not await limits.renew(
-                client, share.lease
-            ):
-                await self._forget_lost(client, share)
-            else:
-                await limits.give_back(client, share.lease)
+            await self._return(client, share)
         self._note()
+
+    async def _return(self, client: PrefectClient, share: Share) -> None:
+        is_doubtful = self._clock() - share.renewed_at > DOUBTFUL_SECONDS
+        if is_doubtful and not await limits.renew(client, share.lease):
+            await self._forget_lost(client, share)
+        else:
+            await limits.give_back(client, share.lease)
 
     async def _acquire(self, client: PrefectClient, id: UUID, slots: int) -> bool:
         names = [limit.name for limit in self._limits]

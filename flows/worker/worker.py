@@ -299,6 +299,7 @@ class WildloopWorker(BaseWorker[WildloopJobConfiguration, WildloopVariables, Wil
                 control.compute = self.host.chosen(id)
                 control.gpu_type = self.host.own_type(id, spec)
             self._last_launch = control.launched
+            self.choice.turns.began(flow_run, spec)
             slots = spec.gpus
         self.held.claim(flow_run.id, control, slots)
         if self.entrypoints.of(flow_run).flow is None:

@@ -29,7 +29,8 @@ def shared_server(gpus: FakeNvml, tmp_path_factory: pytest.TempPathFactory) -> I
     """A `wildloop up` with a slot for each of four GPUs."""
     folder = tmp_path_factory.mktemp("gpu-server")
     project = make_project(folder / "project")
-    running = start_server(folder / "home", project, slots=4, extra=gpus.environment)
+    extra = {**gpus.environment, "WILDLOOP_LARGE_WAIT_SECONDS": "0"}
+    running = start_server(folder / "home", project, slots=4, extra=extra)
     yield running
     running.stop()
 
@@ -123,6 +124,24 @@ def test_large_request_is_not_starved_by_small_ones(gpu_server: Server, tmp_path
     big = ended[3]
     assert all(run["finished_at"] <= big["started_at"] for run in ended[:3])
     assert all(run["started_at"] >= big["finished_at"] for run in ended[4:])
+
+
+def test_what_ends_in_time_goes_before_a_large_request_that_devices_are_kept_for(
+    gpu_server: Server, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path / "gate")
+    first = gpu_server.run(gate.command, gpus=2, timeout_seconds=900)
+    gate.await_runs(1)
+    large = gpu_server.run("sleep 0.2", gpus=4)
+    endless = gpu_server.run("sleep 0.2")
+    short = gpu_server.ended(gpu_server.run("sleep 0.2", timeout_seconds=300)["id"])
+    assert short["status"] == "finished"
+    waiting = [gpu_server.get(f"/runs/{run['id']}")["status"] for run in (large, endless)]
+    assert waiting == ["queued", "queued"]
+    gate.open()
+    big, late = (gpu_server.ended(run["id"]) for run in (large, endless))
+    assert gpu_server.ended(first["id"])["finished_at"] <= big["started_at"]
+    assert big["finished_at"] <= late["started_at"]
 
 
 def test_adopted_run_keeps_its_devices_and_an_ended_one_frees_them(gpu_server: Server) -> None:

@@ -119,6 +119,22 @@ def test_a_cluster_that_two_hosts_submit_to_counts_once() -> None:
     assert hosts[0].own.kinds == [GpuKind(type="T4", count=2, memory_gb=15.0)]
 
 
+def test_two_blocks_of_one_partition_count_its_gpus_once() -> None:
+    lab = LAB.model_copy(update={"shared": "Slurm/lab", "pool": "gpu"})
+    more = lab.model_copy(update={"name": "more", "shared": "Slurm/more"})
+    assert total_slots([record("a", lab, more)]) == 2 + 8
+    a100, h100 = (
+        lab.model_copy(update={"name": t, "shared": f"Slurm/{t}", "pool_type": t, "slots": 4})
+        for t in ("a100", "h100")
+    )
+    assert total_slots([record("a", a100, h100)]) == 2 + 4 + 4
+    assert total_slots([record("a", lab, a100, h100)]) == 2 + 8
+    other = more.model_copy(update={"pool": "short"})
+    elsewhere = more.model_copy(update={"shared": "Other Slurm/more"})
+    assert total_slots([record("a", lab, other)]) == 2 + 16
+    assert total_slots([record("a", lab, elsewhere)]) == 2 + 16
+
+
 def run(id: str, **fields: object) -> Run:
     made = Run(
         id=id,

@@ -1,6 +1,7 @@
 """What goes and what stays when old sessions and runs are pruned, on a real Prefect server."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -190,3 +191,25 @@ async def test_waiting_runs_and_what_git_tracks_stay(
     assert [text for text in plan.left if str(log.parent) in text and "git tracks it" in text]
     await prune(records.client, plan)
     assert log.exists() and await records.is_there(ready)
+
+
+async def test_environments_of_clones_go_that_no_run_has_used(records: Records) -> None:
+    home = records.project / ".wild" / "setup"
+    for name, age in (("a" * 16, 500), ("b" * 16, 0)):
+        write(home / name / "lib", "x" * 100)
+        write(home / f"{name}.done", "")
+        os.utime(home / f"{name}.done", (time.time() - age,) * 2)
+    before = time.time() - 100
+    under_way = await records.run(Running())
+    assert not await setups(records, before)
+    await records.client.set_flow_run_state(under_way, Completed(), force=True)
+    assert await setups(records, before) == [str((home / ("a" * 16)).resolve())]
+    await prune(records.client, await plan_prune(records.client, before))
+    assert sorted(path.name for path in home.iterdir()) == ["b" * 16, f"{'b' * 16}.done"]
+
+
+async def setups(records: Records, before: float) -> list[str]:
+    """The environments of the test's project that would go."""
+    plan = await plan_prune(records.client, before)
+    inside = str(records.project.resolve())
+    return [one.path for one in plan.folders if inside in one.path and "/setup/" in one.path]

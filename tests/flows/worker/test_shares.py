@@ -203,6 +203,25 @@ async def test_full_limit_is_left_free_for_a_turn(tmp_path: Path, somebody_waits
     assert await house.begin() is not None
 
 
+async def test_turn_leaves_one_slot_to_others_and_the_rest_goes_on(tmp_path: Path) -> None:
+    house = House(tmp_path, slots=3)
+    await house.beat()
+    runs = [await house.begin() for _ in range(3)]
+    assert await house.begin() is None
+    house.now += FIRST_TURN_SECONDS + 1
+    for run in runs:
+        await house.end(run, is_followed=True)
+    again = [await house.begin() for _ in range(3)]
+    assert [run is not None for run in again] == [True, True, False]
+    await house.shares.settle(house.server)
+    assert house.server.active[HOST] == 2
+    await house.end(again[0], is_followed=True)
+    assert await house.begin() is not None and await house.begin() is None
+    house.now += TURN_SECONDS
+    assert await house.begin() is not None
+    assert house.server.active[HOST] == 3
+
+
 async def test_next_worker_takes_up_what_runs_and_gives_back_the_rest(tmp_path: Path) -> None:
     house = House(tmp_path)
     await house.beat()
