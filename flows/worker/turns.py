@@ -55,8 +55,11 @@ class TurnBook:
     def began(self, flow_run: FlowRun, spec: RunSpec) -> None:
         """Note a run that this worker drives from now on, whether it began now or before."""
         owner, lasts = owner_of(flow_run), longest_seconds(spec)
-        start = flow_run.start_time.timestamp() if flow_run.start_time else self._clock()
-        self._begun[flow_run.id] = owner, None if lasts is None else start + lasts
+        ends_at = None
+        if lasts is not None:
+            start = flow_run.start_time
+            ends_at = (start.timestamp() if start else self._clock()) + lasts
+        self._begun[flow_run.id] = owner, ends_at
         if spec.gpus > 0:
             self._last.pop(owner, None)
             self._last[owner] = max(self._last.values(), default=0) + 1
