@@ -125,7 +125,7 @@ def test_restart_in_mid_run_takes_the_job_up_again(
 ) -> None:
     server, gate = slurm_server, Gate(tmp_path / "gate")
     running = server.run(f"echo begun; {gate.command}; echo ended; exit 5")
-    waiting = [server.run("sleep 900", gpus=4), server.run("true")]
+    waiting = [server.run("sleep 900", gpus=4), server.run("sleep 900", gpus=4)]
     job = server.reaches(running["id"], "running")["job_id"]
     gate.await_runs(1)
     assert server.stop() == 0

@@ -162,7 +162,8 @@ class BudgetTable(BaseModel):
     ablation: int = Field(
         default=0,
         ge=0,
-        description="Runs kept back to undo the best's changes one by one; else what is left over.",
+        description="Runs kept back to undo the best's changes one by one (half of them while "
+        "nothing is shown); else what is left over.",
     )
 
 

@@ -59,16 +59,17 @@ def next_step(
 def last_race(
     project: ProjectFile, runs: Sequence[RunView], batch: int, draw: int, shown: Collection[str]
 ) -> Step:
-    """What the runs that were kept back for an ablation are spent on while nothing is shown.
+    """What half of the runs kept back for an ablation is spent on while nothing is shown.
 
     Args:
-        project: space, metric and baseline; its whole budget may be spent.
+        project: space, metric and baseline; the other half of what is kept back stays.
         runs: of the session; all have ended.
         batch: how many are run at once.
         draw: seed of what is drawn.
         shown: keys of the configurations that are shown to be better than the baseline.
     """
-    left, outlook = project.budget.runs - len(runs), Outlook(project, runs)
+    left = project.budget.runs - project.budget.ablation // 2 - len(runs)
+    outlook = Outlook(project, runs)
     if shown or left <= 0 or not outlook.has_results or outlook.base is None:
         return Step("done", [])
     return _race(outlook, left, batch, draw, shown)

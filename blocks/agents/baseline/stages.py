@@ -75,7 +75,7 @@ class Sights(BaseModel):
         return next_step(self.project, self.runs, total, self.batch, self.draw, self.shown)
 
     def last_step(self) -> Step:
-        """What is raced with what was kept back for an ablation, while nothing is shown."""
+        """What is raced with half of what was kept back for an ablation, while nothing is shown."""
         from wildloop.blocks.agents.baseline.policy import last_race
 
         return last_race(self.project, self.runs, self.batch, self.draw, self.shown)

@@ -142,6 +142,8 @@ def test_what_is_kept_back_for_an_ablation_is_raced_while_nothing_is_shown() -> 
     assert not known & {(key_of(one), seed) for one, seed in step.wanted}
     assert any(key_of(one) != base for one, _ in step.wanted) or step.wanted[0][1] > 2
     assert last_race(project, runs, 2, 1, [base]).wanted == []
+    project.budget.runs = 21
+    assert last_race(project, runs, 2, 1, []).wanted == [], "the other half stays for it"
     project.budget.runs = 18
     assert last_race(project, runs, 2, 1, []).wanted == []
 
