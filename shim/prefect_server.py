@@ -59,6 +59,7 @@ def main() -> None:
     from wildloop.flows.prefect_inside.dialect import read_once
     from wildloop.flows.prefect_inside.docket import look_less_often
     from wildloop.flows.prefect_inside.lookups import look_up_once
+    from wildloop.flows.prefect_inside.middleware import pass_directly
     from wildloop.flows.prefect_inside.postgres import bind_plain_times, ping_rarely
     from wildloop.flows.prefect_inside.schemas import check_once
     from wildloop.flows.prefect_inside.sqlite import begin_immediately
@@ -76,10 +77,12 @@ def main() -> None:
     look_less_often()
     ping_rarely()
     bind_plain_times()
+    app = create_app(final=True)
+    pass_directly()
     config = uvicorn.Config(
         # Web pages of others reach it neither by a name that points here nor by CORS.
         AccessCheck(
-            proving(create_app(final=True), own_key(), options.port),
+            proving(app, own_key(), options.port),
             rules=AccessRules.from_environment(options.host),
         ),
         host=options.host,
