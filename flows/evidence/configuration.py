@@ -302,8 +302,7 @@ def configurations(
     known, calls = known or Known(), calls or {}
     found: dict[str, list[Run]] = {}
     for run in sorted(runs, key=attrgetter("created_at")):
-        is_waiting = run.started_at is None and not run.status.is_terminal
-        if is_unknown(run) or (is_waiting and run.code is None):
+        if is_unknown(run) or is_not_launched(run):
             continue
         key = known.get(("id", run.id), (run,), partial(configuration_id, run))
         found.setdefault(key, []).append(run)
@@ -335,6 +334,11 @@ def configuration_id(run: Run) -> str:
 def is_unknown(run: Run) -> bool:
     """Whether it cannot be told what code a run executed."""
     return bool(run.code_note)
+
+
+def is_not_launched(run: Run) -> bool:
+    """Whether a run has not begun, so that nothing is known of it but what was asked for."""
+    return run.started_at is None and not run.status.is_terminal and run.code is None
 
 
 def name_codes(found: Sequence[Configuration]) -> None:

@@ -23,6 +23,10 @@ class Known:
         """Begin another account."""
         self._before, self._now = self._now, {}
 
+    def keep(self) -> None:
+        """Have the account after this one find what the one before has found."""
+        self._now = self._before | self._now
+
     def get(self, key: Hashable, inputs: Sequence[object], make: Callable[[], T]) -> T:
         """What `make` gives, or gave for the same key and the same inputs.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from wildloop.flows.evidence.account import Account, Branch
 from wildloop.flows.evidence.known import Known
 from wildloop.flows.evidence.own import with_own
+from wildloop.flows.evidence.same import same_or_made
 from wildloop.flows.metrics.contract import contract_of
 from wildloop.flows.models.contract import SessionContract
 from wildloop.flows.models.keep import KeepState
@@ -40,7 +41,7 @@ def account_of(
     every, further, evaluated = with_own(runs, own, fixed.metric, known)
     contract = contract_of(fixed, alpha, evaluated)
     branch, calls = branch_of(kept), calls_of(records)
-    return Account(every, contract, branch, calls, sweep_texts, further, known)
+    return same_or_made(every, contract, branch, calls, sweep_texts, further, known)
 
 
 def calls_of(records: Sequence[IterationRecord]) -> Mapping[str, str]:

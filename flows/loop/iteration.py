@@ -1,5 +1,6 @@
 """One iteration: the agent carries out one task of the plan."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,10 +82,12 @@ async def iteration(session_id: str, index: int, turn: int, label: str) -> State
     """
     work = current_work()
     position, runs = work.position, work.stores.runs
-    known = {run.id for run in await runs.all(chat_session_id=position.id)}
     await keep_on_branch(position)
     before = await plan_before(position, label)
-    faults = await begin_iteration(work, index, turn)
+    earlier, faults = await asyncio.gather(
+        runs.all(chat_session_id=position.id), begin_iteration(work, index, turn)
+    )
+    known = {run.id for run in earlier}
     hooks = await before_iteration(position, work.project, index, turn)
     try:
         told = {"hooks_section": hooks}

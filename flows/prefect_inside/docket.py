@@ -1,7 +1,7 @@
 """How often Prefect's server looks after its background tasks, where it is their only worker."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ class RarelyMarking(Docket):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._marked: dict[str, tuple[float, str, Execution]] = {}
+        self._marked: dict[str, tuple[float, dict[str, frozenset[object]], Execution]] = {}
 
     def add(
         self,
@@ -37,12 +37,13 @@ class RarelyMarking(Docket):
         if key is None or not key.startswith(MARKS):
             return schedule
 
-        async def mark(*args: Any, **kwargs: Any) -> Execution:
-            now, told = time.monotonic(), repr((args, kwargs))
+        async def mark(**ids: Sequence[object]) -> Execution:
+            # The database gives them in any order.
+            now, told = time.monotonic(), {name: frozenset(some) for name, some in ids.items()}
             last = self._marked.get(key)
             if last is not None and last[1] == told and now - last[0] < MARK_SECONDS:
                 return last[2]
-            execution = await schedule(*args, **kwargs)
+            execution = await schedule(**ids)
             self._marked[key] = (now, told, execution)
             return execution
 

@@ -10,10 +10,11 @@ from prefect.client.schemas.actions import FlowRunCreate
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
 from prefect.context import FlowRunContext, TagsContext
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.flows import Flow
 from prefect.states import Pending, to_state_create
 from prefect.tasks import Task
+
+from wildloop.flows.prefect_inside.engine import KnowingEngine
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Steps:
         return engine.state
 
 
-class _StepEngine(AsyncFlowRunEngine[Any, Any]):
+class _StepEngine(KnowingEngine):
     steps: Steps
 
     async def create_flow_run(self, client: PrefectClient) -> FlowRun:

@@ -1,5 +1,6 @@
 """Which queued runs may start on this host now."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -196,8 +197,9 @@ async def _with_preferred(
     more than this host has, others would not be seen.
     """
     stuck = not any(host.rooms_for(demand(run)) for run in offered)
-    others = await rules.others(client, offered)
-    preferred = await _queued(client, [EXPERIMENT_TAG, PRIORITY_TAG])
+    others, preferred = await asyncio.gather(
+        rules.others(client, offered), _queued(client, [EXPERIMENT_TAG, PRIORITY_TAG])
+    )
     oldest = await _queued(client, [EXPERIMENT_TAG]) if preferred or stuck else []
     known = {run.id: run for run in [*oldest, *others, *preferred, *offered]}
     return [run for run in known.values() if demand(run).gpus > 0]

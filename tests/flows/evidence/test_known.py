@@ -9,6 +9,7 @@ from tests.support.records import made_run
 from wildloop.flows.evidence.account import Account, Branch, Contract
 from wildloop.flows.evidence.known import Known
 from wildloop.flows.evidence.own import with_own
+from wildloop.flows.evidence.same import same_or_made
 from wildloop.flows.evidence.view import view_of
 from wildloop.flows.models.own_runs import OwnRuns, own_id
 from wildloop.flows.models.run import Run, RunStatus
@@ -27,8 +28,15 @@ def told(
     if contract.evaluated is not None:
         contract.evaluated = evaluated
     labels = {run.id: f"iteration-{int(run.created_at) // 7:02d}" for run in runs}
-    account = Account(every, contract, branch, labels, None, further, known)
+    account = same_or_made(every, contract, branch, labels, None, further, known)
     return view_of(account, "s", {}).model_dump_json()
+
+
+def wait(number: int) -> Run:
+    """A run that waits in the queue."""
+    run = made_run(number, None, command=PROJECT, code=None, chat_session_id="s")
+    waits = {"status": RunStatus.QUEUED, "started_at": None, "finished_at": None}
+    return run.model_copy(update=waits)
 
 
 def begin(draw: random.Random, number: int) -> Run:
@@ -96,6 +104,10 @@ def test_it_is_the_account_made_from_nothing(seed: int, contract: Callable[[], C
         assert told(runs, own, contract(), branch, known) == fresh
         # What asks for nothing new computes nothing anew, and says the same.
         assert told(list(runs), list(own), contract(), branch, known) == fresh
+        # Nor does a run that waits.
+        later = [*runs, wait(2000 + step)]
+        assert told(later, own, contract(), branch, Known()) == fresh
+        assert told(later, own, contract(), branch, known) == fresh
 
 
 def test_what_an_account_does_not_ask_for_is_dropped() -> None:
@@ -108,3 +120,27 @@ def test_what_an_account_does_not_ask_for_is_dropped() -> None:
     assert known.get("a", (made_run,), lambda: "again") == "once"
     assert known.get("b", (made_run,), lambda: "again") == "again"
     assert known.get("a", (begin,), lambda: "of another") == "of another"
+
+
+def test_the_account_before_serves_until_something_comes_that_it_tells_of() -> None:
+    draw, known = random.Random(1), Known()
+    contract = Contract(MetricConfig(name="score"), command=PROJECT, code="a")
+    runs = [end(draw, begin(draw, number)) for number in range(4)]
+
+    def account(given: list[Run], labels: dict[str, str], texts: dict[str, str]) -> Account:
+        known.begin()
+        return same_or_made(given, contract, None, labels, texts, [], known)
+
+    first = account(runs, {}, {})
+    assert account([*runs, wait(9)], {wait(9).id: "iteration-02"}, {}) is first
+    assert account(runs, {}, {}) is first
+    others = [
+        account([*runs, begin(draw, 9)], {}, {}),
+        account(runs[:3], {}, {}),
+        account(runs, {runs[0].id: "iteration-01"}, {}),
+        account(runs, {}, {"s": "an ablation"}),
+        account([runs[0].model_copy(), *runs[1:]], {}, {}),
+    ]
+    assert first not in others
+    # Whatever was worked out for the one is at hand for the next.
+    assert account([runs[0], *runs[1:]], {}, {}).configurations

@@ -70,6 +70,7 @@ async def main():
             await placed(one, poll, work_queue_ids=["a"])
         print("the same", len(one.made))
         await placed(one, poll, work_queue_ids=["a", "b"])
+        await placed(one, poll, work_queue_ids=["b", "a"])
         print("another queue", len(one.made))
         docket.MARK_SECONDS = 0.0
         await placed(one, poll, work_queue_ids=["a", "b"])

@@ -8,8 +8,9 @@ import pytest
 from prefect import flow, flow_engine
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 from prefect.flow_engine import run_flow_async
-from prefect.states import Cancelled, Cancelling, Pending, Running
+from prefect.states import Cancelled, Cancelling, Completed, Pending, Running
 
 from tests.support.prefect import prefect_client
 from tests.support.server import Server
@@ -111,3 +112,37 @@ async def test_flow_run_is_begun_without_a_request_that_says_nothing(
     )
     assert written == [theirs.id]
     MARKS.clear()
+
+
+@flow(name="counting", persist_result=False)
+async def counting(calls: str) -> State[Any]:
+    """Notes what it is told of its flow run, and what its client reads."""
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    read = await context.client.read_flow_run(context.flow_run.id)
+    MARKS[calls] = [f"{one.run_count} {one.state_name}" for one in (context.flow_run, read)]
+    return Completed()
+
+
+async def test_flow_run_is_not_read_again_once_it_runs(
+    client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    prefects = PrefectClient.read_flow_run
+
+    async def recorded(self: PrefectClient, flow_run_id: Any) -> FlowRun:
+        asked.append(flow_run_id)
+        return await prefects(self, flow_run_id)
+
+    monkeypatch.setattr(PrefectClient, "read_flow_run", recorded)
+    flow_run = await client.create_flow_run(counting, parameters={"calls": "ours"}, state=Pending())
+    assert (await run_to_end(counting, flow_run)).is_completed()
+    assert MARKS.pop("ours") == ["1 Running", "1 Running"], "as the server has it"
+    assert len(asked) == 1, "by the flow itself"
+    asked.clear()
+    theirs = await client.create_flow_run(counting, parameters={"calls": "ours"}, state=Pending())
+    await run_flow_async(
+        counting, flow_run=theirs, parameters=theirs.parameters, return_type="state"
+    )
+    assert len(asked) > 1, "Prefect does not read it any more: the engine of ours is needless"

@@ -101,7 +101,7 @@ async def test_step_after_the_first_costs_half_the_requests(
     ours, theirs = await parent()
     made = ["POST /task_runs/", "POST /flow_runs/"]
     assert [one for one in ours if one in made] == made
-    assert len(ours) == 5
+    assert len(ours) == 4
     extra = ["POST /flow_runs/filter", "POST /flows/"]
     assert [one for one in theirs if one in extra] == extra
     assert len(theirs) == 8
