@@ -149,7 +149,9 @@ class RunIndex:
             if run.sweep_id is None and run.chat_session_id is None:
                 self._runs.pop(run.id, None)
                 continue
-            self._runs[run.id] = run
+            # What is worked out of a run holds for as long as it is the same object.
+            if self._runs.get(run.id) != run:
+                self._runs[run.id] = run
             if not run.status.is_terminal:
                 self._open.add(run.id)
 

@@ -104,6 +104,18 @@ async def test_ended_runs_are_read_once_and_open_ones_each_time() -> None:
     assert (await statuses(index, server))["s1"] == [RunStatus.FINISHED] * 100
 
 
+async def test_run_that_is_as_it_was_stays_the_same_object() -> None:
+    index, server = RunIndex(), Server()
+    ended = server.put("s", Completed())
+    first = (await index.by_sweep(server))["s"]  # type: ignore[arg-type]
+    # What has just ended is read once more, by looks that may overlap.
+    assert (await index.by_sweep(server))["s"][0] is first[0]  # type: ignore[arg-type]
+    server.put("s", Completed(message="named otherwise"), id=ended.id)
+    server.flow_runs[ended.id].name = "another"
+    again = (await index.by_sweep(server))["s"][0]  # type: ignore[arg-type]
+    assert (again.id, again.name) == (first[0].id, "another")
+
+
 async def test_run_that_was_created_and_ended_between_two_looks_is_seen() -> None:
     index, server = RunIndex(), Server()
     await statuses(index, server)
