@@ -1,5 +1,6 @@
 """Wildloop's own errors. One place maps them to HTTP answers and to exit codes."""
 
+import httpx
 from pydantic import ValidationError
 
 
@@ -92,6 +93,10 @@ class PrefectAway(Unavailable):
             f"go on as soon as it does; try again{doubt if may_be_done else ''}"
         )
         self.retry_after_s = retry_after_s
+
+
+AWAY: tuple[type[Exception], ...] = (httpx.HTTPError, PrefectAway)
+"""What a request to Prefect's server may end with while that is away, patient client or not."""
 
 
 def faults_of(error: ValidationError) -> str:

@@ -1,6 +1,7 @@
 """The shim: the HTTP API that agents and people use, translated to Prefect."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -62,6 +63,7 @@ from wildloop.shim.unknown import check_request
 from wildloop.shim.version import VERSION
 
 PREFECT_PATIENCE_S = 10.0
+logger = logging.getLogger("wildloop.shim")
 ROUTERS = (
     health,
     monitoring,
@@ -118,6 +120,8 @@ def create_app(
             app.state.budgets = BudgetGate(Seen(picture))
             app.state.readiness.look_at(client)
             kept = [asyncio.create_task(work) for work in (picture.keep(), listen(picture))]
+            for task in kept:
+                task.add_done_callback(_tell_fault)
             try:
                 yield
             finally:
@@ -181,3 +185,9 @@ def guard(app: FastAPI, settings: Settings, rules: AccessRules, limits: Limits) 
         )
     app.add_middleware(AccessCheck, rules=rules)
     app.add_middleware(RequestMonitor, metrics=app.state.request_metrics)
+
+
+def _tell_fault(task: "asyncio.Task[None]") -> None:
+    """Say at once what has ended a task that is to last: it is awaited by nobody."""
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        logger.error("what keeps the picture of runs has ended: answers are slow", exc_info=fault)

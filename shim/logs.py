@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from pydantic import BaseModel
 
 from wildloop.blocks.launchers.record import open_to_read
+from wildloop.flows.errors import AWAY
 from wildloop.flows.files.paths import RunPaths
 from wildloop.flows.models.run import LogChunk, Run, RunStatus
 from wildloop.shim.folder_copy import is_whole, notes_of
@@ -102,7 +102,7 @@ class LogFollower:
             await asyncio.sleep(self.poll_seconds)
             try:
                 run = await self.look()
-            except httpx.HTTPError as error:
+            except AWAY as error:
                 # What the run writes can be read all the same; whether it ended, a little later.
                 logger.warning("run %s not read (%s): asking again", run.id, error)
 

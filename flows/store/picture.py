@@ -23,6 +23,7 @@ import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
+from wildloop.flows.errors import AWAY, PrefectAway
 from wildloop.flows.store.base import CLOCK_SLACK, PAGE
 from wildloop.flows.store.flow_run_pages import EVERY, FlowRunPages, open_and_young
 from wildloop.flows.store.recent import Recent
@@ -139,7 +140,7 @@ class Picture:
         """Wait until the table holds what this process has written, and is a second old at most.
 
         Raises:
-            httpx.HTTPError: Prefect does not answer.
+            httpx.HTTPError, PrefectAway: Prefect does not answer.
         """
         self._asked_at = now = self._clock()
         self._asked.set()
@@ -148,7 +149,7 @@ class Picture:
         while not self._is_good(written, oldest):
             try:
                 await self._look()
-            except httpx.TransportError:
+            except (httpx.TransportError, PrefectAway):
                 # One that had waited for the server before is no answer to who comes only now.
                 if self._look_at >= now:
                     raise
@@ -157,7 +158,7 @@ class Picture:
         """Read all there is, once.
 
         Raises:
-            httpx.HTTPError: Prefect does not answer.
+            httpx.HTTPError, PrefectAway: Prefect does not answer.
         """
         if not self.is_filled:
             if self._fill_task is None or self._fill_task.done():
@@ -171,7 +172,7 @@ class Picture:
             await asyncio.sleep(AGAIN_SECONDS)
             try:
                 await self.fill()
-            except httpx.HTTPError as error:
+            except AWAY as error:
                 logger.warning("runs not read (%r): trying again", error)
         while True:
             if self._clock() - self._asked_at > ATTENDED_SECONDS:
@@ -181,7 +182,7 @@ class Picture:
                 if self._has_news() or self._clock() - self.as_of > LOOK_SECONDS:
                     await self._look()
                 await self._check()
-            except httpx.HTTPError as error:
+            except AWAY as error:
                 # Who asks is told so by its own look.
                 logger.warning("runs not looked at (%r): trying again", error)
                 await asyncio.sleep(AGAIN_SECONDS)
@@ -352,7 +353,7 @@ class Picture:
         """Compare all of the table with Prefect.
 
         Raises:
-            httpx.HTTPError: Prefect does not answer.
+            httpx.HTTPError, PrefectAway: Prefect does not answer.
         """
         following = await self._check_page(0)
         while following:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -19,6 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
+from wildloop.flows.errors import AWAY
 from wildloop.flows.models.run import Run
 from wildloop.flows.store.base import CLOCK_SLACK, PAGE
 from wildloop.flows.store.run_mapping import EXPERIMENT_TAG, to_run
@@ -119,7 +119,7 @@ class RunIndex:
         began = datetime.now(UTC)
         try:
             runs = await _read(client, FlowRunFilter(tags=self._wanted))
-        except httpx.HTTPError as error:
+        except AWAY as error:
             logger.warning("runs not read anew (%r): the copy stays as it is", error)
             return
         async with self._lock:

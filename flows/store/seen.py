@@ -32,7 +32,7 @@ class Seen:
         """The table as it may be told now; None while it is being filled: Prefect is asked then.
 
         Raises:
-            httpx.HTTPError: Prefect does not answer.
+            httpx.HTTPError, PrefectAway: Prefect does not answer.
         """
         return await self.whole() if self._picture.is_filled else None
 

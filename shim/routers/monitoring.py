@@ -2,10 +2,10 @@
 
 import asyncio
 
-import httpx
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from wildloop.flows.errors import AWAY
 from wildloop.shim.deps import ClusterAccess, Runs
 from wildloop.shim.errors import RESPONSES
 from wildloop.shim.monitoring import RequestMetrics, engine_registry
@@ -20,7 +20,7 @@ async def prometheus_metrics(request: Request, runs: Runs, cluster: ClusterAcces
     try:
         counts, capacity = await asyncio.gather(runs.counts(), cluster.capacity())
         engine = engine_registry(counts, capacity)
-    except httpx.HTTPError:
+    except AWAY:
         engine = engine_registry(None, None)
     text = generate_latest(engine) + generate_latest(requests.registry)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

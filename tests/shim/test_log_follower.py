@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from wildloop.flows.errors import PrefectAway
 from wildloop.flows.models.copy import NOTE, FolderNote
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.shim.logs import STREAM_BYTES, LogFollower
@@ -105,11 +107,12 @@ async def test_quiet_connection_is_kept_open_by_comments(tmp_path: Path) -> None
     assert parsed(texts[-1])[2]["status"] == "stopped"
 
 
-async def test_server_that_does_not_answer_ends_no_stream(tmp_path: Path) -> None:
+@pytest.mark.parametrize("away", [httpx.ConnectError("refused"), PrefectAway("refused", 12.0)])
+async def test_server_that_does_not_answer_ends_no_stream(tmp_path: Path, away: Exception) -> None:
     (tmp_path / "run.log").write_text("x")
     script = Script(
         run_at(tmp_path, RunStatus.RUNNING),
-        httpx.ConnectError("refused"),
+        away,
         run_at(tmp_path, RunStatus.FINISHED),
     )
     events = [parsed(t)[0] async for t in follow(script).events() if t.startswith("id")]

@@ -1,6 +1,7 @@
 """The live picture tells what Prefect would, whatever events were lost, doubled or late."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelled, Completed, Failed, Pending, Running, Scheduled
 
 from tests.support.flow_runs import FlowRuns
+from wildloop.flows.errors import PrefectAway
 from wildloop.flows.models.run import Run, RunStatus
 from wildloop.flows.store import picture as picture_module
 from wildloop.flows.store.flow_run_pages import OPEN, WANTED
@@ -27,6 +29,9 @@ from wildloop.flows.store.states import ready_state
 STATES = (Scheduled, Pending, Running, Completed, Failed, Cancelled, ready_state)
 STEP = st.tuples(st.integers(0, 11), st.integers(0, 7), st.integers(0, 6))
 FIRST = datetime.min.replace(tzinfo=UTC)
+faults = pytest.mark.parametrize(
+    "away", [httpx.ConnectError("away"), PrefectAway("refused", 12.0)], ids=["at once", "patient"]
+)
 
 
 def picture_of(server: FlowRuns) -> Picture:
@@ -279,7 +284,8 @@ async def test_deleted_runs_and_a_changed_name_are_found_by_comparing() -> None:
     assert CHECK_SECONDS > COUNT_SECONDS
 
 
-async def test_a_server_that_is_away_is_told_to_who_asks_and_asked_again() -> None:
+@faults
+async def test_a_server_that_is_away_is_told_to_who_asks_and_asked_again(away: Exception) -> None:
     server = FlowRuns()
     picture = picture_of(server)
     await picture.fresh()
@@ -287,13 +293,47 @@ async def test_a_server_that_is_away_is_told_to_who_asks_and_asked_again() -> No
     picture.owe(str(run.id))
 
     def refuse() -> None:
-        raise httpx.ConnectError("away")
+        raise away
 
     server.meanwhile = refuse
-    with pytest.raises(httpx.ConnectError):
+    with pytest.raises(type(away)):
         await picture.fresh()
     await picture.fresh()
     assert [one.id for one in told(picture)] == [str(run.id)]
+
+
+@faults
+async def test_keeping_goes_on_when_the_server_is_back(
+    away: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AGAIN_SECONDS", "TICK_SECONDS"):
+        monkeypatch.setattr(picture_module, name, 0.0)
+    server, refused = FlowRuns(), list[int]()
+    runs = server.ended(3)
+    picture = picture_of(server)
+
+    def refuse() -> None:
+        refused.append(1)
+        raise away
+
+    async def until(wanted: Callable[[], bool]) -> None:
+        while not wanted():
+            await asyncio.sleep(0)
+
+    server.meanwhile = refuse
+    keeping = asyncio.create_task(picture.keep())
+    async with asyncio.timeout(20):
+        # As it begins: unfilled, each answer would read all that is open from Prefect.
+        await until(lambda: picture.is_filled)
+        assert len(refused) == 1
+        await picture.fresh()
+        server.meanwhile = refuse
+        server.change(runs[0].id, name="renamed")
+        picture.touch(str(runs[0].id))
+        await until(lambda: told(picture) == truth(server))
+    assert len(refused) == 2
+    assert not keeping.done()
+    keeping.cancel()
 
 
 async def test_a_session_is_found_by_every_name_it_has() -> None:
