@@ -1,13 +1,19 @@
 """Counting requests and runs for Prometheus."""
 
+from pathlib import Path
 from typing import Any
 
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prometheus_client import generate_latest
+from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
 from wildloop.flows.models.capacity import Capacity
 from wildloop.flows.models.run import RunCounts
+from wildloop.flows.settings import Settings
+from wildloop.shim.app import create_app
 from wildloop.shim.monitoring import RequestMetrics, RequestMonitor, engine_registry
+from wildloop.shim.net import free_ports
 
 
 class Route:
@@ -72,3 +78,15 @@ def test_prefect_that_does_not_answer_is_told_and_nothing_made_up() -> None:
     text = generate_latest(engine_registry(None, None)).decode()
     assert "wildloop_prefect_up 0.0" in text
     assert "wildloop_runs" not in text and "wildloop_slots" not in text
+
+
+def test_metrics_are_answered_while_prefect_is_away(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    nobody = f"http://127.0.0.1:{port}/api"
+    settings = Settings(home=tmp_path, server_url="http://s", token=None, workdir=tmp_path)
+    app = create_app(settings, prefect_patience_s=0.3)
+    with temporary_settings({PREFECT_API_URL: nobody}), TestClient(app) as http:
+        answer = http.get("/metrics")
+        assert http.get("/runs").status_code == 503
+    assert answer.status_code == 200, answer.text
+    assert "wildloop_prefect_up 0.0" in answer.text
