@@ -213,6 +213,8 @@ def test_session_is_paused_resumed_and_cancelled_by_prefect(
     paused = {"type": "PAUSED", "name": "Suspended"}
     team.post(f"/flow_runs/{session}/set_state", {"state": paused})
     wait_for(lambda: joined.session(session)["status"] == "paused", "it is paused", 120)
+    # One that is resumed before the worker has heard of its pause simply goes on.
+    wait_for(lambda: team.is_left_paused(session), "the worker has left it", 120)
     calls = script.calls()
     team.post(f"/flow_runs/{session}/resume")
     wait_for(lambda: script.calls() > calls, "it goes on", 120)

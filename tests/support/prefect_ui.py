@@ -37,9 +37,27 @@ class PrefectUI:
         self.shows(*texts)
 
     def tab(self, name: str, *texts: str) -> None:
-        """Open a tab of the page."""
-        self.page.locator(".p-tab", has_text=name).filter(visible=True).first.click()
+        """Open a tab of the page; as a person does, load it once more if it stays without these.
+
+        Of what has ended, Prefect's page asks once: on a busy machine it went without.
+        """
+        self._click(name)
+        if not self._is_shown(texts[0], 1000 * patient(20)):
+            self.page.reload()
+            self._click(name)
         self.shows(*texts)
+
+    def _click(self, tab: str) -> None:
+        self.page.locator(".p-tab", has_text=tab).filter(visible=True).first.click()
+
+    def _is_shown(self, text: str, timeout: float) -> bool:
+        from playwright.sync_api import TimeoutError
+
+        try:
+            self.page.get_by_text(text).filter(visible=True).first.wait_for(timeout=timeout)
+        except TimeoutError:
+            return False
+        return True
 
     def shows(self, *texts: str) -> None:
         """The page shows these texts, sooner or later; many are in several places."""

@@ -129,6 +129,12 @@ class TeamServer:
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
+    def is_left_paused(self, flow_run_id: str) -> bool:
+        """Whether a pause has been noted by the worker: it is to last until it is resumed."""
+        answer = self.http.get(f"/flow_runs/{flow_run_id}")
+        assert answer.is_success, answer.text
+        return bool(answer.json()["state"]["state_details"]["pause_reschedule"])
+
     def furnish(self) -> None:
         """Put things of the team's on it."""
         self.post("/work_pools/", {"name": "theirs", "type": "process", "concurrency_limit": 3})
