@@ -13,7 +13,7 @@ from tests.support.pace import patient
 from tests.support.server import Server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 WIDTH = 1400
 
@@ -54,7 +54,7 @@ class PrefectUI:
         from playwright.sync_api import TimeoutError
 
         try:
-            self.page.get_by_text(text).filter(visible=True).first.wait_for(timeout=timeout)
+            self._found(text).wait_for(timeout=timeout)
         except TimeoutError:
             return False
         return True
@@ -64,8 +64,10 @@ class PrefectUI:
         from playwright.sync_api import expect
 
         for text in texts:
-            found = self.page.get_by_text(text).filter(visible=True).first
-            expect(found).to_be_visible(timeout=1000 * patient(60))
+            expect(self._found(text)).to_be_visible(timeout=1000 * patient(60))
+
+    def _found(self, text: str) -> "Locator":
+        return self.page.get_by_text(text).filter(visible=True).first
 
     def picture(self, name: str, height: int = 1000) -> None:
         """Keep what the window shows as a picture, where pictures are wanted."""

@@ -131,9 +131,8 @@ class TeamServer:
 
     def is_left_paused(self, flow_run_id: str) -> bool:
         """Whether a pause has been noted by the worker: it is to last until it is resumed."""
-        answer = self.http.get(f"/flow_runs/{flow_run_id}")
-        assert answer.is_success, answer.text
-        return bool(answer.json()["state"]["state_details"]["pause_reschedule"])
+        details = self.flow_run(flow_run_id)["state"]["state_details"]
+        return bool(details["pause_reschedule"])
 
     def furnish(self) -> None:
         """Put things of the team's on it."""
